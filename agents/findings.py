@@ -1,0 +1,108 @@
+"""The values that pass between the stages, on one page.
+
+Pure: no Django. Many readings are columns (see ``sensors.columns``); what is rare, a fault or an anomaly, is a
+value. Instants are int64 microseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from mlops.state import State
+from sensors.columns import Bool, UInt8
+
+
+class Quality(IntEnum):
+    """Quality of a reading, by the classes of OPC UA status codes."""
+
+    GOOD = 0
+    UNCERTAIN = 1
+    BAD = 2
+
+
+class Reason(IntEnum):
+    """Why a reading has the quality it has, or why it is set apart. The first that applies is kept."""
+
+    NONE = 0
+    PHYSICAL_LIMIT = 1  # outside what the sensor can measure: bad
+    RATE_OF_CHANGE = 2  # faster than the machine can change: bad
+    SPIKE = 3  # out and back, both faster than the machine can change: bad
+    STUCK = 4  # identical for longer than it ever was: bad
+    CALIBRATION_OVERDUE = 5  # uncertain
+    OUT_OF_ORDER = 6  # older than the newest, within the lateness budget: good, does not teach
+    AFTER_GAP = 7  # the first one after a gap: good
+    LATE = 8  # older than the lateness budget allows: good, judged in retrospect only
+
+
+class FaultKind(StrEnum):
+    """Kinds of instrumentation fault (P4): the machine cannot have produced this data."""
+
+    PHYSICAL_LIMIT = "PHYSICAL_LIMIT"
+    RATE_OF_CHANGE = "RATE_OF_CHANGE"
+    SPIKE = "SPIKE"
+    STUCK = "STUCK"
+    GAP = "GAP"
+    CALIBRATION = "CALIBRATION"
+
+
+@dataclass(frozen=True, slots=True)
+class SensorFault:
+    """A stretch of readings of one sensor that the machine cannot have produced.
+
+    Identity: sensor, kind and ``started_at``; the same fault seen again by the next Run keeps it.
+    """
+
+    sensor_id: int
+    kind: FaultKind
+    started_at: int
+    last_at: int
+    readings: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """What validate says of n readings: arrays of length n in the order of the columns it was given."""
+
+    keep: Bool  # to be stored: not a duplicate within the Run
+    quality: UInt8
+    reason: UInt8
+    late: Bool
+    faults: tuple[SensorFault, ...]
+    memory: State
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyFinding:
+    """A stretch of one sensor's readings that a detector judged abnormal.
+
+    Identity: sensor, detector and ``started_at``; while it lasts, each Run reports it again with what it has grown
+    to. ``ended_at`` is None while it lasts; ``last_at`` is the newest abnormal reading.
+    """
+
+    sensor_id: int
+    detector: str
+    detector_version: str
+    kind: str
+    started_at: int
+    ended_at: int | None
+    last_at: int
+    readings: int
+    peak_score: float
+    peak_at: int
+    observed: float
+    expected_low: float | None
+    expected_high: float | None
+    window_from: int
+    window_to: int
+    retrospective: bool
+    contributors: tuple[tuple[int, float], ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """What detect says of a Run."""
+
+    anomalies: tuple[AnomalyFinding, ...]
+    state: State

@@ -1,0 +1,99 @@
+"""The flow's own record: runs and the attempts at their stages."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from sensors.models import LANES
+
+
+class Run(models.Model):
+    """One trip of one lane's waiting parts through the five stages."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "ACTIVE", "Active"
+        DONE = "DONE", "Done"
+        FAILED = "FAILED", "Failed: set aside, can be replayed"
+        REPLAY = "REPLAY", "Waiting to be replayed"
+
+    class Stage(models.TextChoices):
+        INGEST = "INGEST", "Ingest"
+        VALIDATE = "VALIDATE", "Validate"
+        DETECT = "DETECT", "Detect"
+        DECIDE = "DECIDE", "Decide"
+        NOTIFY = "NOTIFY", "Notify"
+
+    lane = models.PositiveSmallIntegerField()
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
+    stage = models.CharField(max_length=16, choices=Stage.choices, default=Stage.INGEST, help_text="The next to run.")
+    attempts = models.PositiveIntegerField(default=0, help_text="At this stage, counted before the work.")
+    lease_token = models.BigIntegerField(default=0, help_text="Grows with every claim: fences off a frozen worker.")
+    lease_until = models.DateTimeField(null=True)
+    lease_owner = models.CharField(max_length=100, blank=True)
+    next_run_at = models.DateTimeField(db_default=Now())
+    ring_after = models.DateTimeField(db_default=Now(), help_text="The sweep does not ring before.")
+    rings = models.PositiveIntegerField(default=0)
+    readings = models.PositiveIntegerField(default=0)
+    verdicts = models.BinaryField(default=bytes, help_text="Keep, quality, reason and lateness, written by validate.")
+    findings = models.JSONField(default=dict, help_text="What a stage leaves for the next.")
+    error_class = models.CharField(max_length=200, blank=True)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now(), db_index=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["lane"], condition=Q(status="ACTIVE"), name="run_one_active_per_lane"),
+            models.CheckConstraint(condition=Q(lane__lt=LANES), name="run_lane"),
+            models.CheckConstraint(condition=Q(status__in=["ACTIVE", "DONE", "FAILED", "REPLAY"]), name="run_status"),
+            models.CheckConstraint(
+                condition=Q(stage__in=["INGEST", "VALIDATE", "DETECT", "DECIDE", "NOTIFY"]), name="run_stage"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["next_run_at"], condition=Q(status="ACTIVE"), name="run_due"),
+            models.Index(fields=["lane", "id"], condition=Q(status="REPLAY"), name="run_to_replay"),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.pk} in lane {self.lane}"
+
+
+class StageAttempt(models.Model):
+    """One attempt at one stage of a run, kept for ever: what happened, how long it took."""
+
+    class Outcome(models.TextChoices):
+        DONE = "DONE", "Done"
+        RETRY = "RETRY", "Failed, will be tried again"
+        FAILED = "FAILED", "Failed for good"
+        FENCED = "FENCED", "Another worker had taken over"
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="stage_attempts")
+    stage = models.CharField(max_length=16, choices=Run.Stage.choices)
+    lease_token = models.BigIntegerField()
+    worker = models.CharField(max_length=100)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(default=timezone.now)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    error_class = models.CharField(max_length=200, blank=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["run", "stage", "lease_token"], name="stage_attempt_once"),
+            models.UniqueConstraint(
+                fields=["run", "stage"], condition=Q(outcome="DONE"), name="stage_done_once"
+            ),
+            models.CheckConstraint(condition=Q(ended_at__gte=F("started_at")), name="stage_attempt_ends_after_start"),
+            models.CheckConstraint(
+                condition=Q(outcome__in=["DONE", "RETRY", "FAILED", "FENCED"]), name="stage_attempt_outcome"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.stage} of run {self.run_id}: {self.outcome}"

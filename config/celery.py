@@ -1,0 +1,68 @@
+"""The Celery application: queues, limits, and the beat schedule in code.
+
+Celery carries doorbells; Postgres is the record. So: no result backend, no countdown, no chain. Why each setting is
+what it is stands beside it.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+from celery import Celery
+from celery.signals import setup_logging
+from kombu import Queue
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+STAGE_QUEUES = ("ingest", "validate", "detect", "decide", "notify")
+QUEUES = (*STAGE_QUEUES, "deliver", "housekeeping")
+
+app = Celery("bellwether")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.conf.update(
+    task_queues=[Queue(name, routing_key=name) for name in QUEUES],
+    task_default_queue="housekeeping",
+    task_create_missing_queues=False,  # a mistyped queue is an error, not a queue nobody reads
+    task_ignore_result=True,
+    result_backend=None,
+    task_serializer="json",
+    accept_content=["json"],  # nothing that could carry code
+    task_acks_late=True,
+    task_reject_on_worker_lost=False,  # attempts are counted in Postgres; a poison message must not loop
+    worker_prefetch_multiplier=1,
+    task_soft_time_limit=20,
+    task_time_limit=30,  # below the lease (45 s), which is below the visibility timeout
+    worker_max_tasks_per_child=5_000,
+    worker_max_memory_per_child=400_000,
+    worker_soft_shutdown_timeout=10,
+    worker_enable_soft_shutdown_on_idle=True,
+    worker_cancel_long_running_tasks_on_connection_loss=True,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_pool_acquire_timeout=2,
+    task_publish_retry=False,  # a request never waits for Redis; the sweep rings later
+    broker_transport_options={
+        "visibility_timeout": 120,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 3,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "global_keyprefix": "bw:",
+    },
+    worker_send_task_events=True,  # Flower shows nothing without them
+    CELERY_DB_REUSE_MAX=100_000,  # else Django's connection is closed after every task
+    timezone="UTC",
+    beat_schedule={
+        "make partitions ahead": {"task": "agents.make_partitions", "schedule": timedelta(hours=1)},
+        "expire readings": {"task": "agents.expire_readings", "schedule": timedelta(hours=6)},
+    },
+)
+app.autodiscover_tasks(["agents"])
+
+
+@setup_logging.connect
+def keep_our_logging(**_: object) -> None:
+    """Celery replaces the logging configuration unless somebody answers this hook."""

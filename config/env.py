@@ -1,0 +1,69 @@
+"""Typed readers of environment variables.
+
+``NAME_FILE`` names a file that holds the value (a mounted secret); ``NAME`` and ``NAME_FILE`` together are an error.
+An empty value counts as not set.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off"}
+
+
+def text(name: str, default: str | None = None) -> str:
+    """The value, or the default. Raises ``ImproperlyConfigured`` where neither is there."""
+    value = _raw(name)
+    if value is None:
+        if default is None:
+            raise ImproperlyConfigured(f"{name} is not set: set it, or {name}_FILE, in the environment.")
+        return default
+    return value
+
+
+def optional(name: str) -> str | None:
+    return _raw(name)
+
+
+def flag(name: str, default: bool) -> bool:
+    value = _raw(name)
+    if value is None:
+        return default
+    if value.lower() in TRUE | FALSE:
+        return value.lower() in TRUE
+    raise ImproperlyConfigured(f"{name}={value!r} is not a yes or no: use 1 or 0.")
+
+
+def integer(name: str, default: int, *, minimum: int | None = None) -> int:
+    value = _raw(name)
+    if value is None:
+        return default
+    try:
+        number = int(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name}={value!r} is not a whole number.") from error
+    if minimum is not None and number < minimum:
+        raise ImproperlyConfigured(f"{name}={number} is below {minimum}.")
+    return number
+
+
+def words(name: str, default: list[str]) -> list[str]:
+    """A list separated by commas."""
+    value = _raw(name)
+    return default if value is None else [w.strip() for w in value.split(",") if w.strip()]
+
+
+def _raw(name: str) -> str | None:
+    value, path = os.environ.get(name) or None, os.environ.get(f"{name}_FILE") or None
+    if value is not None and path is not None:
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set: keep one.")
+    if path is None:
+        return value
+    try:
+        return Path(path).read_text(encoding="utf-8").strip() or None
+    except OSError as error:
+        raise ImproperlyConfigured(f"{name}_FILE={path!r} cannot be read: {error.strerror}.") from error

@@ -1,0 +1,336 @@
+"""Judgements and their consequences: anomalies, alarms, work orders, notifications."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from sensors.models import Equipment, Sensor, Site
+
+UNKNOWN_MODE = "UNK"
+INSTRUMENT_MODE = "AIR"
+
+
+class Priority(models.TextChoices):
+    CRITICAL = "CRITICAL", "Critical"
+    HIGH = "HIGH", "High"
+    MEDIUM = "MEDIUM", "Medium"
+    LOW = "LOW", "Low"
+
+
+PRIORITY_KNOWN = Q(priority__in=["CRITICAL", "HIGH", "MEDIUM", "LOW"])
+
+
+class Anomaly(models.Model):
+    """A finding that was committed: a stretch of one sensor's readings that was judged abnormal."""
+
+    class Nature(models.TextChoices):
+        MACHINE = "MACHINE", "Of the machine"
+        INSTRUMENT = "INSTRUMENT", "Of the sensor: the machine cannot have produced this data"
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="anomalies")
+    sensor = models.ForeignKey(Sensor, models.PROTECT, related_name="anomalies")
+    machine = models.ForeignKey(Equipment, models.PROTECT, related_name="anomalies")
+    nature = models.CharField(max_length=16, choices=Nature.choices, default=Nature.MACHINE)
+    detector = models.CharField(max_length=50)
+    detector_version = models.CharField(max_length=50)
+    kind = models.CharField(max_length=32)
+    failure_mode = models.CharField(max_length=3, help_text="In the sense of ISO 14224.")
+    started_at = models.DateTimeField()
+    last_at = models.DateTimeField(help_text="Newest abnormal reading.")
+    ended_at = models.DateTimeField(null=True, help_text="Empty while it lasts.")
+    readings = models.PositiveIntegerField()
+    peak_score = models.FloatField()
+    peak_at = models.DateTimeField()
+    observed = models.FloatField(help_text="Value at the peak.")
+    expected_low = models.FloatField(null=True)
+    expected_high = models.FloatField(null=True)
+    window_from = models.DateTimeField(help_text="The readings the verdict rests on.")
+    window_to = models.DateTimeField()
+    contributors = models.JSONField(default=list, help_text="Sensor ids with their shares.")
+    retrospective = models.BooleanField(default=False, help_text="Found in late data: never pages, never clears.")
+    detail = models.TextField(blank=True)
+    first_run_id = models.BigIntegerField()
+    last_run_id = models.BigIntegerField()
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name_plural = "anomalies"
+        ordering = ["-started_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["sensor", "detector", "kind", "started_at", "retrospective"], name="anomaly_once"
+            ),
+            models.CheckConstraint(condition=Q(nature__in=["MACHINE", "INSTRUMENT"]), name="anomaly_nature"),
+            models.CheckConstraint(condition=Q(last_at__gte=F("started_at")), name="anomaly_ends_after_start"),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("last_at")), name="anomaly_end_is_last"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["machine", "failure_mode"], condition=Q(ended_at=None), name="anomaly_standing"),
+            models.Index(fields=["machine", "failure_mode", "ended_at"], name="anomaly_of_mode"),
+            models.Index(fields=["site", "-started_at", "-id"], name="anomaly_of_site"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.sensor} from {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class Alarm(models.Model):
+    """An abnormal condition that requires a response (ISA-18.2). One open per machine and failure mode."""
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="alarms")
+    machine = models.ForeignKey(Equipment, models.PROTECT, related_name="alarms")
+    failure_mode = models.CharField(max_length=3)
+    priority = models.CharField(max_length=16, choices=Priority.choices)
+    is_active = models.BooleanField(default=True, help_text="The condition stands.")
+    is_acknowledged = models.BooleanField(default=False)
+    is_open = models.GeneratedField(
+        expression=Q(is_active=True) | Q(is_acknowledged=False), output_field=models.BooleanField(), db_persist=True
+    )
+    raised_at = models.DateTimeField(help_text="In event time.")
+    returned_at = models.DateTimeField(null=True, help_text="When it returned to normal, in event time.")
+    occurrences = models.PositiveIntegerField(default=1)
+    sensor = models.ForeignKey(Sensor, models.PROTECT, related_name="alarms", help_text="The first to tell.")
+    peak_score = models.FloatField(default=0)
+    acknowledged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", editable=False
+    )
+    acknowledged_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-raised_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["machine", "failure_mode"],
+                condition=Q(is_active=True) | Q(is_acknowledged=False),
+                name="alarm_one_open",
+            ),
+            models.CheckConstraint(condition=PRIORITY_KNOWN, name="alarm_priority"),
+        ]
+        indexes = [
+            models.Index(fields=["site", "-raised_at", "-id"], name="alarm_of_site"),
+            models.Index(fields=["machine", "failure_mode", "-raised_at"], name="alarm_of_mode"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.priority} {self.failure_mode} on {self.machine}"
+
+
+class AlarmTransition(models.Model):
+    """One step in the life of an alarm."""
+
+    class Action(models.TextChoices):
+        OPENED = "OPENED", "Opened"
+        RAISED = "RAISED", "Raised in priority"
+        RETURNED = "RETURNED", "Returned to normal"
+        REOPENED = "REOPENED", "Active again"
+        ACKNOWLEDGED = "ACKNOWLEDGED", "Acknowledged"
+        COMMENTED = "COMMENTED", "Commented"
+
+    alarm = models.ForeignKey(Alarm, models.CASCADE, related_name="transitions")
+    action = models.CharField(max_length=16, choices=Action.choices)
+    key = models.CharField(max_length=200, unique=True, help_text="Made of ids, causes and event time.")
+    at = models.DateTimeField(help_text="In event time.")
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False)
+    run_id = models.BigIntegerField(null=True, help_text="The run that decided it.")
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    reason = models.CharField(max_length=100, blank=True)
+    comment = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(action__in=["OPENED", "RAISED", "RETURNED", "REOPENED", "ACKNOWLEDGED", "COMMENTED"]),
+                name="alarm_transition_action",
+            )
+        ]
+        indexes = [models.Index(fields=["run_id"], condition=Q(run_id__isnull=False), name="alarm_transition_of_run")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.alarm_id}"
+
+
+class Decision(models.Model):
+    """What decide made of an anomaly and why, also where it did nothing."""
+
+    machine = models.ForeignKey(Equipment, models.CASCADE, related_name="decisions")
+    failure_mode = models.CharField(max_length=3)
+    anomaly = models.ForeignKey(Anomaly, models.CASCADE, null=True, related_name="decisions")
+    action = models.CharField(max_length=32)
+    reason = models.CharField(max_length=100)
+    at = models.DateTimeField(help_text="In event time.")
+    run_id = models.BigIntegerField()
+    key = models.CharField(max_length=200, unique=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.action}: {self.reason}"
+
+
+class WorkOrder(models.Model):
+    """What someone is to do about a machine. One open per machine and failure mode."""
+
+    class Type(models.TextChoices):
+        CORRECTIVE_IMMEDIATE = "CORRECTIVE_IMMEDIATE", "Corrective, immediate"
+        CORRECTIVE_DEFERRED = "CORRECTIVE_DEFERRED", "Corrective, deferred"
+        INSTRUMENTATION = "INSTRUMENTATION", "Instrumentation"
+
+    class Status(models.TextChoices):
+        OPEN = "OPEN", "Open"
+        ASSIGNED = "ASSIGNED", "Assigned"
+        IN_PROGRESS = "IN_PROGRESS", "In progress"
+        COMPLETED = "COMPLETED", "Completed"
+        CANCELLED = "CANCELLED", "Cancelled"
+
+    CLOSED = (Status.COMPLETED, Status.CANCELLED)
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="work_orders")
+    machine = models.ForeignKey(Equipment, models.PROTECT, related_name="work_orders")
+    failure_mode = models.CharField(max_length=3)
+    maintenance_type = models.CharField(max_length=24, choices=Type.choices, help_text="In the words of EN 13306.")
+    priority = models.CharField(max_length=16, choices=Priority.choices)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN)
+    title = models.CharField(max_length=200)
+    description = models.TextField(blank=True)
+    alarm = models.ForeignKey(Alarm, models.PROTECT, null=True, related_name="work_orders")
+    occurrences = models.PositiveIntegerField(default=1)
+    assigned_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="work_orders"
+    )
+    findings = models.TextField(blank=True, help_text="What was found and done.")
+    opened_at = models.DateTimeField(help_text="In event time.")
+    started_at = models.DateTimeField(null=True)
+    completed_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["machine", "failure_mode"],
+                condition=~Q(status__in=["COMPLETED", "CANCELLED"]),
+                name="work_order_one_open",
+            ),
+            models.CheckConstraint(condition=PRIORITY_KNOWN, name="work_order_priority"),
+            models.CheckConstraint(
+                condition=Q(status__in=["OPEN", "ASSIGNED", "IN_PROGRESS", "COMPLETED", "CANCELLED"]),
+                name="work_order_status",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="COMPLETED") | (Q(completed_at__isnull=False) & ~Q(findings="")),
+                name="work_order_completed_with_findings",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=["ASSIGNED", "IN_PROGRESS"]) | Q(assigned_to__isnull=False),
+                name="work_order_has_worker",
+            ),
+        ]
+        indexes = [models.Index(fields=["site", "-id"], name="work_order_of_site")]
+
+    def __str__(self) -> str:
+        return f"WO-{self.pk} {self.title}"
+
+
+class WorkOrderTransition(models.Model):
+    """One step in the life of a work order."""
+
+    order = models.ForeignKey(WorkOrder, models.CASCADE, related_name="transitions")
+    action = models.CharField(max_length=16)
+    from_status = models.CharField(max_length=16, blank=True)
+    to_status = models.CharField(max_length=16, choices=WorkOrder.Status.choices)
+    key = models.CharField(max_length=200, unique=True, help_text="Made of ids, causes and event time.")
+    at = models.DateTimeField(help_text="In event time.")
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False)
+    run_id = models.BigIntegerField(null=True)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    comment = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [models.Index(fields=["run_id"], condition=Q(run_id__isnull=False), name="wo_transition_of_run")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.order_id}"
+
+
+class Channel(models.Model):
+    """Where a site's messages go: one recipient on one medium."""
+
+    class Kind(models.TextChoices):
+        EMAIL = "EMAIL", "E-mail"
+        WEBHOOK = "WEBHOOK", "Signed webhook"
+        CONSOLE = "CONSOLE", "Console (the worker's log)"
+
+    site = models.ForeignKey(Site, models.CASCADE, related_name="channels")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    name = models.CharField(max_length=100)
+    target = models.CharField(max_length=500, blank=True, help_text="Mail address or https URL; none for the console.")
+    secret = models.CharField(max_length=200, blank=True, help_text="Signs a webhook's body (HMAC-SHA256).")
+    lowest_priority = models.CharField(
+        max_length=16, choices=Priority.choices, default=Priority.LOW, help_text="Nothing below this is sent."
+    )
+    is_enabled = models.BooleanField(default=True)
+    disabled_reason = models.CharField(max_length=300, blank=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["site", "name"]
+        constraints = [
+            models.UniqueConstraint(fields=["site", "name"], name="channel_name_once"),
+            models.CheckConstraint(condition=Q(kind__in=["EMAIL", "WEBHOOK", "CONSOLE"]), name="channel_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Notification(models.Model):
+    """One message to one recipient on one channel: an outbox row."""
+
+    class Status(models.TextChoices):
+        PENDING = "PENDING", "Waiting to be sent"
+        SENT = "SENT", "Sent"
+        FAILED = "FAILED", "Failed for good"
+
+    site = models.ForeignKey(Site, models.CASCADE, related_name="notifications")
+    channel = models.ForeignKey(Channel, models.CASCADE, related_name="notifications")
+    event_type = models.CharField(max_length=60)
+    subject_line = models.CharField(max_length=300)
+    payload = models.JSONField(help_text="What the message is rendered from.")
+    key = models.CharField(max_length=200, unique=True, help_text="Made of ids and causes; sent as idempotency key.")
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
+    attempts = models.PositiveIntegerField(default=0)
+    lease_token = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    next_attempt_at = models.DateTimeField(db_default=Now())
+    ring_after = models.DateTimeField(db_default=Now(), help_text="The sweep does not ring before.")
+    sent_at = models.DateTimeField(null=True)
+    provider_reference = models.CharField(max_length=300, blank=True)
+    error = models.TextField(blank=True)
+    run_id = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=["PENDING", "SENT", "FAILED"]), name="notification_status"),
+            models.CheckConstraint(
+                condition=~Q(status="SENT") | Q(sent_at__isnull=False), name="notification_sent_when"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["next_attempt_at"], condition=Q(status="PENDING"), name="notification_due"),
+            models.Index(fields=["site", "-id"], name="notification_of_site"),
+        ]
+
+    def __str__(self) -> str:
+        return self.subject_line

@@ -1,0 +1,387 @@
+"""Facts: what was measured, by which sensor of which machine, and the journal of what happened."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+LANES = 64
+"""Sequential streams of the flow. A fixed number: a machine keeps its lane."""
+
+
+class Site(models.Model):
+    """The tenant: everything belongs to one, and nobody sees a site they are no member of."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=200)
+    time_zone = models.CharField(max_length=64, default="UTC", help_text="IANA name, such as Europe/Rome.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    members: ClassVar[models.ManyToManyField] = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, through="Membership", related_name="sites"
+    )
+
+    class Meta:
+        ordering = ["name", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """What a person or client may do in a site."""
+
+    class Role(models.TextChoices):
+        VIEWER = "VIEWER", "Viewer: reads"
+        TECHNICIAN = "TECHNICIAN", "Technician: also acknowledges and works on orders"
+        INGEST = "INGEST", "Ingest client: sends readings, and reads"
+        ADMIN = "ADMIN", "Site administrator: everything in the site"
+
+    site = models.ForeignKey(Site, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role.choices, default=Role.VIEWER)
+
+    class Meta:
+        ordering = ["site", "user"]
+        constraints = [
+            models.UniqueConstraint(fields=["site", "user"], name="membership_once"),
+            models.CheckConstraint(
+                condition=Q(role__in=["VIEWER", "TECHNICIAN", "INGEST", "ADMIN"]), name="membership_role_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.site}: {self.role}"
+
+
+class Equipment(models.Model):
+    """A node of a site's tree. *Machine* is the level that is judged, alarmed and repaired as one."""
+
+    class Level(models.TextChoices):
+        LINE = "LINE", "Line or section"
+        MACHINE = "MACHINE", "Machine"
+        COMPONENT = "COMPONENT", "Component"
+
+    class Criticality(models.TextChoices):
+        CRITICAL = "CRITICAL", "Critical: stops the site or endangers people"
+        HIGH = "HIGH", "High"
+        MEDIUM = "MEDIUM", "Medium"
+        LOW = "LOW", "Low"
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="equipment")
+    parent = models.ForeignKey("self", models.PROTECT, related_name="children", null=True, blank=True)
+    machine = models.ForeignKey(
+        "self",
+        models.PROTECT,
+        related_name="components",
+        null=True,
+        editable=False,
+        help_text="The machine this is a component of; a machine's own is itself; a line has none.",
+    )
+    level = models.CharField(max_length=16, choices=Level.choices, default=Level.MACHINE)
+    tag = models.CharField(max_length=100, help_text="The site's own name of it, unique in the site.")
+    name = models.CharField(max_length=200)
+    equipment_class = models.CharField(
+        max_length=50, blank=True, help_text="Class in the sense of ISO 14224, such as PUMP or COMPRESSOR."
+    )
+    criticality = models.CharField(max_length=16, choices=Criticality.choices, default=Criticality.MEDIUM)
+    lane = models.PositiveSmallIntegerField(null=True, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name_plural = "equipment"
+        ordering = ["site", "tag"]
+        constraints = [
+            models.UniqueConstraint(fields=["site", "tag"], name="equipment_tag_once"),
+            models.CheckConstraint(
+                condition=Q(level="MACHINE", lane__isnull=False, lane__lt=LANES)
+                | (~Q(level="MACHINE") & Q(lane__isnull=True)),
+                name="equipment_machine_has_lane",
+            ),
+            models.CheckConstraint(condition=~Q(parent=F("id")), name="equipment_not_its_parent"),
+            models.CheckConstraint(
+                condition=Q(level="LINE", machine__isnull=True)
+                | Q(level="MACHINE")
+                | Q(level="COMPONENT", machine__isnull=False),
+                name="equipment_component_has_machine",
+            ),
+            models.CheckConstraint(condition=Q(level__in=["LINE", "MACHINE", "COMPONENT"]), name="equipment_level"),
+            models.CheckConstraint(
+                condition=Q(criticality__in=["CRITICAL", "HIGH", "MEDIUM", "LOW"]), name="equipment_criticality"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tag} – {self.name}" if self.name != self.tag else self.tag
+
+    def clean(self) -> None:
+        if self.parent_id is None or self.parent is None:
+            if self.level == self.Level.COMPONENT:
+                raise ValidationError({"parent": "A component needs the machine or component it is part of."})
+            return
+        if self.parent.site_id != self.site_id:
+            raise ValidationError({"parent": "The parent belongs to another site."})
+        if self.level == self.Level.COMPONENT and self.parent.level == self.Level.LINE:
+            raise ValidationError({"parent": "A component is part of a machine or of another component."})
+        if self.level != self.Level.COMPONENT and self.parent.level != self.Level.LINE:
+            raise ValidationError({"parent": "A machine or line stands in a line, not in a machine."})
+        node: Equipment | None = self.parent
+        while node is not None:
+            if self.pk is not None and node.pk == self.pk:
+                raise ValidationError({"parent": "That would make a circle."})
+            node = node.parent
+
+
+class Sensor(models.Model):
+    """One measured quantity of one equipment."""
+
+    class Kind(models.TextChoices):
+        FLOW = "FLOW", "Flow"
+        LEVEL = "LEVEL", "Level"
+        PRESSURE = "PRESSURE", "Pressure"
+        TEMPERATURE = "TEMPERATURE", "Temperature"
+        VIBRATION = "VIBRATION", "Vibration"
+        SPEED = "SPEED", "Speed"
+        CURRENT = "CURRENT", "Electric current"
+        VOLTAGE = "VOLTAGE", "Voltage"
+        POWER = "POWER", "Power"
+        OTHER = "OTHER", "Other"
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="sensors")
+    equipment = models.ForeignKey(Equipment, models.PROTECT, related_name="sensors")
+    machine = models.ForeignKey(Equipment, models.PROTECT, related_name="machine_sensors", editable=False)
+    external_id = models.CharField(max_length=200, help_text="The name readings come under, unique in the site.")
+    name = models.CharField(max_length=200)
+    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.OTHER)
+    unit = models.CharField(max_length=32, blank=True)
+    physical_low = models.FloatField(null=True, blank=True, help_text="Below this the sensor cannot measure.")
+    physical_high = models.FloatField(null=True, blank=True, help_text="Above this the sensor cannot measure.")
+    low_low = models.FloatField(null=True, blank=True, help_text="Alarm limit.")
+    low = models.FloatField(null=True, blank=True, help_text="Alarm limit.")
+    high = models.FloatField(null=True, blank=True, help_text="Alarm limit.")
+    high_high = models.FloatField(null=True, blank=True, help_text="Alarm limit.")
+    deadband = models.FloatField(
+        default=0, validators=[MinValueValidator(0)], help_text="How far inside a limit before it clears."
+    )
+    resolution = models.FloatField(
+        null=True, blank=True, validators=[MinValueValidator(0)], help_text="Smallest step the sensor can show."
+    )
+    max_rate = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="Units per second the machine cannot exceed; leave empty where unknown.",
+    )
+    period_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="Usual time between readings.")
+    lateness_seconds = models.PositiveIntegerField(
+        default=300, help_text="A reading older than the newest by more than this is late: it never alarms or clears."
+    )
+    on_delay_seconds = models.PositiveIntegerField(default=0, help_text="Abnormal for so long before it alarms.")
+    off_delay_seconds = models.PositiveIntegerField(default=0, help_text="Normal for so long before it clears.")
+    calibration_due_on = models.DateField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["site", "external_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["site", "external_id"], name="sensor_external_id_once"),
+            models.CheckConstraint(
+                condition=Q(
+                    kind__in=[
+                        "FLOW", "LEVEL", "PRESSURE", "TEMPERATURE", "VIBRATION", "SPEED", "CURRENT", "VOLTAGE",
+                        "POWER", "OTHER",
+                    ]  # fmt: skip
+                ),
+                name="sensor_kind",
+            ),
+            models.CheckConstraint(
+                condition=Q(physical_low__isnull=True)
+                | Q(physical_high__isnull=True)
+                | Q(physical_low__lt=F("physical_high")),
+                name="sensor_physical_limits_ordered",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.external_id
+
+    def clean(self) -> None:
+        limits = [
+            (name, value)
+            for name in ("physical_low", "low_low", "low", "high", "high_high", "physical_high")
+            if (value := getattr(self, name)) is not None
+        ]
+        for (name, value), (above, ceiling) in zip(limits, limits[1:], strict=False):
+            if value >= ceiling:
+                raise ValidationError({name: f"Must be below {above} ({ceiling:g})."})
+        if self.equipment_id is not None:
+            if self.equipment.site_id != self.site_id:
+                raise ValidationError({"equipment": "The equipment belongs to another site."})
+            if self.equipment.level == Equipment.Level.LINE:
+                raise ValidationError({"equipment": "A sensor sits on a machine or a component, not on a line."})
+
+
+class DiscoveredSensor(models.Model):
+    """A name under which readings came that no sensor has: held back until somebody adopts or ignores it."""
+
+    site = models.ForeignKey(Site, models.CASCADE, related_name="discovered_sensors")
+    external_id = models.CharField(max_length=200)
+    first_seen_at = models.DateTimeField(db_default=Now(), editable=False)
+    last_seen_at = models.DateTimeField(db_default=Now(), editable=False)
+    readings = models.PositiveBigIntegerField(default=0, editable=False, help_text="Held back so far.")
+    sensor = models.OneToOneField(
+        Sensor, models.PROTECT, null=True, editable=False, related_name="discovery", help_text="What it became."
+    )
+
+    class Meta:
+        ordering = ["-last_seen_at", "-id"]
+        constraints = [models.UniqueConstraint(fields=["site", "external_id"], name="discovered_once")]
+
+    def __str__(self) -> str:
+        return self.external_id
+
+
+class Batch(models.Model):
+    """What a client sent in one request, with a result per item."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    site = models.ForeignKey(Site, models.PROTECT, related_name="batches")
+    submitted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", editable=False
+    )
+    correlation_id = models.CharField(max_length=64, blank=True, editable=False)
+    body_sha256 = models.CharField(max_length=64, editable=False, validators=[RegexValidator(r"^[0-9a-f]{64}$")])
+    items = models.PositiveIntegerField()
+    accepted = models.PositiveIntegerField()
+    held = models.PositiveIntegerField(help_text="Of sensors not known yet.")
+    duplicates = models.PositiveIntegerField(help_text="Twice in the body.")
+    rejected = models.PositiveIntegerField()
+    results = models.JSONField(help_text="Every item that was not simply accepted: pointer, status, reason, detail.")
+    received_at = models.DateTimeField(db_default=Now(), editable=False, db_index=True)
+
+    class Meta:
+        verbose_name_plural = "batches"
+        ordering = ["-received_at", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(items=F("accepted") + F("held") + F("duplicates") + F("rejected")),
+                name="batch_books_balance",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class BatchPart(models.Model):
+    """The accepted readings of one batch that go down one lane, or that wait for one sensor to be adopted."""
+
+    class State(models.TextChoices):
+        HELD = "HELD", "Held back: its sensor is not known yet"
+        WAITING = "WAITING", "Waiting for a run"
+        TAKEN = "TAKEN", "Taken by a run"
+        STORED = "STORED", "Stored"
+        SET_ASIDE = "SET_ASIDE", "Set aside"
+
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="parts")
+    lane = models.PositiveSmallIntegerField(null=True)
+    discovered = models.ForeignKey(DiscoveredSensor, models.CASCADE, null=True, related_name="parts")
+    state = models.CharField(max_length=16, choices=State.choices, default=State.WAITING)
+    readings = models.PositiveIntegerField()
+    columns = models.BinaryField(help_text="Packed by sensors.columns.")
+    run_id = models.BigIntegerField(null=True, help_text="The run that took it.")
+    stored = models.PositiveIntegerField(null=True)
+    already_stored = models.PositiveIntegerField(null=True, help_text="The same reading was there before.")
+    conflicts = models.PositiveIntegerField(null=True, help_text="The same instant was there with another value.")
+    outcome = models.JSONField(default=dict, help_text="Positions of the items that turned out as duplicate or conflict.")
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=["HELD", "WAITING", "TAKEN", "STORED", "SET_ASIDE"]), name="part_state"
+            ),
+            models.CheckConstraint(
+                condition=Q(state="HELD", lane__isnull=True, discovered__isnull=False)
+                | (~Q(state="HELD") & Q(lane__isnull=False)),
+                name="part_has_lane_unless_held",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="STORED") | Q(readings=F("stored") + F("already_stored") + F("conflicts")),
+                name="part_books_balance",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["lane", "id"], condition=Q(state="WAITING"), name="part_waiting"),
+            models.Index(fields=["run_id"], condition=Q(run_id__isnull=False), name="part_of_run"),
+        ]
+
+    def __str__(self) -> str:
+        return f"part {self.pk} of {self.batch_id}"
+
+
+class Reading(models.Model):
+    """One value of one sensor at one instant. Partitioned by day; filled by COPY, never through this class.
+
+    The table has no foreign key to the sensor: the check would double the cost of a row, and a sensor is never
+    deleted while it has readings (see ``sensors.store``).
+    """
+
+    pk = models.CompositePrimaryKey("sensor_id", "measured_at")
+    sensor = models.ForeignKey(Sensor, models.DO_NOTHING, db_constraint=False, related_name="readings")
+    measured_at = models.DateTimeField()
+    value = models.FloatField()
+    quality = models.SmallIntegerField()
+    reason = models.SmallIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "sensors_reading"
+
+    def __str__(self) -> str:
+        return f"{self.sensor_id} at {self.measured_at:%Y-%m-%dT%H:%M:%S%z}: {self.value}"
+
+
+class ReadingConflict(models.Model):
+    """The same sensor and instant came with another value: the first is kept, the other one is here."""
+
+    sensor = models.ForeignKey(Sensor, models.CASCADE, related_name="conflicts")
+    measured_at = models.DateTimeField()
+    value = models.FloatField()
+    part = models.ForeignKey(BatchPart, models.CASCADE, related_name="conflict_rows")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["sensor", "measured_at", "value"], name="conflict_once")]
+
+    def __str__(self) -> str:
+        return f"{self.sensor_id} at {self.measured_at}: {self.value}"
+
+
+class Event(models.Model):
+    """One entry of the journal: what happened to which subject. Written with the change it tells of, never altered."""
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="events", null=True)
+    type = models.CharField(max_length=60, help_text="Such as alarm.opened; see sensors.journal.")
+    subject = models.CharField(max_length=60, help_text="Kind and id, such as alarm/7.")
+    key = models.CharField(max_length=200, unique=True, help_text="Made of ids and causes: the same event comes once.")
+    occurred_at = models.DateTimeField(help_text="When it happened, in event time.")
+    recorded_at = models.DateTimeField(db_default=Now(), editable=False)
+    actor = models.CharField(max_length=150, blank=True, help_text="Who did it; empty for the flow itself.")
+    data = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["subject", "id"], name="event_of_subject")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.subject}"
