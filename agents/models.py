@@ -33,7 +33,7 @@ class Run(models.Model):
     lease_token = models.BigIntegerField(default=0, help_text="Grows with every claim: fences off a frozen worker.")
     lease_until = models.DateTimeField(null=True)
     lease_owner = models.CharField(max_length=100, blank=True)
-    next_run_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(db_default=Now())
     ring_after = models.DateTimeField(db_default=Now(), help_text="The sweep does not ring before.")
     rings = models.PositiveIntegerField(default=0)
     readings = models.PositiveIntegerField(default=0)
@@ -55,7 +55,7 @@ class Run(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["next_run_at"], condition=Q(status="ACTIVE"), name="run_due"),
+            models.Index(fields=["due_at"], condition=Q(status="ACTIVE"), name="run_due"),
             models.Index(fields=["lane", "id"], condition=Q(status="REPLAY"), name="run_to_replay"),
         ]
 

@@ -311,8 +311,10 @@ class Notification(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     lease_token = models.BigIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
-    next_attempt_at = models.DateTimeField(db_default=Now())
+    lease_owner = models.CharField(max_length=100, blank=True)
+    due_at = models.DateTimeField(db_default=Now())
     ring_after = models.DateTimeField(db_default=Now(), help_text="The sweep does not ring before.")
+    rings = models.PositiveIntegerField(default=0)
     sent_at = models.DateTimeField(null=True)
     provider_reference = models.CharField(max_length=300, blank=True)
     error = models.TextField(blank=True)
@@ -328,7 +330,7 @@ class Notification(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["next_attempt_at"], condition=Q(status="PENDING"), name="notification_due"),
+            models.Index(fields=["due_at"], condition=Q(status="PENDING"), name="notification_due"),
             models.Index(fields=["site", "-id"], name="notification_of_site"),
         ]
 

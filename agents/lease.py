@@ -1,0 +1,75 @@
+"""Claim and finish, written once for everything that workers take: runs and notifications.
+
+A row that can be taken has ``attempts``, ``lease_token``, ``lease_until``, ``lease_owner``, ``due_at``,
+``ring_after`` and ``rings``. The steps are *claim* (one short transaction), *work* (no transaction open), *finish*
+(one transaction that starts with ``fence``). Attempts are counted before the work, so deaths count. The clock is the
+database's.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, models, transaction
+
+OWNER = f"{socket.gethostname()}:{os.getpid()}"
+
+
+class Fenced(Exception):
+    """Another worker has taken the row over since it was claimed; nothing of this attempt may be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What a claim gives: the row's id, the fencing token, and which attempt this is."""
+
+    id: int
+    token: int
+    attempt: int
+
+
+def claim(model: type[models.Model], row_id: int, *, seconds: float, **state: str) -> Lease | None:
+    """Take a row that is due, unleased and in the given state; None where somebody else did, or nothing is to do."""
+    table = connection.ops.quote_name(model._meta.db_table)
+    wanted = " ".join(f"AND {connection.ops.quote_name(name)} = %s" for name in state)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET lease_token = lease_token + 1, attempts = attempts + 1, lease_owner = %s,"
+            " lease_until = clock_timestamp() + %s * interval '1 second'"
+            f" WHERE id = %s {wanted} AND due_at <= clock_timestamp()"
+            " AND (lease_until IS NULL OR lease_until < clock_timestamp())"
+            " RETURNING lease_token, attempts",
+            [OWNER, seconds, row_id, *state.values()],
+        )
+        row = cursor.fetchone()
+    return None if row is None else Lease(id=row_id, token=row[0], attempt=row[1])
+
+
+def fence(model: type[models.Model], lease: Lease, **changes: Any) -> None:
+    """Change the row and give the lease back, if it is still ours. Raises ``Fenced``; call it first in the finish."""
+    rows = model._default_manager.filter(pk=lease.id, lease_token=lease.token, lease_until__isnull=False)
+    if rows.update(lease_until=None, **changes) != 1:
+        raise Fenced(f"{model._meta.label} {lease.id}: token {lease.token} is no longer the newest")
+
+
+def overdue(model: type[models.Model], *, limit: int, **state: str) -> list[int]:
+    """Ids of rows that are due and unleased and were not rung for lately, oldest first; marks them as rung.
+
+    The wait before the next ring doubles from 2 to 60 seconds, so that a backlog is not multiplied. Copies of the
+    sweep share the work: each takes rows the others have not locked.
+    """
+    table = connection.ops.quote_name(model._meta.db_table)
+    wanted = " ".join(f"AND {connection.ops.quote_name(name)} = %s" for name in state)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET rings = rings + 1,"
+            " ring_after = clock_timestamp() + least(60, 2 ^ least(rings + 1, 6)) * interval '1 second'"
+            f" WHERE id IN (SELECT id FROM {table} WHERE due_at <= clock_timestamp() {wanted}"
+            " AND (lease_until IS NULL OR lease_until < clock_timestamp()) AND ring_after <= clock_timestamp()"
+            " ORDER BY due_at, id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id",
+            [*state.values(), limit],
+        )
+        return sorted(row[0] for row in cursor.fetchall())
