@@ -1,0 +1,51 @@
+"""The Celery tasks: one call each. A message carries one id; ``_`` swallows what a newer publisher may add."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task
+
+from agents import deliver as delivery
+from agents import doorbell, housekeeping, pipeline
+from agents.models import Run
+
+
+@shared_task(name="agents.ingest", queue="ingest")
+def ingest(lane: int, **_: Any) -> None:
+    doorbell.ring_all(pipeline.begin(lane).bells)
+
+
+@shared_task(name="agents.validate", queue="validate")
+def validate(run_id: int, **_: Any) -> None:
+    doorbell.ring_all(pipeline.perform(Run.Stage.VALIDATE, run_id).bells)
+
+
+@shared_task(name="agents.detect", queue="detect")
+def detect(run_id: int, **_: Any) -> None:
+    doorbell.ring_all(pipeline.perform(Run.Stage.DETECT, run_id).bells)
+
+
+@shared_task(name="agents.decide", queue="decide")
+def decide(run_id: int, **_: Any) -> None:
+    doorbell.ring_all(pipeline.perform(Run.Stage.DECIDE, run_id).bells)
+
+
+@shared_task(name="agents.notify", queue="notify")
+def notify(run_id: int, **_: Any) -> None:
+    doorbell.ring_all(pipeline.perform(Run.Stage.NOTIFY, run_id).bells)
+
+
+@shared_task(name="agents.deliver", queue="deliver")
+def deliver(notification_id: int, **_: Any) -> None:
+    delivery.deliver(notification_id)
+
+
+@shared_task(name="agents.make_partitions", queue="housekeeping")
+def make_partitions(**_: Any) -> None:
+    housekeeping.make_partitions()
+
+
+@shared_task(name="agents.expire_readings", queue="housekeeping")
+def expire_readings(**_: Any) -> None:
+    housekeeping.expire_readings()

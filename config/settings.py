@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from config import embedded, env, logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+HOME = embedded.HOME
 PRODUCTION = env.flag("BELLWETHER_PRODUCTION", default=False)
 
 
@@ -74,6 +75,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_structlog",
+    "config",
     "sensors",
     "mlops",
     "maintenance",
@@ -235,6 +237,9 @@ LEASE_SECONDS = env.integer("LEASE_SECONDS", 45, minimum=1)
 RUN_MAX_READINGS = env.integer("RUN_MAX_READINGS", 50_000, minimum=1)
 RUN_MAX_ATTEMPTS = env.integer("RUN_MAX_ATTEMPTS", 5, minimum=1)
 SWEEP_SECONDS = env.integer("SWEEP_SECONDS", 1, minimum=1)
+
+FLOWER_USER = env.text("FLOWER_USER", "operator")
+FLOWER_PASSWORD = _secret("FLOWER_PASSWORD")
 
 CELERY_BROKER_URL = env.optional("CELERY_BROKER_URL") or _broker(REDIS_URL)
 DJANGO_STRUCTLOG_CELERY_ENABLED = False

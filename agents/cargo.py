@@ -1,0 +1,99 @@
+"""The readings of a run between its stages: in Redis while it is there, rebuilt from the parts when it is not."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+import structlog
+from django.db.models import QuerySet
+from django_redis import get_redis_connection
+from redis.exceptions import RedisError
+
+from agents import ingest
+from agents.ingest import Cargo, Packed
+from sensors import columns
+from sensors.columns import Bool, UInt8
+from sensors.models import BatchPart
+
+log = structlog.get_logger(__name__)
+
+KEEP_SECONDS = 600
+COUNT = struct.Struct("<q")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What validate said of each reading of a cargo: arrays of length n, kept with the run."""
+
+    keep: Bool
+    quality: UInt8
+    reason: UInt8
+    late: Bool
+
+    def pack(self) -> bytes:
+        rows = np.stack([self.keep.view(np.uint8), self.quality, self.reason, self.late.view(np.uint8)])
+        return zlib.compress(rows.tobytes(), 1)
+
+
+def unpack_verdicts(data: bytes) -> Verdicts:
+    keep, quality, reason, late = np.frombuffer(zlib.decompress(bytes(data)), np.uint8).reshape(4, -1)
+    return Verdicts(keep.view(np.bool_), quality, reason, late.view(np.bool_))
+
+
+def put(run_id: int, cargo: Cargo) -> None:
+    """Leave the cargo for the next stage. Redis may be down: the next stage rebuilds it then."""
+    try:
+        get_redis_connection("default").set(_key(run_id), _pack(cargo), ex=KEEP_SECONDS)
+    except RedisError as error:
+        log.warning("agents.cargo.not-cached", run_id=run_id, error=str(error))
+
+
+def get(run_id: int) -> Cargo:
+    """The cargo of a run, the same to the bit wherever it comes from."""
+    try:
+        cached = get_redis_connection("default").get(_key(run_id))
+    except RedisError as error:
+        log.warning("agents.cargo.cache-unreachable", run_id=run_id, error=str(error))
+        cached = None
+    if cached is not None:
+        try:
+            return _unpack(cached)
+        except columns.NotColumns as error:
+            log.warning("agents.cargo.cache-damaged", run_id=run_id, error=str(error))
+    return ingest.ingest(packed(BatchPart.objects.filter(run_id=run_id).exclude(state="SET_ASIDE")))[0]
+
+
+def drop(run_id: int) -> None:
+    try:
+        get_redis_connection("default").delete(_key(run_id))
+    except RedisError as error:
+        log.warning("agents.cargo.not-dropped", run_id=run_id, error=str(error))
+
+
+def packed(parts: QuerySet[BatchPart]) -> list[Packed]:
+    rows = parts.order_by("id").values_list("id", "readings", "columns")
+    return [Packed(id=part, readings=readings, data=bytes(data)) for part, readings, data in rows]
+
+
+def _key(run_id: int) -> str:
+    return f"cargo:{run_id}"
+
+
+def _pack(cargo: Cargo) -> bytes:
+    return COUNT.pack(len(cargo.part)) + cargo.part.astype("<i8").tobytes() + columns.pack(cargo.columns)
+
+
+def _unpack(data: bytes) -> Cargo:
+    """Raises ``NotColumns``."""
+    try:
+        (n,) = COUNT.unpack_from(data)
+        part = np.frombuffer(data, "<i8", n, COUNT.size)
+    except (struct.error, ValueError) as error:
+        raise columns.NotColumns(f"cannot be read: {error}") from error
+    readings = columns.unpack(data[COUNT.size + part.nbytes :])
+    if len(readings) != n:
+        raise columns.NotColumns("lengths differ")
+    return Cargo(readings, part)

@@ -1,0 +1,145 @@
+"""What each stage loads before its pure middle, and what it commits after it.
+
+A step does the loading and the work, with no transaction open, and returns a ``Finish``: changes of the run's row,
+what to write in the finishing transaction, and what to do after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from django.conf import settings
+
+from agents import cargo as cargos
+from agents import decide, detect, ingest, notify, outcomes, validate
+from agents.cargo import Verdicts
+from agents.doorbell import Bell
+from agents.findings import Validated
+from agents.ingest import Cargo
+from agents.models import Run
+from maintenance import alarms, anomalies, notifications
+from mlops import machine_states
+from sensors import fleet, store
+from sensors.columns import SensorTable
+from sensors.models import BatchPart
+
+
+class PartsTaken(RuntimeError):
+    """Parts that were waiting a moment ago are no more: somebody changed them by hand."""
+
+
+def _no_bells() -> tuple[Bell, ...]:
+    return ()
+
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """How a stage ends. ``commit`` runs inside the finishing transaction, ``after`` behind it."""
+
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    commit: Callable[[], tuple[Bell, ...]] = _no_bells
+    after: Callable[[], None] = _nothing
+
+
+def ingest_step(run: Run, attempt: int) -> Finish:
+    waiting = BatchPart.objects.filter(lane=run.lane, state=BatchPart.State.WAITING)
+    sizes = list(waiting.order_by("id").values_list("id", "readings"))
+    count = ingest.within_budget([readings for _, readings in sizes], budget=settings.RUN_MAX_READINGS)
+    packed = cargos.packed(waiting.filter(id__in=[part for part, _ in sizes[:count]]))
+    loaded, _ = ingest.ingest(packed)
+    known = set(fleet.table(np.unique(loaded.columns.sensor).tolist()).sensor.tolist())
+    cargo, refusals = ingest.ingest(packed, known=known)
+    refused = {refusal.part_id: refusal.reason for refusal in refusals}
+    taken = [part.id for part in packed if part.id not in refused]
+
+    def commit() -> tuple[Bell, ...]:
+        if waiting.filter(id__in=taken).update(state=BatchPart.State.TAKEN, run_id=run.pk) != len(taken):
+            raise PartsTaken(f"lane {run.lane}")
+        for part_id, reason in refused.items():
+            waiting.filter(id=part_id).update(state=BatchPart.State.SET_ASIDE, error=reason)
+        return ()
+
+    return Finish({"readings": len(cargo.part)}, commit, lambda: cargos.put(run.pk, cargo))
+
+
+def validate_step(run: Run, attempt: int) -> Finish:
+    cargo = cargos.get(run.pk)
+    table = fleet.table(np.unique(cargo.columns.sensor).tolist())
+    memory, _ = machine_states.load(np.unique(table.machine).tolist(), part="memory")
+    stored = _stored_before(cargo, validate.newest(memory, cargo.columns.sensor), everything=attempt > 1)
+    fresh = np.isnan(stored)
+    validated = validate.validate(columns=cargo.columns.take(fresh), table=table, memory=memory)
+    verdicts = _spread(fresh, validated)
+    results = outcomes.settle(cargo, stored=stored, keep=verdicts.keep)
+    kept = cargo.columns.take(verdicts.keep)
+    store.make_partitions(store.days_of(kept))
+
+    def commit() -> tuple[Bell, ...]:
+        store.insert(kept, quality=verdicts.quality[verdicts.keep], reason=verdicts.reason[verdicts.keep])
+        outcomes.write(results)
+        machine_states.save(validated.memory, machine_of=_machine_of(table), part="memory", run_id=run.pk)
+        anomalies.record([_sighting_of_fault(fault) for fault in validated.faults], run_id=run.pk)
+        return ()
+
+    return Finish({"verdicts": verdicts.pack()}, commit)
+
+
+def _stored_before(cargo: Cargo, newest: Any, *, everything: bool) -> Any:
+    """Value stored at each key, NaN where none is. Only what is not newer than the newest can be there already; a
+    second attempt trusts nothing and looks all up."""
+    stored = np.full(len(cargo.part), np.nan)
+    doubtful = np.full(len(cargo.part), True) if everything else cargo.columns.at <= newest
+    stored[doubtful] = store.stored_values(cargo.columns.sensor[doubtful], cargo.columns.at[doubtful])
+    return stored
+
+
+def _spread(fresh: Any, validated: Validated) -> Verdicts:
+    """The verdicts on the fresh readings, at their places among all readings of the cargo."""
+
+    def at_places(values: Any) -> Any:
+        spread = np.zeros(len(fresh), values.dtype)
+        spread[fresh] = values
+        return spread
+
+    return Verdicts(
+        at_places(validated.keep), at_places(validated.quality), at_places(validated.reason), at_places(validated.late)
+    )
+
+
+def _machine_of(table: SensorTable) -> dict[int, int]:
+    return dict(zip(table.sensor.tolist(), table.machine.tolist(), strict=True))
+
+
+def detect_step(run: Run, attempt: int) -> Finish:
+    cargo, verdicts = cargos.get(run.pk), cargos.unpack_verdicts(run.verdicts)
+    table = fleet.table(np.unique(cargo.columns.sensor).tolist())
+    learned, seen = machine_states.load(np.unique(table.machine).tolist(), part="learned")
+    machine = table.machine[table.rows(cargo.columns.sensor)]
+    overtaken = np.isin(machine, [m for m, last in seen.items() if last > run.pk])  # a replay comes late (P3)
+    late = verdicts.late | overtaken
+    detected = detect.detect(
+        columns=cargo.columns,
+        table=table,
+        quality=verdicts.quality,
+        reason=verdicts.reason,
+        late=late,
+        keep=verdicts.keep,
+        state=learned,
+    )
+    in_order = verdicts.keep & ~late
+    clocks = {int(m): int(cargo.columns.at[in_order & (machine == m)].max()) for m in np.unique(machine[in_order])}
+    machines = {str(int(m)): clocks.get(int(m)) for m in np.unique(machine)}
+
+    def commit() -> tuple[Bell, ...]:
+        anomalies.record([_sighting(found) for found in detected.anomalies], run_id=run.pk)
+        machine_states.save(detected.state, machine_of=_machine_of(table), part="learned", run_id=run.pk)
+        return ()
+
+    return Finish({"findings": {"clocks": machines}}, commit)

@@ -1,0 +1,80 @@
+"""One machine that runs the whole service: what ``manage.py up`` and ``manage.py demo`` start."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+
+from config import supervisor
+from config.supervisor import Supervisor
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class PortTaken(RuntimeError):
+    """Something listens on a port that is needed."""
+
+
+def prepare(
+    *, port: int, flower_port: int, concurrency: int = 1, extra: Mapping[str, str] | None = None
+) -> Supervisor:
+    """Migrate, and describe the children (not started yet). Raises ``PortTaken``."""
+    for number in (port, flower_port):
+        if not is_free(number):
+            raise PortTaken(f"Port {number} is in use: stop what listens there, or choose another one.")
+    call_command("migrate", verbosity=0)
+    children = supervisor.service(
+        port=port, flower_port=flower_port, beat_file=home() / "beat", concurrency=concurrency
+    )
+    return Supervisor(children, folder=settings.BASE_DIR, environment=environment() | dict(extra or {}))
+
+
+def home() -> Path:
+    """Where this node keeps its own files."""
+    path = Path(settings.HOME)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def environment() -> dict[str, str]:
+    """What the children inherit: the servers found or started here, one thread for each numeric library."""
+    return (
+        dict(os.environ)
+        | {"DATABASE_URL": settings.DATABASE_URL, "REDIS_URL": settings.REDIS_URL}
+        | {"FLOWER_BASIC_AUTH": f"{settings.FLOWER_USER}:{settings.FLOWER_PASSWORD}", "REMAP_SIGTERM": "SIGQUIT"}
+        | dict.fromkeys(THREADS, "1")
+        | {"PYTHONUNBUFFERED": "1"}
+    )
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_port(preferred: int) -> int:
+    """The preferred port if nothing listens there, else any free one."""
+    if is_free(preferred):
+        return preferred
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def where_to_look(*, port: int, flower_port: int) -> list[str]:
+    return [
+        f"Admin       http://127.0.0.1:{port}/admin/",
+        f"REST API    http://127.0.0.1:{port}/api/v1/docs/",
+        f"Metrics     http://127.0.0.1:{port}/metrics",
+        f"Flower      http://127.0.0.1:{flower_port}/   user {settings.FLOWER_USER}, password {settings.FLOWER_PASSWORD}",
+    ]

@@ -1,0 +1,146 @@
+"""Run the service's processes as children: prefixed logs, restart of one that dies, an orderly stop of all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TextIO
+
+STOP_SECONDS = 20
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+STEADY_SECONDS = 30  # a child that lived so long starts with a short wait again
+
+
+@dataclass(slots=True)
+class Child:
+    """One process that is to be running, and what is known of it."""
+
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[str] | None = None
+    started_at: float = 0.0
+    wait: float = FIRST_WAIT
+    restart_at: float = 0.0
+    restarts: int = 0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Children of one folder and environment; their output goes to ``out``, each line behind the child's name."""
+
+    children: list[Child]
+    folder: Path
+    environment: Mapping[str, str]
+    out: TextIO = field(default_factory=lambda: sys.stderr)
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        for child in self.children:
+            self._launch(child)
+
+    def watch(self) -> None:
+        """Restart what dies until ``stopping`` is set, then stop all."""
+        while not self.stopping.wait(0.2):
+            self.check()
+        self.stop()
+
+    def check(self) -> None:
+        """One look: note the dead, and start again those whose wait is over."""
+        now = time.monotonic()
+        for child in self.children:
+            if child.process is not None and child.process.poll() is not None:
+                child.wait = FIRST_WAIT if now - child.started_at > STEADY_SECONDS else min(LONGEST_WAIT, child.wait * 2)
+                child.restart_at = now + child.wait
+                self._say(child.name, f"ended with {child.process.returncode}; again in {child.wait:g} s")
+                child.process = None
+            elif child.process is None and now >= child.restart_at and not self.stopping.is_set():
+                child.restarts += 1
+                self._launch(child)
+
+    def stop(self) -> None:
+        """TERM to all, so that they finish or give back what they hold; KILL to those that do not end in time."""
+        self.stopping.set()
+        running = [child for child in self.children if child.process is not None]
+        for child in running:
+            _signal(child, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in running:
+            assert child.process is not None
+            try:
+                child.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                self._say(child.name, "did not end in time; killed")
+                _signal(child, signal.SIGKILL)
+                child.process.wait()
+
+    def _launch(self, child: Child) -> None:
+        child.started_at = time.monotonic()
+        child.process = subprocess.Popen(
+            child.command,
+            cwd=self.folder,
+            env=dict(self.environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone, which stops the rest in order
+        )
+        threading.Thread(target=self._forward, args=(child.name, child.process.stdout), daemon=True).start()
+
+    def _forward(self, name: str, lines: TextIO) -> None:
+        with lines:
+            for line in lines:
+                self._say(name, line.rstrip())
+
+    def _say(self, name: str, line: str) -> None:
+        self.out.write(f"{name:>8} | {line}\n")
+        self.out.flush()
+
+
+def _signal(child: Child, number: int) -> None:
+    """To the child's whole group: a killed Celery parent must not leave its pool behind."""
+    assert child.process is not None
+    try:
+        if number == signal.SIGKILL:
+            os.killpg(child.process.pid, number)
+        else:
+            child.process.send_signal(number)
+    except ProcessLookupError:
+        return
+
+
+def service(*, port: int, flower_port: int, beat_file: Path, concurrency: int, web_threads: int = 8) -> list[Child]:
+    """The processes of one node: web, a worker for each group of stages, beat, sweep and Flower."""
+    python = sys.executable
+    celery = [python, "-m", "celery", "-A", "config"]
+
+    def worker(name: str, queues: str) -> Child:
+        options = ["-n", f"{name}@%h", "-Q", queues, "--concurrency", str(concurrency), "-l", "WARNING"]
+        return Child(name, [*celery, "worker", *options, "--without-gossip", "--without-mingle"])
+
+    return [
+        Child(
+            "web",
+            [
+                python, "-m", "gunicorn", "config.wsgi:application", "--bind", f"127.0.0.1:{port}", "--workers", "1",
+                "--worker-class", "gthread", "--threads", str(web_threads), "--keep-alive", "30", "--log-level", "warning",
+            ],
+        ),
+        worker("intake", "ingest,validate"),
+        worker("judge", "detect,decide"),
+        worker("outbox", "notify,deliver,housekeeping"),
+        Child("beat", [*celery, "beat", "-s", str(beat_file), "-l", "WARNING"]),
+        Child("sweep", [python, "manage.py", "sweep"]),
+        Child(
+            "flower",
+            [*celery, "flower", "--address=127.0.0.1", f"--port={flower_port}", "--logging=warning", "--purge_offline_workers=60"],
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,81 @@
+"""The learned state of machines, loaded and saved for many at once. The only writer of ``MachineState``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import structlog
+from django.db import connection
+from psycopg2.extras import execute_values
+
+from mlops import state as states
+from mlops.models import MachineState
+from mlops.state import State
+
+log = structlog.get_logger(__name__)
+
+Part = Literal["memory", "learned"]
+
+
+def load(machine_ids: Iterable[int], *, part: Part) -> tuple[State, dict[int, int]]:
+    """One state over the sensors of all given machines, and the last run each machine has seen.
+
+    A machine without a row starts cold, and so does one whose state another version of this code wrote.
+    """
+    rows = MachineState.objects.filter(machine_id__in=list(machine_ids)).values_list("machine_id", part, f"{part}_run_id")
+    found: list[State] = []
+    seen: dict[int, int] = {}
+    for machine, data, run_id in rows.order_by("machine_id"):
+        seen[machine] = run_id
+        if not data:
+            continue
+        try:
+            found.append(states.unpack(data))
+        except states.NotState as error:
+            log.error("mlops.machine-states.unreadable", machine_id=machine, part=part, error=str(error))
+    return together(found), seen
+
+
+def together(found: Sequence[State]) -> State:
+    """States of different sensors as one, sorted by sensor. One that lacks arrays others have is left out."""
+    if not found:
+        return State(np.empty(0, np.int64), {})
+    names = max((set(one.arrays) for one in found), key=len)
+    same = [one for one in found if set(one.arrays) == names]
+    if len(same) < len(found):
+        log.error("mlops.machine-states.left-out", states=len(found) - len(same))
+    ids = np.concatenate([one.sensor for one in same])
+    order = np.argsort(ids, kind="stable")
+    arrays = {name: np.concatenate([one.arrays[name] for one in same])[order] for name in sorted(names)}
+    return State(ids[order], arrays)
+
+
+def save(state: State, *, machine_of: Mapping[int, int], part: Part, run_id: int) -> None:
+    """Write the state back, a row for each machine, in one statement of the caller's transaction.
+
+    ``machine_of``: machine of every sensor in the state that is to be saved; sensors not in it are left as they are.
+    """
+    sensors_of: dict[int, list[int]] = {}
+    for row, sensor in enumerate(state.sensor.tolist()):
+        if sensor in machine_of:
+            sensors_of.setdefault(machine_of[sensor], []).append(row)
+    rows = [
+        (machine, states.pack(state.take(np.array(sensors, np.int64))), run_id)
+        for machine, sensors in sorted(sensors_of.items())
+    ]
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        execute_values(
+            cursor.cursor,
+            f"INSERT INTO {MachineState._meta.db_table} AS old (machine_id, {part}, {part}_run_id, {OTHER[part]})"
+            f" VALUES %s ON CONFLICT (machine_id) DO UPDATE SET {part} = excluded.{part},"
+            f" {part}_run_id = greatest(old.{part}_run_id, excluded.{part}_run_id), updated_at = now()",
+            rows,
+            template="(%s, %s, %s, '', 0)",
+        )
+
+
+OTHER = {"memory": "learned, learned_run_id", "learned": "memory, memory_run_id"}

@@ -1,0 +1,1 @@
+"""Where readings come from: one file for each kind of source."""

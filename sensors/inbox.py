@@ -1,0 +1,117 @@
+"""What clients send, accepted durably: a batch, and a part for each lane it touches."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from sensors import codec, columns
+from sensors.codec import Decoded, SensorKey
+from sensors.columns import Columns
+from sensors.models import Batch, BatchPart, DiscoveredSensor, Sensor, Site
+
+
+class NothingAccepted(Exception):
+    """Every item of the body was refused; nothing was stored."""
+
+    def __init__(self, results: Sequence[dict[str, str]]) -> None:
+        super().__init__(f"All {len(results)} readings were refused.")
+        self.results = results
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A stored batch and the lanes that have something waiting because of it."""
+
+    batch: Batch
+    lanes: tuple[int, ...]
+
+
+def accept(
+    *, site: Site, user: AbstractBaseUser | None, body: bytes, received_at: datetime, correlation_id: str = ""
+) -> Accepted:
+    """Store a body of readings; when this returns (and the caller's transaction, if any, commits) it is durable.
+
+    Raises ``codec.Malformed``, ``codec.TooManyReadings`` or ``NothingAccepted``.
+    """
+    parsed = codec.parse(body, most=settings.INGEST_MAX_READINGS)
+    lane_of, sensors = _resolve(site, parsed.items)
+    decoded = codec.decode(parsed, sensors=sensors, span=_span(received_at))
+    if decoded.rejected == decoded.items:
+        raise NothingAccepted(decoded.results)
+    with transaction.atomic():
+        batch = Batch.objects.create(
+            site=site,
+            submitted_by=user,
+            correlation_id=correlation_id,
+            body_sha256=hashlib.sha256(body).hexdigest(),
+            items=decoded.items,
+            accepted=len(decoded.accepted),
+            held=decoded.held_readings,
+            duplicates=decoded.duplicates,
+            rejected=decoded.rejected,
+            results=list(decoded.results),
+            received_at=received_at,
+        )
+        parts = _parts(batch, decoded, lane_of)
+        BatchPart.objects.bulk_create(parts)
+    return Accepted(batch=batch, lanes=tuple(sorted({p.lane for p in parts if p.lane is not None})))
+
+
+def _span(now: datetime) -> codec.Span:
+    return codec.Span(
+        earliest=columns.from_instant(now - timedelta(days=settings.READINGS_RETENTION_DAYS)),
+        latest=columns.from_instant(now + timedelta(seconds=settings.INGEST_MAX_FUTURE_SECONDS)),
+    )
+
+
+def _resolve(site: Site, items: Sequence[object]) -> tuple[dict[int, int], dict[SensorKey, int]]:
+    """Lane by sensor id, and sensor id by the names and ids that the items use and the site knows."""
+    names, ids = codec.keys(items)
+    known = Sensor.objects.filter(Q(external_id__in=names) | Q(id__in=ids), site=site)
+    lane_of: dict[int, int] = {}
+    sensors: dict[SensorKey, int] = {}
+    for sensor, name, lane in known.values_list("id", "external_id", "machine__lane"):
+        lane_of[sensor] = lane
+        sensors[name] = sensors[sensor] = sensor
+    return lane_of, sensors
+
+
+def _parts(batch: Batch, decoded: Decoded, lane_of: Mapping[int, int]) -> list[BatchPart]:
+    parts = []
+    unique, inverse = np.unique(decoded.accepted.sensor, return_inverse=True)
+    lanes = np.array([lane_of[int(sensor)] for sensor in unique], np.int16)[inverse]
+    for lane in np.unique(lanes):
+        parts.append(part(batch, decoded.accepted.take(lanes == lane), lane=int(lane)))
+    for name, held in decoded.held.items():
+        parts.append(part(batch, held, discovered=_discover(batch.site, name, readings=len(held))))
+    return parts
+
+
+def part(
+    batch: Batch, readings: Columns, *, lane: int | None = None, discovered: DiscoveredSensor | None = None
+) -> BatchPart:
+    """An unsaved part: waiting in a lane, or held back for a discovered sensor."""
+    return BatchPart(
+        batch=batch,
+        lane=lane,
+        discovered=discovered,
+        state=BatchPart.State.HELD if lane is None else BatchPart.State.WAITING,
+        readings=len(readings),
+        columns=columns.pack(readings),
+    )
+
+
+def _discover(site: Site, name: str, *, readings: int) -> DiscoveredSensor:
+    found, _ = DiscoveredSensor.objects.get_or_create(site=site, external_id=name)
+    DiscoveredSensor.objects.filter(pk=found.pk).update(readings=F("readings") + readings, last_seen_at=Now())
+    return found

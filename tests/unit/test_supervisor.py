@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import io
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from config.supervisor import Child, Supervisor
+
+
+def until(condition: Callable[[], bool], *, limit: float = 20) -> None:
+    deadline = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true in time"
+        time.sleep(0.02)
+
+
+def supervise(tmp_path: Path, *commands: str) -> tuple[Supervisor, io.StringIO]:
+    out = io.StringIO()
+    children = [Child(f"c{n}", [sys.executable, "-c", code]) for n, code in enumerate(commands)]
+    return Supervisor(children, folder=tmp_path, environment=os.environ, out=out), out
+
+
+def test_lines_come_out_behind_the_name_of_the_child(tmp_path: Path) -> None:
+    supervisor, out = supervise(tmp_path, "print('hello')", "print('there')")
+    supervisor.start()
+    until(lambda: "c0 | hello" in out.getvalue() and "c1 | there" in out.getvalue())
+    supervisor.stop()
+
+
+def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
+    supervisor, out = supervise(tmp_path, "import os; open('starts', 'a').write('x')")
+    supervisor.start()
+
+    def started_twice() -> bool:
+        supervisor.check()
+        return (tmp_path / "starts").exists() and len((tmp_path / "starts").read_text()) >= 2
+
+    until(started_twice)
+    supervisor.stop()
+    assert "ended with 0; again in" in out.getvalue()
+
+
+def test_stop_ends_every_child_and_starts_none_again(tmp_path: Path) -> None:
+    supervisor, _ = supervise(tmp_path, "import time; time.sleep(600)", "import time; time.sleep(600)")
+    supervisor.start()
+    supervisor.stop()
+    supervisor.check()
+    assert all(child.process is None or child.process.poll() is not None for child in supervisor.children)
