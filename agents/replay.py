@@ -74,7 +74,10 @@ class Tally:
 
 @transaction.atomic
 def create(plan: Plan, *, criticality: str = Equipment.Criticality.HIGH) -> list[Sensor]:
-    """The machine and its sensors, as far as they are missing. Raises ``ValidationError``."""
+    """The site, the machine and its sensors, as far as they are missing. Raises ``ValidationError``."""
+    if plan.site.pk is None:
+        plan.site.full_clean()
+        plan.site.save()
     machine = Equipment.objects.filter(site=plan.site, tag=plan.tag).first()
     if machine is None:
         machine = fleet.save_equipment(

@@ -46,6 +46,19 @@ checkpoint_completion_target = 0.9
 idle_in_transaction_session_timeout = 60s
 """
 
+REDIS_CONF = """# Written by Bellwether for its embedded server.
+port 0
+unixsocket "{socket}"
+unixsocketperm 700
+daemonize yes
+dir "{home}"
+logfile "{home}/redis.log"
+pidfile "{home}/redis.pid"
+appendonly yes
+maxmemory-policy noeviction
+save ""
+"""
+
 
 class EmbeddedError(RuntimeError):
     """An embedded server could not be started; the message says which and where its log is."""
@@ -56,7 +69,7 @@ def database_url() -> str:
 
 
 def redis_url() -> str:
-    return f"unix://{_redis_socket()}?db=0"
+    return f"unix://{quote(str(_redis_socket()))}?db=0"
 
 
 def keep_secret(name: str) -> str:
@@ -139,20 +152,23 @@ def _postgres_binaries() -> Path:
     return Path(package.submodule_search_locations[0]) / "pginstall18" / "bin"
 
 
-def _postgres_user() -> str | None:
+def _postgres_user() -> pwd.struct_passwd | None:
     """Postgres refuses to run as root; there it runs as a user that owns nothing else."""
     if os.geteuid() != 0:
         return None
     known = {entry.pw_name for entry in pwd.getpwall()}
-    return "postgres" if "postgres" in known else "nobody"
+    return pwd.getpwnam("postgres" if "postgres" in known else "nobody")
 
 
 def _pg(command: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     """Run one of Postgres's own commands. Output goes to a file: a pipe would stay open as long as the server."""
+    user = _postgres_user()
     with (HOME / "postgres-commands.log").open("ab") as log:
         return subprocess.run(
             [str(_postgres_binaries() / command), *arguments],
-            user=_postgres_user(),
+            user=None if user is None else user.pw_uid,
+            group=None if user is None else user.pw_gid,
+            extra_groups=None if user is None else [],
             cwd=_data(),
             env={k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
@@ -190,8 +206,8 @@ def _start_postgres() -> None:
         return
     if user is not None:
         _let_through(HOME, _postgres_binaries())
-        shutil.chown(data, user)
-        shutil.chown(sockets, user)
+        os.chown(data, user.pw_uid, user.pw_gid)
+        os.chown(sockets, user.pw_uid, user.pw_gid)
     data.chmod(0o700)
     sockets.chmod(0o700)
     try:
@@ -245,12 +261,9 @@ def _start_redis() -> None:
     home, socket = _redis_home(), _redis_socket()
     socket.parent.mkdir(parents=True, exist_ok=True)
     socket.unlink(missing_ok=True)
-    command = [
-        _redis_binary(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--daemonize", "yes",
-        "--dir", str(home), "--logfile", str(home / "redis.log"), "--pidfile", str(home / "redis.pid"),
-        "--appendonly", "yes", "--maxmemory-policy", "noeviction", "--save", "",
-    ]  # fmt: skip
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    conf = home / "redis.conf"
+    conf.write_text(REDIS_CONF.format(home=home, socket=socket))
+    subprocess.run([_redis_binary(), str(conf)], check=True, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + START_SECONDS
     while not _redis_answers():
         if time.monotonic() > deadline:
