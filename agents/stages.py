@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from django.conf import settings
+from numpy.typing import NDArray
 
 from agents import cargo as cargos
 from agents import decide, detect, ingest, notify, outcomes, validate
@@ -22,9 +23,12 @@ from agents.ingest import Cargo
 from agents.models import Run
 from maintenance import alarms, anomalies, notifications
 from mlops import machine_states
+from mlops.state import State
 from sensors import fleet, store
-from sensors.columns import SensorTable
+from sensors.columns import Bool, Float64, SensorTable
 from sensors.models import BatchPart
+
+Kind = TypeVar("Kind", bound=np.generic)
 
 
 class PartsTaken(RuntimeError):
@@ -73,7 +77,7 @@ def validate_step(run: Run, attempt: int) -> Finish:
     cargo = cargos.get(run.pk)
     table = fleet.table(np.unique(cargo.columns.sensor).tolist())
     memory, _ = machine_states.load(np.unique(table.machine).tolist(), part="memory")
-    stored = _stored_before(cargo, validate.newest(memory, cargo.columns.sensor), everything=attempt > 1)
+    stored = _stored_before(cargo, memory, everything=attempt > 1)
     fresh = np.isnan(stored)
     validated = validate.validate(columns=cargo.columns.take(fresh), table=table, memory=memory)
     verdicts = _spread(fresh, validated)
@@ -91,19 +95,24 @@ def validate_step(run: Run, attempt: int) -> Finish:
     return Finish({"verdicts": verdicts.pack()}, commit)
 
 
-def _stored_before(cargo: Cargo, newest: Any, *, everything: bool) -> Any:
+def _stored_before(cargo: Cargo, memory: State, *, everything: bool) -> Float64:
     """Value stored at each key, NaN where none is. Only what is not newer than the newest can be there already; a
     second attempt trusts nothing and looks all up."""
-    stored = np.full(len(cargo.part), np.nan)
-    doubtful = np.full(len(cargo.part), True) if everything else cargo.columns.at <= newest
-    stored[doubtful] = store.stored_values(cargo.columns.sensor[doubtful], cargo.columns.at[doubtful])
+    sensor, at = cargo.columns.sensor, cargo.columns.at
+    doubtful = np.full(len(at), everything)
+    if len(memory.sensor) and not everything:
+        place = np.searchsorted(memory.sensor, sensor).clip(max=len(memory.sensor) - 1)
+        known = (memory.sensor[place] == sensor) & memory.arrays["seen"][place].astype(np.bool_)
+        doubtful = known & (at <= memory.arrays["newest"][place])
+    stored = np.full(len(at), np.nan)
+    stored[doubtful] = store.stored_values(sensor[doubtful], at[doubtful])
     return stored
 
 
-def _spread(fresh: Any, validated: Validated) -> Verdicts:
+def _spread(fresh: Bool, validated: Validated) -> Verdicts:
     """The verdicts on the fresh readings, at their places among all readings of the cargo."""
 
-    def at_places(values: Any) -> Any:
+    def at_places(values: NDArray[Kind]) -> NDArray[Kind]:
         spread = np.zeros(len(fresh), values.dtype)
         spread[fresh] = values
         return spread
@@ -143,3 +152,13 @@ def detect_step(run: Run, attempt: int) -> Finish:
         return ()
 
     return Finish({"findings": {"clocks": machines}}, commit)
+
+
+def notify_step(run: Run, attempt: int) -> Finish:
+    waiting = notifications.pending(run.pk)
+    rows = notify.notify(waiting.transitions, waiting.recipients)
+
+    def commit() -> tuple[Bell, ...]:
+        return tuple(Bell("deliver", row) for row in notifications.create(rows, run_id=run.pk))
+
+    return Finish(commit=commit, after=lambda: cargos.drop(run.pk))

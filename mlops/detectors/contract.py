@@ -1,0 +1,72 @@
+"""What every detector promises. Pure: numpy in, numpy out.
+
+Score before learn; a verdict apart from the score; NaN = not judged yet. The result is the same to the bit however
+a sensor's readings are split into blocks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mlops.state import Fields, State
+from sensors.columns import Columns, Float64, Int64, SensorTable
+
+Int8 = np.ndarray[tuple[int, ...], np.dtype[np.int8]]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """n > 0 readings, sorted by (sensor, at) and unique, of the sensors of one state.
+
+    ``row``: row of each reading's sensor in the state, length n. ``starts``: position of the first reading of each
+    sensor that has any; ``rows`` and ``counts``: its row in the state and how many readings it has.
+    """
+
+    columns: Columns
+    row: Int64
+    starts: Int64
+    rows: Int64
+    counts: Int64
+
+
+def block(columns: Columns, state: State) -> Block:
+    """The readings with their place in a state that has all their sensors."""
+    row = np.searchsorted(state.sensor, columns.sensor)
+    new = np.ones(len(row), np.bool_)
+    new[1:] = row[1:] != row[:-1]
+    starts = np.flatnonzero(new)
+    return Block(columns, row, starts, row[starts], np.diff(np.append(starts, len(row))))
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a detector says of n readings: arrays of length n in the order of the block.
+
+    ``score``: 0..1, at least 0.5 where abnormal, NaN = not judged yet. ``verdict``: 0 = normal, k = the detector's
+    ``kinds[k - 1]``. ``low``, ``high``: what was expected, in the sensor's unit, NaN = no bound. ``since``: instant
+    from which on the history counts that the verdict rests on.
+    """
+
+    score: Float64
+    verdict: Int8
+    low: Float64
+    high: Float64
+    since: Int64
+
+
+class Detector(Protocol):
+    """One way to judge readings; hyper-parameters in ``__init__``, what it learns in the state."""
+
+    name: str
+    version: str
+    kinds: tuple[str, ...]
+
+    @property
+    def fields(self) -> Fields:
+        """The arrays it remembers, and how they start."""
+
+    def judge(self, block: Block, table: SensorTable, state: State) -> tuple[Scores, State]:
+        """Score each reading, then learn from it. ``table`` has one row per row of the state, in its order."""
