@@ -48,5 +48,3 @@ def wait_after(attempt: int) -> float:
 
 def _code(error: BaseException) -> str | None:
     return getattr(error.__cause__, "pgcode", None)
-
-

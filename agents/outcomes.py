@@ -42,7 +42,9 @@ def settle(cargo: Cargo, *, stored: Float64, keep: Bool) -> list[PartOutcome]:
                 int((of_part & keep).sum()),
                 tuple(cargo.columns.item[of_part & same].tolist()),
                 tuple(
-                    zip(clash.item.tolist(), clash.sensor.tolist(), clash.at.tolist(), clash.value.tolist(), strict=True)
+                    zip(
+                        clash.item.tolist(), clash.sensor.tolist(), clash.at.tolist(), clash.value.tolist(), strict=True
+                    )
                 ),
             )
         )

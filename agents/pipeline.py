@@ -123,7 +123,13 @@ def _attempt(stage: str, taken: Lease, started: datetime) -> Outcome:
     run = Run.objects.get(pk=taken.id)
     finish = STEPS[stage](run, taken.attempt)
     following = ORDER[ORDER.index(Stage(stage)) + 1] if stage != ORDER[-1] else None
-    changes: dict[str, Any] = {"attempts": 0, "rings": 0, "error_class": "", "error": "", "ring_after": Now() + A_MOMENT}
+    changes: dict[str, Any] = {
+        "attempts": 0,
+        "rings": 0,
+        "error_class": "",
+        "error": "",
+        "ring_after": Now() + A_MOMENT,
+    }
     if following is None:
         changes |= {"status": Run.Status.DONE, "finished_at": Now()}
     else:
@@ -173,9 +179,7 @@ def _give_up(stage: str, taken: Lease, verdict: failures.Verdict, started: datet
     return Outcome("failed", _lane_again(lane))
 
 
-def _record(
-    stage: str, taken: Lease, started: datetime, outcome: str, verdict: failures.Verdict | None = None
-) -> None:
+def _record(stage: str, taken: Lease, started: datetime, outcome: str, verdict: failures.Verdict | None = None) -> None:
     StageAttempt.objects.create(
         run_id=taken.id,
         stage=stage,

@@ -75,7 +75,7 @@ class Tally:
 @transaction.atomic
 def create(plan: Plan, *, criticality: str = Equipment.Criticality.HIGH) -> list[Sensor]:
     """The site, the machine and its sensors, as far as they are missing. Raises ``ValidationError``."""
-    if plan.site.pk is None:
+    if plan.site._state.adding:
         plan.site.full_clean()
         plan.site.save()
     machine = Equipment.objects.filter(site=plan.site, tag=plan.tag).first()

@@ -7,7 +7,7 @@ what to write in the finishing transaction, and what to do after it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,10 +18,11 @@ from agents import cargo as cargos
 from agents import decide, detect, ingest, notify, outcomes, validate
 from agents.cargo import Verdicts
 from agents.doorbell import Bell
-from agents.findings import Validated
+from agents.findings import AnomalyFinding, SensorFault, Validated
 from agents.ingest import Cargo
 from agents.models import Run
 from maintenance import alarms, anomalies, notifications
+from maintenance.anomalies import Sighting
 from mlops import machine_states
 from mlops.state import State
 from sensors import fleet, store
@@ -89,7 +90,7 @@ def validate_step(run: Run, attempt: int) -> Finish:
         store.insert(kept, quality=verdicts.quality[verdicts.keep], reason=verdicts.reason[verdicts.keep])
         outcomes.write(results)
         machine_states.save(validated.memory, machine_of=_machine_of(table), part="memory", run_id=run.pk)
-        anomalies.record([_sighting_of_fault(fault) for fault in validated.faults], run_id=run.pk)
+        anomalies.record([_fault(found) for found in validated.faults], run_id=run.pk)
         return ()
 
     return Finish({"verdicts": verdicts.pack()}, commit)
@@ -127,7 +128,7 @@ def _machine_of(table: SensorTable) -> dict[int, int]:
 
 
 def detect_step(run: Run, attempt: int) -> Finish:
-    cargo, verdicts = cargos.get(run.pk), cargos.unpack_verdicts(run.verdicts)
+    cargo, verdicts = cargos.get(run.pk), cargos.unpack_verdicts(bytes(run.verdicts))
     table = fleet.table(np.unique(cargo.columns.sensor).tolist())
     learned, seen = machine_states.load(np.unique(table.machine).tolist(), part="learned")
     machine = table.machine[table.rows(cargo.columns.sensor)]
@@ -154,6 +155,18 @@ def detect_step(run: Run, attempt: int) -> Finish:
     return Finish({"findings": {"clocks": machines}}, commit)
 
 
+def decide_step(run: Run, attempt: int) -> Finish:
+    clocks = {int(machine): clock for machine, clock in run.findings["clocks"].items()}
+    decide.decide(alarms.situations(clocks, clocks=clocks))  # what cannot be decided fails before anything is locked
+
+    def commit() -> tuple[Bell, ...]:
+        fresh = alarms.situations(clocks, clocks=clocks, lock=True)
+        alarms.apply(decide.decide(fresh), run_id=run.pk)
+        return ()
+
+    return Finish(commit=commit)
+
+
 def notify_step(run: Run, attempt: int) -> Finish:
     waiting = notifications.pending(run.pk)
     rows = notify.notify(waiting.transitions, waiting.recipients)
@@ -162,3 +175,11 @@ def notify_step(run: Run, attempt: int) -> Finish:
         return tuple(Bell("deliver", row) for row in notifications.create(rows, run_id=run.pk))
 
     return Finish(commit=commit, after=lambda: cargos.drop(run.pk))
+
+
+def _sighting(found: AnomalyFinding) -> Sighting:
+    return Sighting(**{f.name: getattr(found, f.name) for f in fields(found)})
+
+
+def _fault(found: SensorFault) -> Sighting:
+    return anomalies.fault(**{f.name: getattr(found, f.name) for f in fields(found)})

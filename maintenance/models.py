@@ -52,6 +52,9 @@ class Anomaly(models.Model):
     contributors = models.JSONField(default=list, help_text="Sensor ids with their shares.")
     retrospective = models.BooleanField(default=False, help_text="Found in late data: never pages, never clears.")
     detail = models.TextField(blank=True)
+    is_settled = models.BooleanField(
+        default=False, editable=False, help_text="Nothing more can come of it: decide looks at it no more."
+    )
     first_run_id = models.BigIntegerField()
     last_run_id = models.BigIntegerField()
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -61,7 +64,14 @@ class Anomaly(models.Model):
         ordering = ["-started_at", "-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["sensor", "detector", "kind", "started_at", "retrospective"], name="anomaly_once"
+                fields=["sensor", "detector", "started_at", "retrospective"],
+                condition=Q(nature="MACHINE"),
+                name="anomaly_once",
+            ),
+            models.UniqueConstraint(
+                fields=["sensor", "kind", "started_at", "retrospective"],
+                condition=Q(nature="INSTRUMENT"),
+                name="anomaly_fault_once",
             ),
             models.CheckConstraint(condition=Q(nature__in=["MACHINE", "INSTRUMENT"]), name="anomaly_nature"),
             models.CheckConstraint(condition=Q(last_at__gte=F("started_at")), name="anomaly_ends_after_start"),
@@ -71,6 +81,7 @@ class Anomaly(models.Model):
         ]
         indexes = [
             models.Index(fields=["machine", "failure_mode"], condition=Q(ended_at=None), name="anomaly_standing"),
+            models.Index(fields=["machine"], condition=Q(is_settled=False), name="anomaly_to_decide"),
             models.Index(fields=["machine", "failure_mode", "ended_at"], name="anomaly_of_mode"),
             models.Index(fields=["site", "-started_at", "-id"], name="anomaly_of_site"),
         ]
@@ -89,7 +100,7 @@ class Alarm(models.Model):
     is_active = models.BooleanField(default=True, help_text="The condition stands.")
     is_acknowledged = models.BooleanField(default=False)
     is_open = models.GeneratedField(
-        expression=Q(is_active=True) | Q(is_acknowledged=False), output_field=models.BooleanField(), db_persist=True
+        expression=models.ExpressionWrapper(Q(is_active=True) | Q(is_acknowledged=False), models.BooleanField()), output_field=models.BooleanField(), db_persist=True
     )
     raised_at = models.DateTimeField(help_text="In event time.")
     returned_at = models.DateTimeField(null=True, help_text="When it returned to normal, in event time.")

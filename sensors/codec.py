@@ -187,7 +187,9 @@ def _instant(text: Any, span: Span) -> int:
     if not aware:
         raise Refused("measured_at", "no-time-zone", f"{text[:40]!r} has no offset: write Z or +01:00 behind it.")
     if at > span.latest:
-        raise Refused("measured_at", "in-the-future", f"After {to_instant(span.latest):%Y-%m-%dT%H:%M:%SZ}: check the clock.")
+        raise Refused(
+            "measured_at", "in-the-future", f"After {to_instant(span.latest):%Y-%m-%dT%H:%M:%SZ}: check the clock."
+        )
     if at < span.earliest:
         raise Refused("measured_at", "too-old", f"Before {to_instant(span.earliest):%Y-%m-%d}: older than is kept.")
     return at

@@ -75,10 +75,8 @@ class NotColumns(ValueError):
 
 def pack(columns: Columns) -> bytes:
     """Columns as compressed bytes with a checksum; ``unpack`` returns them bit for bit."""
-    body = b"".join(
-        np.ascontiguousarray(getattr(columns, f.name), dtype).tobytes()
-        for f, dtype in zip(fields(columns), DTYPES, strict=True)
-    )
+    arrays = (columns.sensor, columns.at, columns.value, columns.item)
+    body = b"".join(array.astype(dtype).tobytes() for array, dtype in zip(arrays, DTYPES, strict=True))
     return HEADER.pack(MAGIC, len(columns), zlib.crc32(body)) + zlib.compress(body, 1)
 
 
@@ -91,11 +89,13 @@ def unpack(data: bytes) -> Columns:
         raise NotColumns(f"cannot be read: {error}") from error
     if magic != MAGIC or zlib.crc32(body) != checksum or len(body) != n * sum(d.itemsize for d in DTYPES):
         raise NotColumns("wrong magic, length or checksum")
-    arrays, offset = [], 0
-    for dtype in DTYPES:
-        arrays.append(np.frombuffer(body, dtype, n, offset))
-        offset += n * dtype.itemsize
-    return Columns(*arrays)
+    eight, value_at, item_at = n * 8, n * 16, n * 24
+    return Columns(
+        np.frombuffer(body, np.dtype("<i8"), n),
+        np.frombuffer(body, np.dtype("<i8"), n, eight),
+        np.frombuffer(body, np.dtype("<f8"), n, value_at),
+        np.frombuffer(body, np.dtype("<i4"), n, item_at),
+    )
 
 
 DTYPES = (np.dtype("<i8"), np.dtype("<i8"), np.dtype("<f8"), np.dtype("<i4"))

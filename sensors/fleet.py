@@ -64,12 +64,12 @@ def table(sensor_ids: Iterable[int]) -> SensorTable:
         .order_by("id")
         .values_list("id", "machine_id", *LIMITS, "period_seconds", "lateness_seconds", "calibration_due_on")
     )
-    columns = list(zip(*rows, strict=True)) if rows else [()] * (len(LIMITS) + 5)
-    ids, machines, limits, (periods, lateness, due) = columns[0], columns[1], columns[2:-3], columns[-3:]
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * (len(LIMITS) + 5)
+    ids, machine_ids, *limits, periods, lateness, due = columns
     return SensorTable(
-        np.array(ids, np.int64),
-        np.array(machines, np.int64),
-        *(_numbers(limit) for limit in limits),
+        sensor=np.array(ids, np.int64),
+        machine=np.array(machine_ids, np.int64),
+        **{name: _numbers(values) for name, values in zip(LIMITS, limits, strict=True)},
         period=np.array([(seconds or 0) * SECOND_US for seconds in periods], np.int64),
         lateness=np.array([seconds * SECOND_US for seconds in lateness], np.int64),
         calibration_due=np.array([_end_of(day) for day in due], np.int64),

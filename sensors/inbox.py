@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -37,7 +37,7 @@ class Accepted:
 
 
 def accept(
-    *, site: Site, user: AbstractBaseUser | None, body: bytes, received_at: datetime, correlation_id: str = ""
+    *, site: Site, user: User | None, body: bytes, received_at: datetime, correlation_id: str = ""
 ) -> Accepted:
     """Store a body of readings; when this returns (and the caller's transaction, if any, commits) it is durable.
 
@@ -81,6 +81,8 @@ def _resolve(site: Site, items: Sequence[object]) -> tuple[dict[int, int], dict[
     lane_of: dict[int, int] = {}
     sensors: dict[SensorKey, int] = {}
     for sensor, name, lane in known.values_list("id", "external_id", "machine__lane"):
+        if lane is None:
+            raise ValueError(f"the machine of sensor {sensor} has no lane")
         lane_of[sensor] = lane
         sensors[name] = sensors[sensor] = sensor
     return lane_of, sensors

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
-
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
@@ -23,7 +22,7 @@ class Site(models.Model):
     name = models.CharField(max_length=200)
     time_zone = models.CharField(max_length=64, default="UTC", help_text="IANA name, such as Europe/Rome.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
-    members: ClassVar[models.ManyToManyField] = models.ManyToManyField(
+    members: models.ManyToManyField[User, Membership] = models.ManyToManyField(
         settings.AUTH_USER_MODEL, through="Membership", related_name="sites"
     )
 

@@ -27,9 +27,6 @@ ROW = np.dtype(
     ]
 )  # fmt: skip
 
-_known_days: set[date] = set()
-
-
 def days_of(columns: Columns) -> set[date]:
     """UTC days that the readings fall on."""
     return {to_instant(int(day) * DAY_US).date() for day in np.unique(columns.at // DAY_US)}
@@ -37,20 +34,30 @@ def days_of(columns: Columns) -> set[date]:
 
 def make_partitions(days: Iterable[date]) -> None:
     """Make the partitions that are missing. Not inside a transaction of the flow: it locks the table for a moment."""
-    wanted = set(days) - _known_days
-    if not wanted:
+    wanted = {_name(day): day for day in days}
+    if not _missing(wanted):
         return
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [PARTITION_LOCK])
-        present = {day for day, _ in _partitions()}
-        for day in sorted(wanted - present):
-            name = f"{TABLE}_p{day:%Y%m%d}"
-            cursor.execute(f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)")
+        for name in _missing(wanted):
+            day = wanted[name]
+            cursor.execute(
+                f"CREATE TABLE {name} (LIKE {TABLE} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES)"
+            )
             cursor.execute(
                 f"ALTER TABLE {TABLE} ATTACH PARTITION {name} FOR VALUES FROM (%s) TO (%s)",
                 [datetime(day.year, day.month, day.day, tzinfo=UTC), _next(day)],
             )
-    _known_days.update(wanted)
+
+
+def _name(day: date) -> str:
+    return f"{TABLE}_p{day:%Y%m%d}"
+
+
+def _missing(names: Iterable[str]) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relname FROM pg_class WHERE relname = ANY(%s) AND relispartition", [list(names)])
+        return sorted(set(names) - {name for (name,) in cursor.fetchall()})
 
 
 def drop_partitions(*, before: date) -> int:
@@ -58,10 +65,9 @@ def drop_partitions(*, before: date) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [PARTITION_LOCK])
         expired = [(day, name) for day, name in _partitions() if day < before]
-        for day, name in expired:
+        for _, name in expired:
             cursor.execute(f"DROP TABLE {name}")
         journal.record([journal.readings_expired(day) for day, _ in expired])
-    _known_days.difference_update(day for day, _ in expired)
     return len(expired)
 
 
@@ -72,7 +78,9 @@ def _partitions() -> list[tuple[date, str]]:
             " WHERE inhparent = %s::regclass ORDER BY relname",
             [TABLE],
         )
-        return [(datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC).date(), name) for (name,) in cursor.fetchall()]
+        return [
+            (datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC).date(), name) for (name,) in cursor.fetchall()
+        ]
 
 
 def _next(day: date) -> datetime:
@@ -92,7 +100,7 @@ def insert(columns: Columns, *, quality: UInt8, reason: UInt8) -> None:
     rows["quality_size"] = rows["reason_size"] = 2
     rows["sensor"], rows["at"] = columns.sensor, columns.at - POSTGRES_EPOCH_US
     rows["value"], rows["quality"], rows["reason"] = columns.value, quality, reason
-    with connection.cursor() as cursor:
+    with connection.wrap_database_errors, connection.cursor() as cursor:
         cursor.copy_expert(COPY, io.BytesIO(COPY_HEADER + rows.tobytes() + COPY_TRAILER))
 
 

@@ -53,7 +53,6 @@ def test_what_is_stored_comes_back_bit_for_bit(rows: list[tuple[int, datetime, f
         assert store.stored_values(readings.sensor, readings.at).tolist() == readings.value.tolist()
         assert np.isnan(store.stored_values(readings.sensor, readings.at + 1)).all()
         transaction.set_rollback(True)
-    store._known_days.clear()
 
 
 def test_a_reading_that_is_there_already_is_an_error_and_not_overwritten() -> None:

@@ -25,14 +25,18 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path)
         parser.add_argument("--site", default="replay", metavar="SLUG", help="Made if it is not there.")
-        parser.add_argument("--machine", default="", metavar="TAG", help="Made if it is not there; default: the file's name.")
+        parser.add_argument(
+            "--machine", default="", metavar="TAG", help="Made if it is not there; default: the file's name."
+        )
         parser.add_argument("--time-column", default=None)
         parser.add_argument("--value-column", action="append", default=[], help="May be given several times.")
         parser.add_argument("--time-zone", default="UTC", help="Of times that have no offset (IANA name).")
         parser.add_argument("--kind", default="OTHER", choices=Sensor.Kind.values, help="Of the sensors that are made.")
         parser.add_argument("--unit", default="")
         parser.add_argument("--batch", type=int, default=1000, help="Readings in a request.")
-        parser.add_argument("--speed", type=float, default=0, help="Times faster than it happened; 0 = as fast as it goes.")
+        parser.add_argument(
+            "--speed", type=float, default=0, help="Times faster than it happened; 0 = as fast as it goes."
+        )
         parser.add_argument("--dry-run", action="store_true", help="Show what would be created and sent, then end.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -62,7 +66,9 @@ class Command(BaseCommand):
         try:
             zone = ZoneInfo(options["time_zone"])
         except (ZoneInfoNotFoundError, ValueError) as error:
-            raise CommandError(f"There is no time zone {options['time_zone']!r}: use a name such as Europe/Rome.") from error
+            raise CommandError(
+                f"There is no time zone {options['time_zone']!r}: use a name such as Europe/Rome."
+            ) from error
         if options["batch"] < 1 or options["speed"] < 0:
             raise CommandError("--batch must be at least 1, --speed at least 0.")
         try:
@@ -77,11 +83,15 @@ class Command(BaseCommand):
         return Plan(path, layout, zone, site, tag, options["kind"], options["unit"], prefix=f"{slugify(tag)}/")
 
     def _show(self, plan: Plan) -> None:
-        known = set(Sensor.objects.filter(site__slug=plan.site.slug, external_id__in=plan.names).values_list("external_id", flat=True))
+        known = set(
+            Sensor.objects.filter(site__slug=plan.site.slug, external_id__in=plan.names).values_list(
+                "external_id", flat=True
+            )
+        )
         there = Equipment.objects.filter(site__slug=plan.site.slug, tag=plan.tag).exists()
         layout = plan.layout
         self.stdout.write(f"{plan.path}: {layout.rows} rows, time in {layout.time_column!r}, zone {plan.zone}")
-        self.stdout.write(f"  site    {plan.site.slug} ({'new' if plan.site.pk is None else 'is there'})")
+        self.stdout.write(f"  site    {plan.site.slug} ({'new' if plan.site._state.adding else 'is there'})")
         self.stdout.write(f"  machine {plan.tag} ({'is there' if there else 'new'})")
         for name in plan.names:
             self.stdout.write(f"  sensor  {name} ({'is there' if name in known else 'new'})")
@@ -103,7 +113,7 @@ class Command(BaseCommand):
                 raise CommandError("Nothing moved for a long time; look at the runs in admin.")
 
     def _summary(self, plan: Plan, tally: Tally) -> None:
-        parts = BatchPart.objects.filter(batch__in=tally.batches)
+        parts = BatchPart.objects.filter(batch_id__in=tally.batches)
         stored, already, conflicts, aside = 0, 0, 0, 0
         for part in parts.only("state", "readings", "stored", "already_stored", "conflicts"):
             stored += part.stored or 0
@@ -117,7 +127,10 @@ class Command(BaseCommand):
             f" + rejected {tally.rejected} + held {tally.held} + set aside {aside}"
         )
         mine = {"machine__site": plan.site, "machine__tag": plan.tag}
-        counts = [f"{model._meta.verbose_name_plural} {model.objects.filter(**mine).count()}" for model in (Anomaly, Alarm, WorkOrder)]
+        counts = [
+            f"{model._meta.verbose_name_plural} {model.objects.filter(**mine).count()}"
+            for model in (Anomaly, Alarm, WorkOrder)
+        ]
         self.stdout.write(f"Of the machine {plan.tag}: {', '.join(counts)}")
         if accounted != tally.sent:
             raise CommandError(f"The books do not balance: {tally.sent} sent, {accounted} accounted for.")

@@ -1,0 +1,175 @@
+"""The admin's first page: what needs somebody, each figure with its list behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Case, Count, IntegerField, Max, Q, QuerySet, Sum, Value, When
+from django.http import HttpRequest
+from django.urls import reverse
+
+from agents.models import Run
+from maintenance.models import Alarm, Anomaly, Notification, Priority, WorkOrder
+from sensors import desk, show
+from sensors.models import Batch, DiscoveredSensor
+
+NEWEST = 8
+DAY = timedelta(hours=24)
+URGENCY = Case(
+    *(When(priority=value, then=Value(rank)) for rank, value in enumerate(Priority.values)),
+    output_field=IntegerField(),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A figure; ``tone`` says whether it calls for somebody."""
+
+    name: str
+    figure: str
+    note: str
+    href: str
+    tone: str
+
+
+MENU = (
+    ("Work", (
+        ("Alarms", "notifications_active", "maintenance_alarm"),
+        ("Work orders", "build", "maintenance_workorder"),
+        ("Anomalies", "troubleshoot", "maintenance_anomaly"),
+        ("Decisions", "rule", "maintenance_decision"),
+    )),
+    ("Plant", (
+        ("Sites", "factory", "sensors_site"),
+        ("Equipment", "precision_manufacturing", "sensors_equipment"),
+        ("Sensors", "sensors", "sensors_sensor"),
+        ("Unknown sensors", "sensors_off", "sensors_discoveredsensor"),
+    )),
+    ("Messages", (
+        ("Channels", "outgoing_mail", "maintenance_channel"),
+        ("Notifications", "forward_to_inbox", "maintenance_notification"),
+    )),
+    ("Flow", (
+        ("Runs", "conversion_path", "agents_run"),
+        ("Batches", "inbox", "sensors_batch"),
+        ("Batch parts", "deployed_code", "sensors_batchpart"),
+        ("Reading conflicts", "difference", "sensors_readingconflict"),
+        ("Machine states", "memory", "mlops_machinestate"),
+        ("Journal", "history_edu", "sensors_event"),
+    )),
+    ("People", (("Users", "person", "auth_user"), ("Groups", "group", "auth_group"))),
+)  # fmt: skip
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """Unfold's SIDEBAR navigation: the lists that whoever asks may open, by what people come for."""
+    pages = {f"{m._meta.app_label}_{m._meta.model_name}": page for m, page in admin.site._registry.items()}
+    overview = {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}
+    groups: list[dict[str, Any]] = [{"items": [overview]}]
+    for title, entries in MENU:
+        items = [
+            {"title": name, "icon": icon, "link": reverse(f"admin:{model}_changelist")}
+            for name, icon, model in entries
+            if pages[model].has_view_permission(request)
+        ]
+        if items:
+            groups.append({"title": title, "separator": True, "items": items})
+    return groups
+
+
+def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold's DASHBOARD_CALLBACK: adds what the index template shows, of the sites whoever asks may see."""
+    if not (desk.sees_all(request) or desk.roles(request)):
+        return context | {"tiles": [], "nothing_to_see": True, "title": "Overview"}
+    alarms = desk.scope(request, Alarm.objects.filter(is_open=True), path="site")
+    orders = desk.scope(request, WorkOrder.objects.exclude(status__in=WorkOrder.CLOSED), path="site")
+    anomalies = desk.scope(request, Anomaly.objects.all(), path="site")
+    return context | {
+        "title": "Overview",
+        "tiles": [
+            _alarms(alarms), _orders(orders, request), _readings(request), _messages(request), _runs(request),
+            _discovered(request),
+        ],
+        "alarms": list(alarms.select_related("machine", "sensor").order_by(URGENCY, "-raised_at", "-id")[:NEWEST]),
+        "orders": list(
+            orders.select_related("machine", "assigned_to").order_by(URGENCY, "-opened_at", "-id")[:NEWEST]
+        ),
+        "anomalies": list(anomalies.select_related("sensor", "machine").order_by("-started_at", "-id")[:NEWEST]),
+    }  # fmt: skip
+
+
+def _list(model: str, **query: object) -> str:
+    return reverse(f"admin:{model}_changelist", query=query)
+
+
+def _alarms(alarms: QuerySet[Alarm]) -> Tile:
+    by_priority = dict(alarms.order_by().values_list("priority").annotate(Count("pk")))
+    total = sum(by_priority.values())
+    note = ", ".join(f"{by_priority[p.value]} {p.label.lower()}" for p in Priority if p.value in by_priority)
+    severe = any(p in by_priority for p in (Priority.CRITICAL, Priority.HIGH))
+    tone = "danger" if severe else "warning" if total else "fine"
+    return Tile("Open alarms", show.count(total), note or "none", _list("maintenance_alarm", is_open__exact=1), tone)
+
+
+def _orders(orders: QuerySet[WorkOrder], request: HttpRequest) -> Tile:
+    counted = orders.aggregate(
+        all=Count("pk"),
+        mine=Count("pk", filter=Q(assigned_to_id=request.user.pk)),
+        nobodys=Count("pk", filter=Q(assigned_to__isnull=True)),
+    )
+    note = f"{counted['nobodys']} not assigned, {counted['mine']} yours"
+    tone = "warning" if counted["nobodys"] else "fine"
+    return Tile(
+        "Open work orders", show.count(counted["all"]), note, _list("maintenance_workorder", standing="open"), tone
+    )
+
+
+def _readings(request: HttpRequest) -> Tile:
+    """Counted over the batches of the newest day on which anything came in: readings themselves are too many."""
+    batches = desk.scope(request, Batch.objects.all(), path="site")
+    newest = batches.aggregate(newest=Max("received_at"))["newest"]
+    if newest is None:
+        return Tile("Readings received", "0", "nothing came in yet", _list("sensors_batch"), "plain")
+    counted = batches.filter(received_at__gt=newest - DAY).aggregate(
+        accepted=Sum("accepted"), held=Sum("held"), rejected=Sum("rejected")
+    )
+    accepted, held, rejected = counted["accepted"], counted["held"], counted["rejected"]
+    note = f"in 24 h to {newest:%Y-%m-%d %H:%M} UTC; {show.count(rejected)} rejected, {show.count(held)} held"
+    return Tile(
+        "Readings received", show.count(accepted), note, _list("sensors_batch"), "warning" if rejected else "fine"
+    )
+
+
+def _messages(request: HttpRequest) -> Tile:
+    rows = desk.scope(request, Notification.objects.all(), path="site")
+    counted = rows.aggregate(
+        waiting=Count("pk", filter=Q(status="PENDING")), failed=Count("pk", filter=Q(status="FAILED"))
+    )
+    failed = counted["failed"]
+    href = _list("maintenance_notification", status__exact="FAILED" if failed else "PENDING")
+    return Tile(
+        "Messages failed",
+        show.count(failed),
+        f"{counted['waiting']} waiting to be sent",
+        href,
+        "danger" if failed else "fine",
+    )
+
+
+def _runs(request: HttpRequest) -> Tile:
+    page: Any = admin.site._registry[Run]
+    failed = page.get_queryset(request).filter(status=Run.Status.FAILED).count()
+    href = _list("agents_run", status__exact="FAILED")
+    note = "set aside, can be replayed" if failed else "nothing is set aside"
+    return Tile("Failed runs", show.count(failed), note, href, "danger" if failed else "fine")
+
+
+def _discovered(request: HttpRequest) -> Tile:
+    rows = desk.scope(request, DiscoveredSensor.objects.filter(sensor__isnull=True), path="site")
+    found = rows.count()
+    href = _list("sensors_discoveredsensor", state="waiting")
+    note = "send under a name no sensor has" if found else "every name is known"
+    return Tile("Unknown sensors", show.count(found), note, href, "warning" if found else "fine")

@@ -1,0 +1,240 @@
+"""Stage 4, pure: what an anomaly means for the machine's alarm and its work order, or by name why nothing is done.
+
+For each machine and failure mode, in event time:
+
+1. An anomaly counts from its on-delay on, if it was still seen then; it no longer counts when its off-delay has passed
+   after its end. On and off are facts of the readings, so how they were cut into runs does not matter.
+2. The alarm is active while one or more anomalies count. It opens or re-opens with the first of them and returns when
+   the last of them is over and the machine's clock has got there.
+3. Its priority follows from the machine's criticality and the severity; it rises while the alarm is open, never sinks.
+4. Alarms of a priority that calls for work have an order; a fault of an instrument has an order and no alarm (P4).
+5. Late anomalies change nothing (P5).
+
+Where several anomalies of one machine and mode wait for their on-delay at once, the opening bears the instant of the
+one that was known first; when the alarm returns, and that it does, is the same however the readings were cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from maintenance import alarm_life
+from maintenance.alarm_life import Action, AlarmState, Condition, OrderState, Situation, State, Step, Verdict
+
+PRIORITY = {
+    "CRITICAL": ("HIGH", "CRITICAL"),
+    "HIGH": ("MEDIUM", "HIGH"),
+    "MEDIUM": ("LOW", "HIGH"),
+    "LOW": ("LOW", "MEDIUM"),
+}
+"""Criticality of the machine -> priority of its alarm, and of its alarm where the deviation is severe."""
+SEVERE_KINDS = frozenset({"LIMIT_LOW_LOW", "LIMIT_HIGH_HIGH"})
+SEVERE_SCORE = 0.8  # of 0 to 1; the adaptive detector's 0.5 is its threshold, 0.8 is four times that
+
+ORDER_PRIORITIES = frozenset({"CRITICAL", "HIGH"})
+"""Alarms of these priorities call for work."""
+INSTRUMENT_PRIORITY = {"CRITICAL": "MEDIUM", "HIGH": "MEDIUM", "MEDIUM": "LOW", "LOW": "LOW"}
+"""Criticality of the machine -> priority of the order to see to its instrument."""
+
+NONE = "NONE"
+ORDER_OPENED = "ORDER_OPENED"
+ORDER_OCCURRED = "ORDER_OCCURRED"
+ORDER_RAISED = "ORDER_RAISED"
+
+
+def decide(situations: Sequence[Situation]) -> list[Verdict]:
+    """One verdict per situation, in their order. The same situation gives the same verdict, keys included."""
+    return [_instrument(s) if any(c.instrument for c in s.conditions) else _machine(s) for s in situations]
+
+
+def priority_of(condition: Condition, *, criticality: str) -> str:
+    severe = condition.kind in SEVERE_KINDS or condition.peak_score >= SEVERE_SCORE
+    return PRIORITY[criticality][severe]
+
+
+def _machine(situation: Situation) -> Verdict:
+    live = sorted((c for c in situation.conditions if not c.retrospective), key=lambda c: (c.on, c.anomaly_id))
+    case = _Case(situation, live)
+    case.run()
+    case.explain()
+    steps = [*_late(situation), *case.steps]
+    over = case.changed_at
+    settled = [c.anomaly_id for c in situation.conditions if c.retrospective or _is_settled(c, over)]
+    return Verdict(situation, tuple(steps), tuple(settled), case.alarm)
+
+
+def _is_settled(condition: Condition, over: int | None) -> bool:
+    """Whether it is over, and all that it could change was decided."""
+    if condition.off is None:
+        return False
+    return not condition.counts or (over is not None and condition.off <= over)
+
+
+def _late(situation: Situation) -> list[Step]:
+    return [_nothing(c, "late", at=c.last_at) for c in situation.conditions if c.retrospective]
+
+
+def _nothing(condition: Condition, reason: str, *, at: int) -> Step:
+    return Step(NONE, reason, at, f"anomaly/{condition.anomaly_id}/{reason}", condition.anomaly_id)
+
+
+class _Case:
+    """One machine and failure mode, walked along event time from where its alarm stands to where it gets."""
+
+    def __init__(self, situation: Situation, live: Sequence[Condition]) -> None:
+        self.situation = situation
+        self.counting = [c for c in live if c.counts]
+        self.waiting = [c for c in live if not c.counts]
+        self.alarm = situation.alarm
+        self.order = situation.order
+        self.steps: list[Step] = []
+        self.told = {c.anomaly_id for c in live if any(not entry.startswith(NONE) for entry in c.decided)}
+        self.covered: set[int] = set()
+
+    @property
+    def changed_at(self) -> int | None:
+        return self.alarm.changed_at if self.alarm else self.situation.judged_until
+
+    def run(self) -> None:
+        while self._activate() or self._return():
+            pass
+
+    def _activate(self) -> bool:
+        """Open or re-open for the first condition that counts after the alarm was last changed."""
+        if self.alarm and self.alarm.active:
+            return False
+        since = self.changed_at
+        fresh = [c for c in self.counting if since is None or c.off is None or c.off > since]
+        if not fresh:
+            return False
+        cause = fresh[0]
+        at = cause.on if since is None else max(cause.on, since)
+        cover, _ = self._cover(at)
+        priority = self._priority(cover)
+        if self.alarm is None or self.alarm.state is State.NORMAL:
+            peak = max(c.peak_score for c in cover)
+            alarm = alarm_life.opened(at=at, priority=priority, sensor_id=cause.sensor_id, peak_score=peak)
+            self._tell(Action.OPENED, "condition-stands", at, cause, alarm)
+        else:
+            alarm = alarm_life.step(self.alarm, Action.REOPENED, at=at, priority=priority)
+            self._tell(Action.REOPENED, "active-again", at, cause, alarm)
+        self._call_for_work(alarm, at, cause, again=True)
+        return True
+
+    def _return(self) -> bool:
+        """Raise the active alarm as far as what it covers calls for, and return it once all of that is over."""
+        alarm = self.alarm
+        if alarm is None or not alarm.active:
+            return False
+        cover, end = self._cover(alarm.raised_at)
+        self.covered |= {c.anomaly_id for c in cover}
+        alarm = self.alarm = replace(alarm, peak_score=max([alarm.peak_score, *(c.peak_score for c in cover)]))
+        alarm = self._raise(alarm, cover)
+        clock = self.situation.clock
+        if end is None or clock is None or clock < end:
+            return False
+        last = max(cover, key=lambda c: (c.off or 0, c.anomaly_id)) if cover else None
+        self._tell(Action.RETURNED, "back-to-normal", end, last, alarm_life.step(alarm, Action.RETURNED, at=end))
+        return True
+
+    def _raise(self, alarm: AlarmState, cover: Sequence[Condition]) -> AlarmState:
+        priority = self._priority(cover) if cover else alarm.priority
+        if alarm_life.higher(priority, alarm.priority) == alarm.priority:
+            return alarm
+        worst = next(c for c in cover if priority_of(c, criticality=self.situation.criticality) == priority)
+        at = max(worst.peak_at, alarm.raised_at)
+        alarm = alarm_life.step(alarm, Action.RAISED, at=at, priority=priority)
+        self._tell(Action.RAISED, "higher-priority", at, worst, alarm)
+        self._call_for_work(alarm, at, worst, again=False)
+        return alarm
+
+    def _cover(self, since: int) -> tuple[list[Condition], int | None]:
+        """What keeps an alarm active that became so at ``since``, and when the last of it is over; None = not yet.
+
+        Something that waits for its on-delay may turn out to bridge the end, so the end is not known before it did.
+        """
+        cover: list[Condition] = []
+        end: int | None = since
+        for condition in self.counting:
+            off = condition.off
+            at_the_start = condition.on <= since and (off is None or off > since or condition.on == since)
+            bridges = condition.on > since and (end is None or condition.on < end)
+            if at_the_start or bridges:
+                cover.append(condition)
+                end = None if end is None or off is None else max(end, off)
+        if end is not None and any(c.ended_at is None and c.on < end for c in self.waiting):
+            return cover, None
+        return cover, end
+
+    def _priority(self, cover: Sequence[Condition]) -> str:
+        priorities = [priority_of(c, criticality=self.situation.criticality) for c in cover]
+        return min(priorities, key=alarm_life.PRIORITIES.index)
+
+    def _tell(self, action: Action, reason: str, at: int, cause: Condition | None, alarm: AlarmState) -> None:
+        anomaly_id = cause.anomaly_id if cause else None
+        key = f"alarm/{self.situation.machine_id}/{self.situation.failure_mode}/{action}/{at}/{anomaly_id or 0}"
+        if action is Action.RAISED:
+            key += f"/{alarm.priority}"
+        self.alarm = alarm
+        self.steps.append(Step(action, reason, at, key, anomaly_id, alarm=alarm))
+        if anomaly_id is not None:
+            self.told.add(anomaly_id)
+
+    def _call_for_work(self, alarm: AlarmState, at: int, cause: Condition, *, again: bool) -> None:
+        """What the alarm's becoming active (``again``), or only more urgent, means for the work order."""
+        action, reason, after = work_for(alarm.priority, self.order, again=again)
+        self.order = after or self.order
+        key = f"{self.steps[-1].key}/order"
+        self.steps.append(Step(action, reason, at, key, cause.anomaly_id, order=after))
+
+    def explain(self) -> None:
+        """Say of everything that led to nothing why it did."""
+        for c in self.waiting:
+            reason = "in-on-delay" if c.ended_at is None else "shorter-than-on-delay"
+            self._explain(c, reason, at=c.last_at)
+        for c in self.counting:
+            if c.anomaly_id not in self.told:
+                reason = "already-open" if c.anomaly_id in self.covered else "already-over"
+                self._explain(c, reason, at=c.on)
+            clock = self.situation.clock
+            if c.off is not None and clock is not None and c.off > clock:
+                self._explain(c, "in-off-delay", at=c.last_at)
+
+    def _explain(self, condition: Condition, reason: str, *, at: int) -> None:
+        if f"{NONE}:{reason}" not in condition.decided:
+            self.steps.append(_nothing(condition, reason, at=at))
+
+
+def work_for(priority: str, order: OrderState | None, *, again: bool) -> tuple[str, str, OrderState | None]:
+    """Action, reason, and the order after it where it changes, for an alarm of a priority and the open order."""
+    if priority not in ORDER_PRIORITIES:
+        return NONE, "priority-needs-no-order", None
+    kind = "CORRECTIVE_IMMEDIATE" if priority == "CRITICAL" else "CORRECTIVE_DEFERRED"
+    if order is None:
+        return ORDER_OPENED, "priority-calls-for-work", OrderState(None, priority, kind, 1)
+    if alarm_life.higher(priority, order.priority) != order.priority:
+        order = replace(order, priority=priority, maintenance_type=kind)
+        if not again:
+            return ORDER_RAISED, "higher-priority", order
+    if not again:
+        return NONE, "order-already-open", None
+    return ORDER_OCCURRED, "order-already-open", replace(order, occurrences=order.occurrences + 1)
+
+
+def _instrument(situation: Situation) -> Verdict:
+    """A fault of an instrument: one order to see to the instruments of the machine, and never an alarm."""
+    steps = _late(situation)
+    order = situation.order
+    priority = INSTRUMENT_PRIORITY[situation.criticality]
+    fresh = sorted((c for c in situation.conditions if not c.retrospective), key=lambda c: (c.started_at, c.anomaly_id))
+    for c in fresh:
+        if order is None:
+            order = OrderState(None, priority, "INSTRUMENTATION", 1)
+            action, reason = ORDER_OPENED, "instrument-fault"
+        else:
+            order = replace(order, occurrences=order.occurrences + 1)
+            action, reason = ORDER_OCCURRED, "order-already-open"
+        key = f"order/{situation.machine_id}/{situation.failure_mode}/{c.anomaly_id}"
+        steps.append(Step(action, reason, c.started_at, key, c.anomaly_id, detail=c.kind, order=order))
+    return Verdict(situation, tuple(steps), tuple(c.anomaly_id for c in situation.conditions))

@@ -1,0 +1,131 @@
+"""Carry one message of the outbox to its recipient, and record what became of it.
+
+At least once: a worker that dies between sending and recording leads to a second copy under the same key. The row is
+claimed by lease, so that two workers do not send it at the same time; the sending holds no transaction.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Now
+
+from agents import channels, lease
+from agents.channels import contract
+from agents.channels.contract import Message, Permanent, Transient
+from agents.lease import Lease
+from maintenance import notifications
+from maintenance.models import Notification
+
+log = structlog.get_logger(__name__)
+
+BUDGET = timedelta(hours=24)
+LONGEST_BACKOFF_SECONDS = 300.0
+
+Jitter = Callable[[float, float], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: sent, retry, failed, stale (nothing to claim) or fenced (another worker took over)."""
+
+    result: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to make of a failure: try again after ``wait``, or (None) give up, and the channel with it."""
+
+    reason: str
+    wait: timedelta | None = None
+    disable: bool = False
+
+
+def deliver(
+    notification_id: int,
+    *,
+    by: Mapping[str, contract.Channel] = channels.CHANNELS,
+    jitter: Jitter = random.uniform,
+) -> Outcome:
+    """One attempt at one message. Raises only what the database raises: the lease runs out then, and it goes anew."""
+    taken = lease.claim(Notification, notification_id, seconds=settings.LEASE_SECONDS, status="PENDING")
+    if taken is None:
+        return Outcome("stale")
+    with structlog.contextvars.bound_contextvars(notification_id=notification_id, attempt=taken.attempt):
+        try:
+            return _attempt(taken, by, jitter)
+        except lease.Fenced as error:
+            log.warning("agents.deliver.fenced", error=str(error))
+            return Outcome("fenced", str(error))
+
+
+def _attempt(taken: Lease, by: Mapping[str, contract.Channel], jitter: Jitter) -> Outcome:
+    age = ExpressionWrapper(Now() - F("created_at"), output_field=DurationField())
+    row = Notification.objects.select_related("channel", "site").annotate(age=age).get(pk=taken.id)
+    if not row.channel.is_enabled:
+        return _give_up(taken, Verdict(f"the channel is disabled. {row.channel.disabled_reason}".strip()))
+    if taken.attempt > 1 and row.age > BUDGET:  # its workers died, or none ran, until it was too old
+        return _give_up(taken, Verdict(f"given up after {BUDGET}. {row.error}".strip()))
+    try:
+        reference = by[row.channel.kind].send(_message(row))
+    except Permanent as failure:
+        return _give_up(taken, Verdict(str(failure), disable=failure.gone))
+    except Transient as failure:
+        return _postpone(taken, after(failure, attempt=taken.attempt, age=row.age, jitter=jitter))
+    except Exception as error:
+        log.exception("agents.deliver.unexpected", kind=row.channel.kind)
+        unknown = Transient(f"{type(error).__qualname__}: {error}")
+        return _postpone(taken, after(unknown, attempt=taken.attempt, age=row.age, jitter=jitter))
+    with transaction.atomic():
+        lease.fence(Notification, taken)
+        notifications.sent(taken.id, reference=reference)
+    log.info("agents.deliver.sent", kind=row.channel.kind, key=row.key, reference=reference)
+    return Outcome("sent")
+
+
+def after(failure: Transient, *, attempt: int, age: timedelta, jitter: Jitter) -> Verdict:
+    """What to make of a transient failure: full jitter, no sooner than the other side asked, within the budget."""
+    backoff = jitter(0.0, min(LONGEST_BACKOFF_SECONDS, 2.0 ** min(attempt, 16)))
+    wait = timedelta(seconds=max(failure.retry_after, backoff))
+    if age + wait > BUDGET:
+        return Verdict(f"given up: the next attempt would be later than {BUDGET} after the first. {failure}")
+    return Verdict(str(failure), wait=wait)
+
+
+def _message(row: Notification) -> Message:
+    return Message(
+        key=row.key,
+        event_type=row.event_type,
+        subject_line=row.subject_line,
+        payload=row.payload,
+        target=row.channel.target,
+        secret=row.channel.secret,
+        time_zone=row.site.time_zone,
+        created_at=row.created_at,
+    )
+
+
+def _postpone(taken: Lease, verdict: Verdict) -> Outcome:
+    if verdict.wait is None:
+        return _give_up(taken, verdict)
+    with transaction.atomic():
+        lease.fence(Notification, taken)
+        notifications.retry(taken.id, reason=verdict.reason, wait=verdict.wait)
+    log.warning("agents.deliver.postponed", reason=verdict.reason, seconds=round(verdict.wait.total_seconds(), 1))
+    return Outcome("retry", verdict.reason)
+
+
+def _give_up(taken: Lease, verdict: Verdict) -> Outcome:
+    with transaction.atomic():
+        lease.fence(Notification, taken)
+        notifications.failed(taken.id, reason=verdict.reason, disable=verdict.disable)
+    log.error("agents.deliver.failed", reason=verdict.reason, channel_disabled=verdict.disable)
+    return Outcome("failed", verdict.reason)

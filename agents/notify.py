@@ -1,0 +1,101 @@
+"""Stage 5, pure: what happened becomes messages, one per recipient.
+
+Sending is not part of the stage (see ``agents.deliver``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from maintenance import messages
+from maintenance.messages import Evidence, Recipient, Row, Transition
+
+WORDS = {
+    ("alarm", "OPENED"): "Alarm",
+    ("alarm", "RAISED"): "Alarm raised",
+    ("alarm", "REOPENED"): "Alarm again",
+    ("alarm", "RETURNED"): "Back to normal",
+    ("work-order", "OPENED"): "Work order",
+}
+"""What is sent, and how its subject line begins. What people do themselves (acknowledge, comment) is not sent."""
+
+PATHS = {"alarm": "/admin/maintenance/alarm/{}/change/", "work-order": "/admin/maintenance/workorder/{}/change/"}
+SUBJECT_LIMIT = 300
+NAME_LIMIT = 200
+
+
+def notify(transitions: Sequence[Transition], channels: Sequence[Recipient]) -> list[Row]:
+    """The messages these transitions call for, in the order of the transitions, then of the channels.
+
+    A channel gets what happened in its own site, if its priority is not below what the channel sends. The key is
+    made of the transition and the channel alone, so that the same call gives the same rows for ever.
+    """
+    return [
+        _row(transition, channel)
+        for transition in transitions
+        if (transition.source, transition.action) in WORDS
+        for channel in channels
+        if channel.site_id == transition.site_id and messages.admits(channel.lowest_priority, transition.priority)
+    ]
+
+
+def _row(transition: Transition, channel: Recipient) -> Row:
+    return Row(
+        site_id=transition.site_id,
+        channel_id=channel.channel_id,
+        event_type=f"{transition.source}.{transition.action.lower()}",
+        subject_line=subject_line(transition),
+        payload=payload(transition),
+        key=f"{transition.source}-transition/{transition.id}/channel/{channel.channel_id}",
+    )
+
+
+def subject_line(transition: Transition) -> str:
+    """Such as ``[HIGH] Alarm: P-101 – Feed pump, LOO``; one line whatever the names hold."""
+    words = WORDS[transition.source, transition.action]
+    what = transition.title or f"{transition.machine}, {transition.failure_mode}"
+    return messages.one_line(f"[{transition.priority}] {words}: {what}", limit=SUBJECT_LIMIT)
+
+
+def payload(transition: Transition) -> dict[str, Any]:
+    """What a message is rendered from: plain JSON, instants in ISO 8601 UTC, values in the sensor's unit."""
+    return {
+        "what": WORDS[transition.source, transition.action],
+        "action": transition.action,
+        "subject": f"{transition.source}/{transition.subject_id}",
+        "title": _name(transition.title),
+        "site": {"id": transition.site_id, "name": _name(transition.site)},
+        "machine": {"id": transition.machine_id, "name": _name(transition.machine)},
+        "failure_mode": transition.failure_mode,
+        "priority": transition.priority,
+        "since": _iso(transition.since),
+        "at": _iso(transition.at),
+        "evidence": _evidence(transition.evidence) if transition.evidence else None,
+        "path": PATHS[transition.source].format(transition.subject_id),
+    }
+
+
+def _evidence(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "sensor": {"id": evidence.sensor_id, "name": _name(evidence.sensor), "unit": _name(evidence.unit)},
+        "kind": evidence.kind,
+        "observed": _number(evidence.observed),
+        "expected_low": _number(evidence.expected_low),
+        "expected_high": _number(evidence.expected_high),
+    }
+
+
+def _name(text: str) -> str:
+    return messages.one_line(text, limit=NAME_LIMIT)
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _number(value: float | None) -> float | None:
+    """JSON knows neither NaN nor infinity."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,1 @@
+"""See formats.py: Django looks for it by language."""

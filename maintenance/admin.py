@@ -1,0 +1,280 @@
+"""Pages of judgements and their consequences: anomalies, alarms and work orders, and what staff do about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from unfold.decorators import action
+
+from maintenance import buttons, message_pages, order_pages
+from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision, WorkOrder
+from sensors import columns, sensor_page, show
+from sensors.chart import Stretch
+from sensors.desk import Desk, Lines, SiteFilter, column, site_filter
+
+__all__ = ["message_pages", "order_pages"]
+
+CONTEXT = 3
+"""How many times its own length the picture shows before and after an anomaly."""
+
+
+class DecisionLines(Lines):
+    model = Decision
+    verbose_name_plural = "what was decided"
+    fields = readonly_fields = ("at", "action", "reason", "run")
+
+    @column("Run")
+    def run(self, row: Decision) -> str:
+        return show.link_to("agents_run", row.run_id, f"run {row.run_id}")
+
+
+@admin.register(Anomaly)
+class AnomalyPage(Desk):
+    change_form_outer_before_template = "admin/maintenance/around.html"
+    list_display = (
+        "started_at", "sensor_page", "machine_page", "nature_label", "kind_words", "lasted", "observed_value",
+        "expected", "peak", "detector", "late",
+    )  # fmt: skip
+    list_filter = (SiteFilter, "nature", "detector", "kind", "retrospective", ("ended_at", admin.EmptyFieldListFilter))
+    list_select_related = ("sensor", "machine")
+    search_fields = ("sensor__external_id", "machine__tag", "machine__name", "kind", "=failure_mode")
+    date_hierarchy = "started_at"
+    fieldsets = (
+        (None, {"fields": (("sensor_page", "machine_page"), ("nature_label", "kind_words"), ("failure_mode", "alarms"))}),
+        ("When", {"fields": (("started_at", "last_at"), ("ended_at", "lasted"))}),
+        ("How much", {"fields": (("observed_value", "expected"), ("peak", "peak_at"), "readings", "detail")}),
+        (
+            "On what the verdict rests",
+            {
+                "fields": (
+                    ("detector", "detector_version"), ("window_from", "window_to"), ("retrospective", "runs"),
+                    ("shares", "created_at"),
+                )
+            },
+        ),
+    )  # fmt: skip
+    readonly_fields = (
+        "sensor_page", "machine_page", "nature_label", "kind_words", "failure_mode", "alarms", "started_at", "last_at",
+        "ended_at", "lasted", "readings", "observed_value", "expected", "peak", "peak_at", "detector",
+        "detector_version", "window_from", "window_to", "shares", "retrospective", "detail", "runs", "created_at",
+    )  # fmt: skip
+    inlines = (DecisionLines,)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        anomaly = self.get_object(request, object_id)
+        around = {} if anomaly is None else {"anomaly": anomaly, "chart": picture_around(anomaly)}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "around": around})
+
+    @column("Sensor", ordering="sensor__external_id")
+    def sensor_page(self, row: Anomaly) -> str:
+        return show.link(row.sensor)
+
+    @column("Machine", ordering="machine__tag")
+    def machine_page(self, row: Anomaly) -> str:
+        return show.link(row.machine, row.machine.tag)
+
+    @column("Of", ordering="nature")
+    def nature_label(self, row: Anomaly) -> str:
+        return show.badge(row.nature)
+
+    @column("Kind", ordering="kind")
+    def kind_words(self, row: Anomaly) -> str:
+        return row.kind.replace("_", " ").lower()
+
+    @column("Lasted")
+    def lasted(self, row: Anomaly) -> str:
+        return show.lasted(row.started_at, row.last_at) if row.ended_at else show.badge("OPEN", "still lasts")
+
+    @column("Observed", ordering="observed")
+    def observed_value(self, row: Anomaly) -> str:
+        return show.number(row.observed, row.sensor.unit)
+
+    @column("Expected")
+    def expected(self, row: Anomaly) -> str:
+        return show.bounds(row.expected_low, row.expected_high, row.sensor.unit)
+
+    @column("Peak score", ordering="peak_score")
+    def peak(self, row: Anomaly) -> str:
+        return show.number(row.peak_score)
+
+    @column("In late data", ordering="retrospective")
+    def late(self, row: Anomaly) -> str:
+        return "late" if row.retrospective else show.DASH
+
+    @column("Alarms of it")
+    def alarms(self, row: Anomaly) -> str:
+        return show.listing(
+            "maintenance_alarm",
+            f"{row.machine.tag}, {row.failure_mode}",
+            machine__id__exact=row.machine_id,
+            failure_mode__exact=row.failure_mode,
+        )
+
+    @column("Contributors")
+    def shares(self, row: Anomaly) -> str:
+        return show.pretty(row.contributors)
+
+    @column("Runs")
+    def runs(self, row: Anomaly) -> str:
+        return show.link_to("agents_run", row.last_run_id, f"{row.first_run_id} to {row.last_run_id}")
+
+
+def picture_around(anomaly: Anomaly) -> str:
+    """The sensor's readings around an anomaly, with what was expected against what was observed."""
+    start, end = min(anomaly.window_from, anomaly.started_at), max(anomaly.window_to, anomaly.last_at)
+    length = max(
+        anomaly.last_at - anomaly.started_at, (anomaly.sensor.period_seconds or 60) * 8 * columns.MICROSECOND * 10**6
+    )
+    window = sensor_page.Window(
+        min(start, anomaly.started_at - CONTEXT * length), max(end, anomaly.last_at + CONTEXT * length)
+    )
+    stretches = sensor_page.stretches([anomaly])
+    if anomaly.expected_low is not None or anomaly.expected_high is not None:
+        stretches.append(
+            Stretch(
+                start=columns.from_instant(anomaly.started_at - length),
+                end=columns.from_instant(anomaly.last_at + length),
+                label="expected",
+                style="expected",
+                low=anomaly.expected_low,
+                high=anomaly.expected_high,
+            )
+        )
+    return sensor_page.picture(anomaly.sensor, window, stretches=stretches)
+
+
+class AlarmSteps(Lines):
+    model = AlarmTransition
+    verbose_name_plural = "history"
+    fields = readonly_fields = ("at", "action", "actor", "reason", "comment", "recorded_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AlarmTransition]:
+        return super().get_queryset(request).select_related("actor")
+
+
+class OrderLines(Lines):
+    model = WorkOrder
+    verbose_name_plural = "work orders"
+    fields = readonly_fields = ("page", "state", "opened_at", "completed_at")
+
+    @column("Work order")
+    def page(self, row: WorkOrder) -> str:
+        return show.link(row)
+
+    @column("Status")
+    def state(self, row: WorkOrder) -> str:
+        return show.badge(row.status)
+
+
+@admin.register(Alarm)
+class AlarmPage(Desk):
+    list_display = (
+        "priority_label", "machine_page", "failure_mode", "state_label", "raised_at", "returned_at", "occurrences",
+        "peak", "sensor_page", "acknowledged_by",
+    )  # fmt: skip
+    list_display_links = ("priority_label", "raised_at")
+    list_filter = (SiteFilter, "priority", "is_open", "is_active", "is_acknowledged")
+    list_select_related = ("machine", "sensor", "acknowledged_by")
+    search_fields = ("machine__tag", "machine__name", "sensor__external_id", "=failure_mode")
+    date_hierarchy = "raised_at"
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("machine_page", "sensor_page"),
+                    ("priority_label", "state_label"),
+                    ("failure_mode", "anomalies"),
+                )
+            },
+        ),
+        ("When", {"fields": (("raised_at", "returned_at"), ("acknowledged_by", "acknowledged_at"), "created_at")}),
+        ("How much", {"fields": (("occurrences", "peak"),)}),
+    )
+    readonly_fields = (
+        "machine_page", "sensor_page", "priority_label", "state_label", "failure_mode", "anomalies", "raised_at",
+        "returned_at", "acknowledged_by", "acknowledged_at", "created_at", "occurrences", "peak",
+    )  # fmt: skip
+    inlines = (OrderLines, AlarmSteps)
+    actions = ("acknowledge_selected",)
+    actions_detail = ("acknowledge", "comment")
+
+    @admin.action(description="Acknowledge", permissions=["act"])
+    def acknowledge_selected(self, request: HttpRequest, queryset: QuerySet[Alarm]) -> HttpResponse:
+        return buttons.on_selected(self, request, queryset, buttons.ACKNOWLEDGE, action="acknowledge_selected")
+
+    @action(description="Acknowledge", url_path="acknowledge", permissions=["act"], icon="check")
+    def acknowledge(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, buttons.ACKNOWLEDGE)
+
+    @action(description="Comment", url_path="comment", permissions=["act"], icon="comment")
+    def comment(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, buttons.COMMENT)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        return buttons.fitting(self, request, object_id, super().get_actions_detail(request, object_id))
+
+    @column("Priority", ordering="priority")
+    def priority_label(self, row: Alarm) -> str:
+        return show.badge(row.priority)
+
+    @column("Machine", ordering="machine__tag")
+    def machine_page(self, row: Alarm) -> str:
+        return show.link(row.machine)
+
+    @column("Sensor", ordering="sensor__external_id")
+    def sensor_page(self, row: Alarm) -> str:
+        return show.link(row.sensor)
+
+    @column("State", ordering="is_open")
+    def state_label(self, row: Alarm) -> str:
+        if row.is_active:
+            return show.badge("OPEN", "active, acknowledged") if row.is_acknowledged else show.badge("FAILED", "active")
+        return show.badge("DONE", "over") if row.is_acknowledged else show.badge("HELD", "returned, not acknowledged")
+
+    @column("Peak score", ordering="peak_score")
+    def peak(self, row: Alarm) -> str:
+        return show.number(row.peak_score)
+
+    @column("Anomalies behind it")
+    def anomalies(self, row: Alarm) -> str:
+        return show.listing(
+            "maintenance_anomaly",
+            f"{row.machine.tag}, {row.failure_mode}",
+            machine__id__exact=row.machine_id,
+            failure_mode__exact=row.failure_mode,
+        )
+
+
+@admin.register(Decision)
+class DecisionPage(Desk):
+    site_path = "machine__site"
+    list_display = ("at", "action_words", "reason", "machine_page", "failure_mode", "anomaly_page", "run")
+    list_filter = (site_filter("machine__site"), "action")
+    list_select_related = ("machine", "anomaly__sensor")
+    search_fields = ("machine__tag", "reason", "=run_id")
+    ordering = ("-id",)
+    fields = readonly_fields = (
+        "machine_page", "failure_mode", "anomaly_page", "action_words", "reason", "at", "run", "key", "created_at",
+    )  # fmt: skip
+
+    @column("Action", ordering="action")
+    def action_words(self, row: Decision) -> str:
+        return row.action.replace("_", " ").lower()
+
+    @column("Machine", ordering="machine__tag")
+    def machine_page(self, row: Decision) -> str:
+        return show.link(row.machine, row.machine.tag)
+
+    @column("Anomaly")
+    def anomaly_page(self, row: Decision) -> str:
+        return show.link(row.anomaly)
+
+    @column("Run", ordering="run_id")
+    def run(self, row: Decision) -> str:
+        return show.link_to("agents_run", row.run_id, f"run {row.run_id}")

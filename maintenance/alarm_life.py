@@ -1,0 +1,207 @@
+"""The life of an alarm as a transition table (ISA-18.2), and the plain values its decisions are made of.
+
+Pure: no Django. Instants are int64 microseconds since the epoch, in event time. Two facts make the state of an alarm:
+whether its condition stands (active) and whether somebody has seen it (acknowledged).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+PRIORITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
+"""Most urgent first."""
+
+
+class State(StrEnum):
+    """States by their ISA-18.2 names. NORMAL = no alarm is open."""
+
+    NORMAL = "NORMAL"
+    UNACK = "UNACK"  # active, not acknowledged
+    ACKED = "ACKED"  # active, acknowledged
+    RTNUN = "RTNUN"  # returned to normal, not acknowledged
+
+
+class Action(StrEnum):
+    """What can happen to an alarm."""
+
+    OPENED = "OPENED"
+    RAISED = "RAISED"
+    RETURNED = "RETURNED"
+    REOPENED = "REOPENED"
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+
+
+TABLE: dict[tuple[State, Action], State] = {
+    (State.NORMAL, Action.OPENED): State.UNACK,
+    (State.UNACK, Action.RAISED): State.UNACK,
+    (State.ACKED, Action.RAISED): State.UNACK,  # worse than what was acknowledged: it has to be seen again
+    (State.UNACK, Action.RETURNED): State.RTNUN,
+    (State.ACKED, Action.RETURNED): State.NORMAL,
+    (State.RTNUN, Action.REOPENED): State.UNACK,
+    (State.UNACK, Action.ACKNOWLEDGED): State.ACKED,
+    (State.RTNUN, Action.ACKNOWLEDGED): State.NORMAL,
+}
+
+
+class IllegalTransition(ValueError):
+    """The action is not possible in the state the alarm is in."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmState:
+    """An alarm as it stands. ``id`` is None for one not stored yet; ``raised_at``: when it last became active."""
+
+    id: int | None
+    active: bool
+    acknowledged: bool
+    priority: str
+    raised_at: int
+    returned_at: int | None
+    occurrences: int
+    sensor_id: int
+    peak_score: float
+
+    @property
+    def state(self) -> State:
+        if self.active:
+            return State.ACKED if self.acknowledged else State.UNACK
+        return State.NORMAL if self.acknowledged else State.RTNUN
+
+    @property
+    def changed_at(self) -> int:
+        """When it last became active or returned."""
+        return self.raised_at if self.returned_at is None else self.returned_at
+
+
+def opened(*, at: int, priority: str, sensor_id: int, peak_score: float) -> AlarmState:
+    return AlarmState(
+        id=None,
+        active=True,
+        acknowledged=False,
+        priority=priority,
+        raised_at=at,
+        returned_at=None,
+        occurrences=1,
+        sensor_id=sensor_id,
+        peak_score=peak_score,
+    )
+
+
+def step(alarm: AlarmState, action: Action, *, at: int, priority: str | None = None) -> AlarmState:
+    """The alarm after an action. Raises ``IllegalTransition``.
+
+    ``at`` counts for RETURNED and REOPENED. ``priority`` raises the alarm's with RAISED and REOPENED, and is ignored
+    where it is lower: a priority never sinks while the alarm is open.
+    """
+    if action is Action.OPENED or (alarm.state, action) not in TABLE:
+        raise IllegalTransition(f"{action} in state {alarm.state}")
+    after = TABLE[alarm.state, action]
+    changes: dict[str, object] = {
+        "active": after in (State.UNACK, State.ACKED),
+        "acknowledged": after in (State.ACKED, State.NORMAL),
+    }
+    if action is Action.RETURNED:
+        changes |= {"returned_at": at}
+    if action is Action.REOPENED:
+        changes |= {"raised_at": at, "returned_at": None, "occurrences": alarm.occurrences + 1}
+    if action in (Action.REOPENED, Action.RAISED) and priority is not None:
+        changes |= {"priority": higher(alarm.priority, priority)}
+    return replace(alarm, **changes)  # type: ignore[arg-type]  # names and values stand above
+
+
+def higher(one: str, other: str) -> str:
+    """The more urgent of two priorities."""
+    return min(one, other, key=PRIORITIES.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """An anomaly as decide sees it. ``decided``: actions and reasons already stored for it, as ``ACTION:reason``."""
+
+    anomaly_id: int
+    sensor_id: int
+    started_at: int
+    last_at: int
+    ended_at: int | None
+    peak_score: float
+    peak_at: int
+    kind: str
+    on_delay: int = 0
+    off_delay: int = 0
+    instrument: bool = False
+    retrospective: bool = False
+    decided: frozenset[str] = frozenset()
+
+    @property
+    def on(self) -> int:
+        """When it begins to count: after the on-delay."""
+        return self.started_at + self.on_delay
+
+    @property
+    def counts(self) -> bool:
+        """It was still seen after the on-delay. What is known of it can make this true, never false again."""
+        return self.last_at >= self.on
+
+    @property
+    def off(self) -> int | None:
+        """When it no longer counts: after the off-delay, never before it counted. None while it lasts."""
+        return None if self.ended_at is None else max(self.on, self.ended_at + self.off_delay)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderState:
+    """The open work order of a machine and failure mode; ``id`` is None for one that is not stored yet."""
+
+    id: int | None
+    priority: str
+    maintenance_type: str
+    occurrences: int
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that counts for one machine and failure mode.
+
+    ``clock``: the newest reading of the machine that was judged in order, None where there was none. ``judged_until``:
+    when the latest alarm that is closed by now returned, None where there is none.
+    """
+
+    machine_id: int
+    site_id: int
+    machine: str
+    failure_mode: str
+    criticality: str
+    clock: int | None
+    conditions: tuple[Condition, ...]
+    alarm: AlarmState | None = None
+    order: OrderState | None = None
+    judged_until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One decision: what is done, or that nothing is, and by name why. ``key`` is made of ids, causes and event time.
+
+    ``alarm`` is set where the action changes the alarm, ``order`` where it changes the order: how it stands after it.
+    """
+
+    action: str
+    reason: str
+    at: int
+    key: str
+    anomaly_id: int | None
+    detail: str = ""
+    alarm: AlarmState | None = None
+    order: OrderState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is decided for a situation. ``settled``: anomalies that nothing more can come of. ``alarm``: how it stands
+    after the steps; without a step its peak may still have grown."""
+
+    situation: Situation
+    steps: tuple[Step, ...]
+    settled: tuple[int, ...]
+    alarm: AlarmState | None = None

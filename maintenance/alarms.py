@@ -1,0 +1,242 @@
+"""Alarms: what decide and people make of them. The only writer of Alarm, AlarmTransition and Decision.
+
+Whoever changes an alarm locks the machine first, then alarms, then orders, each in ascending ids, and looks at the
+fresh rows: so what a person did in between is never overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.utils import timezone
+
+from maintenance import alarm_life, work_orders
+from maintenance import situations as standing
+from maintenance.alarm_life import Action, AlarmState, Situation, Step, Verdict
+from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision
+from maintenance.refusals import Refused
+from maintenance.situations import Group
+from sensors import journal
+from sensors.columns import from_instant, to_instant
+from sensors.models import Equipment
+
+EVENTS: dict[str, str] = {
+    Action.OPENED: journal.ALARM_OPENED,
+    Action.RAISED: journal.ALARM_RAISED,
+    Action.RETURNED: journal.ALARM_RETURNED,
+    Action.REOPENED: journal.ALARM_REOPENED,
+    Action.ACKNOWLEDGED: journal.ALARM_ACKNOWLEDGED,
+    "COMMENTED": journal.ALARM_COMMENTED,
+}
+
+
+class AlreadyAcknowledged(Refused):
+    """The alarm is acknowledged already."""
+
+
+class NoComment(Refused):
+    """Write something: a comment must not be empty."""
+
+
+class Stale(RuntimeError):
+    """An alarm was changed since the situation was read: decide on rows that are locked."""
+
+
+def situations(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], lock: bool = False) -> list[Situation]:
+    """All that decide needs to know of these machines (see ``maintenance.situations``)."""
+    return standing.load(machine_ids, clocks=clocks, lock=lock)
+
+
+def apply(verdicts: Sequence[Verdict], *, run_id: int) -> list[int]:
+    """Do what was decided, in the caller's transaction: decisions, alarms, orders, their histories and the journal.
+
+    Steps whose decision is stored already are left out, so the same verdicts twice change nothing the second time.
+    Returns the ids of the new alarm transitions; those of work orders carry the run's id as well. Raises ``Stale``
+    where an alarm is no longer what the verdict was made on.
+    """
+    fresh = _store_decisions(verdicts, run_id=run_id)
+    changed = [(v, steps) for v in verdicts if (steps := [s for s in v.steps if s.key in fresh])]
+    ids = _change_alarms(verdicts, fresh)
+    transitions, entries, calls = [], [], []
+    for verdict, steps in changed:
+        alarm_id = verdict.situation.alarm.id if verdict.situation.alarm else None
+        for step in steps:
+            if step.alarm is not None:
+                alarm_id = step.alarm.id or ids[_group(verdict)]
+                transitions.append(_transition(step, alarm_id, run_id))
+                entries.append(_told(verdict, step, transitions[-1]))
+        if ordered := tuple(step for step in steps if step.order is not None):
+            calls.append(work_orders.Call(verdict.situation, ordered, ids.get(_group(verdict), alarm_id)))
+    stored = AlarmTransition.objects.bulk_create(transitions)
+    journal.record(entries)
+    work_orders.apply(calls, run_id=run_id)
+    settled = [anomaly_id for verdict in verdicts for anomaly_id in verdict.settled]
+    if settled:
+        Anomaly.objects.filter(id__in=settled).update(is_settled=True)
+    return [transition.pk for transition in stored]
+
+
+def _group(verdict: Verdict) -> Group:
+    return verdict.situation.machine_id, verdict.situation.failure_mode
+
+
+def _store_decisions(verdicts: Sequence[Verdict], *, run_id: int) -> set[str]:
+    """Store the decisions that are not stored yet; their keys."""
+    rows = [(verdict.situation, step) for verdict in verdicts for step in verdict.steps]
+    if not rows:
+        return set()
+    values = ", ".join(["(%s, %s, %s, %s, %s, %s, %s, %s)"] * len(rows))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {Decision._meta.db_table}"
+            " (machine_id, failure_mode, anomaly_id, action, reason, at, run_id, key)"
+            f" VALUES {values} ON CONFLICT (key) DO NOTHING RETURNING key",
+            [
+                value
+                for situation, step in rows
+                for value in (
+                    situation.machine_id, situation.failure_mode, step.anomaly_id, str(step.action), step.reason,
+                    to_instant(step.at), run_id, step.key,
+                )
+            ],
+        )  # fmt: skip
+        return {key for (key,) in cursor.fetchall()}
+
+
+def _change_alarms(verdicts: Sequence[Verdict], fresh: set[str]) -> dict[Group, int]:
+    """Bring alarms to what their steps end in; ids of the new ones by group."""
+    updates: list[tuple[AlarmState, AlarmState]] = []
+    opened: dict[Group, Alarm] = {}
+    for verdict in verdicts:
+        before = verdict.situation.alarm
+        states = [step.alarm for step in verdict.steps if step.alarm is not None and step.key in fresh]
+        if not any(step.alarm for step in verdict.steps) and verdict.alarm is not None:
+            states = [verdict.alarm]  # no step, but what is known of it may have grown
+        after = {alarm.id: alarm for alarm in states}
+        if new := after.pop(None, None):
+            opened[_group(verdict)] = _row(verdict, new)
+        updates += [(before, alarm) for alarm in after.values() if before is not None and alarm != before]
+    _update(updates)
+    created = Alarm.objects.bulk_create(opened.values())
+    return {group: alarm.pk for group, alarm in zip(opened, created, strict=True)}
+
+
+def _update(updates: Sequence[tuple[AlarmState, AlarmState]]) -> None:
+    if not updates:
+        return
+    row = "(%s::bigint, %s, %s, %s::integer, %s, %s, %s, %s::timestamptz, %s::timestamptz, %s::integer, %s::float)"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {Alarm._meta.db_table} AS known SET is_active = decided.active,"
+            " is_acknowledged = decided.acknowledged, priority = decided.priority, raised_at = decided.raised_at,"
+            " returned_at = decided.returned_at, occurrences = decided.occurrences, peak_score = decided.peak_score,"
+            " acknowledged_by_id = CASE WHEN decided.acknowledged THEN known.acknowledged_by_id END,"
+            " acknowledged_at = CASE WHEN decided.acknowledged THEN known.acknowledged_at END"
+            f" FROM (VALUES {', '.join([row] * len(updates))}) AS decided (id, was_active, was_acknowledged, had,"
+            " active, acknowledged, priority, raised_at, returned_at, occurrences, peak_score)"
+            " WHERE known.id = decided.id AND known.is_active = decided.was_active"
+            " AND known.is_acknowledged = decided.was_acknowledged AND known.occurrences = decided.had",
+            [value for before, after in updates for value in _values(before, after)],
+        )
+        if cursor.rowcount != len(updates):
+            raise Stale(f"{len(updates) - cursor.rowcount} of {len(updates)}")
+
+
+def _values(before: AlarmState, after: AlarmState) -> tuple[Any, ...]:
+    new = _fields(after)
+    return (
+        after.id, before.active, before.acknowledged, before.occurrences, new["is_active"], new["is_acknowledged"],
+        new["priority"], new["raised_at"], new["returned_at"], new["occurrences"], new["peak_score"],
+    )  # fmt: skip
+
+
+def _row(verdict: Verdict, alarm: AlarmState) -> Alarm:
+    return Alarm(
+        site_id=verdict.situation.site_id,
+        machine_id=verdict.situation.machine_id,
+        failure_mode=verdict.situation.failure_mode,
+        sensor_id=alarm.sensor_id,
+        **_fields(alarm),
+    )
+
+
+def _fields(alarm: AlarmState) -> dict[str, Any]:
+    return {
+        "priority": alarm.priority,
+        "is_active": alarm.active,
+        "is_acknowledged": alarm.acknowledged,
+        "raised_at": to_instant(alarm.raised_at),
+        "returned_at": None if alarm.returned_at is None else to_instant(alarm.returned_at),
+        "occurrences": alarm.occurrences,
+        "peak_score": alarm.peak_score,
+    }
+
+
+def _transition(step: Step, alarm_id: int, run_id: int) -> AlarmTransition:
+    return AlarmTransition(
+        alarm_id=alarm_id, action=step.action, key=step.key, at=to_instant(step.at), run_id=run_id, reason=step.reason
+    )
+
+
+def _told(verdict: Verdict, step: Step, made: AlarmTransition) -> journal.Entry:
+    situation, alarm = verdict.situation, step.alarm
+    data = {
+        "machine": situation.machine_id,
+        "failure_mode": situation.failure_mode,
+        "anomaly": step.anomaly_id,
+        "reason": step.reason,
+        "priority": alarm.priority if alarm else "",
+    }
+    return _entry(made, site_id=situation.site_id, data=data)
+
+
+def _entry(made: AlarmTransition, *, site_id: int, data: Mapping[str, Any], actor: str = "") -> journal.Entry:
+    kind = EVENTS[made.action]
+    return journal.Entry(kind, f"alarm/{made.alarm_id}", f"{kind}/{made.key}", made.at, site_id, actor, data)
+
+
+def acknowledge(alarm_id: int, *, actor: User, comment: str = "", now: datetime | None = None) -> Alarm:
+    """Somebody has seen it. A returned alarm is closed by this, an active one closes when it returns.
+
+    Raises ``AlreadyAcknowledged``, and ``Alarm.DoesNotExist``.
+    """
+    now = now or timezone.now()
+    with transaction.atomic():
+        alarm = _locked(alarm_id)
+        try:
+            after = alarm_life.step(standing.state_of(alarm), Action.ACKNOWLEDGED, at=from_instant(now))
+        except alarm_life.IllegalTransition as error:
+            raise AlreadyAcknowledged from error
+        alarm.is_acknowledged, alarm.acknowledged_by, alarm.acknowledged_at = after.acknowledged, actor, now
+        alarm.save(update_fields=["is_acknowledged", "acknowledged_by", "acknowledged_at"])
+        _by_person(alarm, AlarmTransition.Action.ACKNOWLEDGED, actor=actor, comment=comment, now=now)
+    return alarm
+
+
+def comment(alarm_id: int, *, actor: User, comment: str, now: datetime | None = None) -> Alarm:
+    """Keep what somebody has to say of an alarm, open or closed. Raises ``NoComment``, and ``Alarm.DoesNotExist``."""
+    if not comment.strip():
+        raise NoComment
+    with transaction.atomic():
+        alarm = _locked(alarm_id)
+        _by_person(alarm, AlarmTransition.Action.COMMENTED, actor=actor, comment=comment, now=now or timezone.now())
+    return alarm
+
+
+def _locked(alarm_id: int) -> Alarm:
+    """The alarm, fresh and locked, behind the lock of its machine."""
+    machine_id = Alarm.objects.values_list("machine_id", flat=True).get(pk=alarm_id)
+    Equipment.objects.select_for_update(no_key=True).get(pk=machine_id)
+    return Alarm.objects.select_for_update(no_key=True).get(pk=alarm_id)
+
+
+def _by_person(alarm: Alarm, action: str, *, actor: User, comment: str, now: datetime) -> None:
+    cause = alarm.transitions.order_by("-id").values_list("id", flat=True).first() or 0
+    made = AlarmTransition.objects.create(
+        alarm=alarm, action=action, key=f"alarm/{alarm.pk}/{action}/after/{cause}", at=now, actor=actor, comment=comment
+    )
+    journal.record([_entry(made, site_id=alarm.site_id, data={"comment": comment}, actor=actor.get_username())])

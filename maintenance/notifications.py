@@ -1,0 +1,171 @@
+"""The outbox: what a run has to tell, and what became of each message. The only writer of Notification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models.functions import Now
+
+from maintenance import messages
+from maintenance.messages import Evidence, Pending, Recipient, Row, Transition
+from maintenance.models import AlarmTransition, Anomaly, Channel, Notification, WorkOrderTransition
+
+A_MOMENT = timedelta(seconds=2)  # the sweep leaves a new message alone so long: its own bell is on the way
+REASON_LIMIT = 300
+
+
+def pending(run_id: int) -> Pending:
+    """What a run did that somebody may want to know, in the order it did it, and the enabled channels of its sites.
+
+    An order counts when it opens. Two queries where the run did nothing, four otherwise, however much it did.
+    """
+    alarms = list(
+        AlarmTransition.objects.filter(run_id=run_id)
+        .select_related("alarm__machine", "alarm__site")
+        .annotate(anomaly_id=_newest_anomaly(of="alarm"))
+        .order_by("id")
+    )
+    orders = list(
+        WorkOrderTransition.objects.filter(run_id=run_id, from_status="")
+        .select_related("order__machine", "order__site")
+        .annotate(anomaly_id=_newest_anomaly(of="order"))
+        .order_by("id")
+    )
+    if not alarms and not orders:
+        return Pending((), ())
+    evidence = _evidence([*(row.anomaly_id for row in alarms), *(row.anomaly_id for row in orders)])
+    transitions = (
+        *(_of_alarm(row, evidence.get(row.anomaly_id)) for row in alarms),
+        *(_of_order(row, evidence.get(row.anomaly_id)) for row in orders),
+    )
+    return Pending(transitions, _recipients(sorted({transition.site_id for transition in transitions})))
+
+
+def _newest_anomaly(*, of: str) -> Subquery:
+    """The anomaly a transition tells of: the newest of its machine and failure mode that had begun by then."""
+    known = Anomaly.objects.filter(
+        machine=OuterRef(f"{of}__machine"),
+        failure_mode=OuterRef(f"{of}__failure_mode"),
+        started_at__lte=OuterRef("at"),
+        retrospective=False,
+    )
+    return Subquery(known.order_by("-started_at", "-peak_score", "-id").values("id")[:1])
+
+
+def _evidence(anomaly_ids: Iterable[int | None]) -> Mapping[int | None, Evidence]:
+    ids = {anomaly_id for anomaly_id in anomaly_ids if anomaly_id is not None}
+    return {
+        anomaly.pk: Evidence(
+            sensor_id=anomaly.sensor_id,
+            sensor=anomaly.sensor.name,
+            unit=anomaly.sensor.unit,
+            kind=anomaly.kind,
+            observed=anomaly.observed,
+            expected_low=anomaly.expected_low,
+            expected_high=anomaly.expected_high,
+        )
+        for anomaly in Anomaly.objects.filter(pk__in=ids).select_related("sensor")
+    }
+
+
+def _of_alarm(row: AlarmTransition, evidence: Evidence | None) -> Transition:
+    alarm = row.alarm
+    return Transition(
+        source="alarm",
+        id=row.pk,
+        action=row.action,
+        subject_id=alarm.pk,
+        title="",
+        site_id=alarm.site_id,
+        site=alarm.site.name,
+        machine_id=alarm.machine_id,
+        machine=str(alarm.machine),
+        failure_mode=alarm.failure_mode,
+        priority=alarm.priority,
+        since=alarm.raised_at,
+        at=row.at,
+        evidence=evidence,
+    )
+
+
+def _of_order(row: WorkOrderTransition, evidence: Evidence | None) -> Transition:
+    order = row.order
+    return Transition(
+        source="work-order",
+        id=row.pk,
+        action="OPENED",
+        subject_id=order.pk,
+        title=order.title,
+        site_id=order.site_id,
+        site=order.site.name,
+        machine_id=order.machine_id,
+        machine=str(order.machine),
+        failure_mode=order.failure_mode,
+        priority=order.priority,
+        since=order.opened_at,
+        at=row.at,
+        evidence=evidence,
+    )
+
+
+def _recipients(sites: Sequence[int]) -> tuple[Recipient, ...]:
+    enabled = Channel.objects.filter(site__in=sites, is_enabled=True).order_by("id")
+    return tuple(Recipient(*row) for row in enabled.values_list("id", "site_id", "lowest_priority"))
+
+
+def create(rows: Sequence[Row], *, run_id: int) -> list[int]:
+    """Put messages into the outbox, in the caller's transaction; a key that is there already stays as it is.
+
+    Returns the ids of those that wait to be sent: the ones to ring for.
+    """
+    if not rows:
+        return []
+    Notification.objects.bulk_create(
+        [
+            Notification(
+                site_id=row.site_id,
+                channel_id=row.channel_id,
+                event_type=row.event_type,
+                subject_line=row.subject_line,
+                payload=row.payload,
+                key=row.key,
+                run_id=run_id,
+                ring_after=Now() + A_MOMENT,
+            )
+            for row in rows
+        ],
+        ignore_conflicts=True,
+    )
+    waiting = Notification.objects.filter(key__in=[row.key for row in rows], status=Notification.Status.PENDING)
+    return list(waiting.order_by("id").values_list("id", flat=True))
+
+
+def sent(notification_id: int, *, reference: str) -> None:
+    """It arrived; ``reference`` is what the other side calls it."""
+    _row(notification_id).update(
+        status=Notification.Status.SENT,
+        sent_at=Now(),
+        provider_reference=messages.one_line(reference, limit=REASON_LIMIT),
+        error="",
+    )
+
+
+def retry(notification_id: int, *, reason: str, wait: timedelta) -> None:
+    """It did not arrive this time; it is due again after ``wait``."""
+    due_at = Now() + wait
+    _row(notification_id).update(due_at=due_at, ring_after=due_at, rings=0, error=reason)
+
+
+def failed(notification_id: int, *, reason: str, disable: bool = False) -> None:
+    """It will never arrive. ``disable``: nor will anything else on this channel, until a person looks at it."""
+    _row(notification_id).update(status=Notification.Status.FAILED, error=reason)
+    if disable:
+        Channel.objects.filter(notifications=notification_id, is_enabled=True).update(
+            is_enabled=False, disabled_reason=messages.one_line(reason, limit=REASON_LIMIT)
+        )
+
+
+def _row(notification_id: int) -> QuerySet[Notification]:
+    return Notification.objects.filter(pk=notification_id)

@@ -1,0 +1,138 @@
+"""Pages of work orders: who is to do what, and how it went."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from unfold.decorators import action
+
+from maintenance import buttons
+from maintenance.models import WorkOrder, WorkOrderTransition
+from sensors import show
+from sensors.desk import Desk, Lines, SiteFilter, column
+
+
+class OrderSteps(Lines):
+    model = WorkOrderTransition
+    verbose_name_plural = "history"
+    fields = readonly_fields = ("at", "action", "to_status", "actor", "comment", "recorded_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[WorkOrderTransition]:
+        return super().get_queryset(request).select_related("actor")
+
+
+class MineFilter(admin.SimpleListFilter):
+    """The orders of whoever looks, and those that nobody has yet."""
+
+    title = "assigned"
+    parameter_name = "assigned"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("me", "To me"), ("nobody", "To nobody yet")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[WorkOrder]) -> QuerySet[WorkOrder]:
+        if self.value() == "me":
+            return queryset.filter(assigned_to_id=request.user.pk)
+        return queryset.filter(assigned_to__isnull=True) if self.value() == "nobody" else queryset
+
+
+class StandingFilter(admin.SimpleListFilter):
+    title = "standing"
+    parameter_name = "standing"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("open", "Still to do"), ("closed", "Completed or cancelled")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[WorkOrder]) -> QuerySet[WorkOrder]:
+        if self.value() == "open":
+            return queryset.exclude(status__in=WorkOrder.CLOSED)
+        return queryset.filter(status__in=WorkOrder.CLOSED) if self.value() == "closed" else queryset
+
+
+@admin.register(WorkOrder)
+class OrderPage(Desk):
+    list_display = (
+        "number", "title", "status_label", "priority_label", "machine_page", "type_words", "assigned_to", "opened_at",
+        "alarm_page",
+    )  # fmt: skip
+    list_display_links = ("number", "title")
+    list_filter = (SiteFilter, StandingFilter, MineFilter, "status", "priority", "maintenance_type")
+    list_select_related = ("machine", "assigned_to", "alarm")
+    search_fields = ("title", "machine__tag", "machine__name", "=failure_mode", "findings")
+    date_hierarchy = "opened_at"
+    fieldsets = (
+        (
+            None,
+            {"fields": ("title", "description", ("status_label", "priority_label"), ("machine_page", "failure_mode"))},
+        ),
+        ("The work", {"fields": (("type_words", "assigned_to"), "findings")}),
+        ("Where it comes from", {"fields": (("alarm_page", "occurrences"), "anomalies")}),
+        ("When", {"fields": (("opened_at", "started_at"), ("completed_at", "created_at"))}),
+    )
+    readonly_fields = (
+        "title", "description", "status_label", "priority_label", "machine_page", "failure_mode", "type_words",
+        "assigned_to", "findings", "alarm_page", "occurrences", "anomalies", "opened_at", "started_at", "completed_at",
+        "created_at",
+    )  # fmt: skip
+    inlines = (OrderSteps,)
+    actions = ("assign_selected",)
+    actions_detail = ("assign", "start", "complete", "cancel")
+
+    @admin.action(description="Assign to somebody", permissions=["act"])
+    def assign_selected(self, request: HttpRequest, queryset: QuerySet[WorkOrder]) -> HttpResponse:
+        return buttons.on_selected(self, request, queryset, buttons.ASSIGN, action="assign_selected")
+
+    @action(description="Assign", url_path="assign", permissions=["act"], icon="person_add")
+    def assign(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, buttons.ASSIGN)
+
+    @action(description="Start", url_path="start", permissions=["act"], icon="play_arrow")
+    def start(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, buttons.START)
+
+    @action(description="Complete", url_path="complete", permissions=["act"], icon="task_alt")
+    def complete(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, buttons.COMPLETE)
+
+    @action(description="Cancel", url_path="cancel", permissions=["act"], icon="block")
+    def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, buttons.CANCEL)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        return buttons.fitting(self, request, object_id, super().get_actions_detail(request, object_id))
+
+    @column("Order", ordering="id")
+    def number(self, row: WorkOrder) -> str:
+        return f"WO-{row.pk}"
+
+    @column("Status", ordering="status")
+    def status_label(self, row: WorkOrder) -> str:
+        return show.badge(row.status)
+
+    @column("Priority", ordering="priority")
+    def priority_label(self, row: WorkOrder) -> str:
+        return show.badge(row.priority)
+
+    @column("Type", ordering="maintenance_type")
+    def type_words(self, row: WorkOrder) -> str:
+        return row.get_maintenance_type_display()
+
+    @column("Machine", ordering="machine__tag")
+    def machine_page(self, row: WorkOrder) -> str:
+        return show.link(row.machine)
+
+    @column("Alarm")
+    def alarm_page(self, row: WorkOrder) -> str:
+        return show.link(row.alarm, f"alarm {row.alarm_id}")
+
+    @column("Anomalies behind it")
+    def anomalies(self, row: WorkOrder) -> str:
+        return show.listing(
+            "maintenance_anomaly",
+            f"{row.machine.tag}, {row.failure_mode}",
+            machine__id__exact=row.machine_id,
+            failure_mode__exact=row.failure_mode,
+        )

@@ -1,0 +1,279 @@
+"""Pages of the facts: what people own (sites, equipment, sensors) and what came in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from unfold import forms as unfold_forms
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action
+
+from sensors import adoption, desk, fleet, intake_pages, sensor_page, show
+from sensors.desk import Desk, KeepsSite, Lines, SiteFilter, column
+from sensors.models import (
+    DiscoveredSensor,
+    Equipment,
+    Event,
+    Membership,
+    Reading,
+    Sensor,
+    Site,
+)
+
+__all__ = ["intake_pages"]
+
+admin.site.unregister([get_user_model(), Group])
+admin.site.unregister([OutstandingToken, BlacklistedToken])  # They hold tokens that still open doors.
+
+
+@admin.register(get_user_model())
+class UserPage(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
+    form = unfold_forms.UserChangeForm
+    add_form = unfold_forms.UserCreationForm
+    change_password_form = unfold_forms.AdminPasswordChangeForm
+
+
+@admin.register(Group)
+class GroupPage(GroupAdmin, ModelAdmin):
+    pass
+
+
+class SavedByFleet(Desk):
+    """A page whose rows are saved through ``sensors.fleet``, which finds them their machine and lane."""
+
+    owned = True
+    form = KeepsSite
+
+    def save_row(self, row: Any) -> None:
+        raise NotImplementedError
+
+    def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Any], change: bool) -> None:
+        self.save_row(obj)
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        try:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        except ValidationError as error:  # The form has looked before; this is what changed between look and save.
+            for text in error.messages:
+                self.message_user(request, text, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+
+class MembershipLines(desk._Scoped, TabularInline):
+    model = Membership
+    extra = 0
+    hide_title = True
+    autocomplete_fields = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
+        return super().get_queryset(request).select_related("user", "site")
+
+    def _may(self, request: HttpRequest, site: Any) -> bool:
+        if desk.sees_all(request):
+            return True
+        return isinstance(site, Site) and desk.roles(request).get(site.pk) in desk.EDITORS
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request, obj)
+
+    has_add_permission = has_change_permission = has_delete_permission = has_view_permission
+
+
+@admin.register(Site)
+class SitePage(Desk):
+    site_path = "pk"
+    owned = True
+    list_display = ("name", "slug", "time_zone", "created_at")
+    search_fields = ("name", "slug")
+    fields = ("name", "slug", "time_zone", "created_at")
+    readonly_fields = ("created_at",)
+    inlines = (MembershipLines,)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return desk.sees_all(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return desk.sees_all(request)
+
+
+class SensorLines(Lines):
+    model = Sensor
+    fk_name = "equipment"
+    verbose_name_plural = "sensors"
+    fields = ("page", "name", "kind", "unit")
+    readonly_fields = ("page",)
+
+    @column("External id")
+    def page(self, row: Sensor) -> str:
+        return show.link(row)
+
+
+@admin.register(Equipment)
+class EquipmentPage(SavedByFleet):
+    list_display = ("tag", "name", "site", "level_label", "parent_page", "equipment_class", "criticality_label")
+    list_filter = (SiteFilter, "level", "criticality", "equipment_class")
+    list_select_related = ("site", "parent")
+    search_fields = ("tag", "name", "equipment_class")
+    autocomplete_fields = ("parent",)
+    fields = ("site", "parent", "level", "tag", "name", "equipment_class", "criticality", "lane", "created_at")
+    inlines = (SensorLines,)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        if obj is None:
+            return ("lane", "created_at")
+        moves = obj.level != Equipment.Level.COMPONENT  # A component stays with the machine that was judged with it.
+        return ("site", "level", "lane", "created_at", *(() if moves else ("parent",)))
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # A machine is its own machine, and PROTECT holds it by that; it also has a history.
+        is_machine = isinstance(obj, Equipment) and obj.level == Equipment.Level.MACHINE
+        return not is_machine and super().has_delete_permission(request, obj)
+
+    def save_row(self, row: Equipment) -> None:
+        fleet.save_equipment(row)
+
+    @column("Level", ordering="level")
+    def level_label(self, row: Equipment) -> str:
+        return row.get_level_display()
+
+    @column("Part of", ordering="parent__tag")
+    def parent_page(self, row: Equipment) -> str:
+        return show.link(row.parent, row.parent.tag if row.parent else "")
+
+    @column("Criticality", ordering="criticality")
+    def criticality_label(self, row: Equipment) -> str:
+        return show.badge(row.criticality)
+
+
+@admin.register(Sensor)
+class SensorPage(SavedByFleet):
+    change_form_outer_before_template = "admin/sensors/readings.html"
+    list_display = ("external_id", "name", "site", "equipment_page", "kind", "unit", "limits", "calibration_due_on")
+    list_filter = (SiteFilter, "kind", "calibration_due_on")
+    list_select_related = ("site", "equipment")
+    search_fields = ("external_id", "name", "equipment__tag", "equipment__name")
+    autocomplete_fields = ("equipment",)
+    fieldsets = (
+        (None, {"fields": (("site", "equipment"), ("external_id", "name"), ("kind", "unit"))}),
+        ("What it can measure", {"fields": (("physical_low", "physical_high"), ("resolution", "max_rate"))}),
+        ("Alarm limits", {"fields": (("low_low", "low"), ("high", "high_high"), "deadband")}),
+        (
+            "Timing",
+            {
+                "fields": (
+                    ("period_seconds", "lateness_seconds"),
+                    ("on_delay_seconds", "off_delay_seconds"),
+                    ("calibration_due_on", "created_at"),
+                )
+            },
+        ),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        if obj is None:
+            return ("created_at",)
+        # What was measured was judged with its machine: a sensor with readings stays where it is.
+        return ("site", "created_at", *(("equipment",) if obj.readings.exists() else ()))
+
+    def save_row(self, row: Sensor) -> None:
+        fleet.save_sensor(row)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        sensor = self.get_object(request, object_id) if request.method == "GET" else None
+        shown = sensor_page.context(request, sensor) if sensor is not None else {}
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "readings": shown})
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        to_delete, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        held = Sensor.objects.filter(pk__in=[row.pk for row in objs]).filter(
+            pk__in=Reading.objects.filter(sensor_id__in=[row.pk for row in objs]).values("sensor_id")
+        )
+        return to_delete, counts, lacking, [*protected, *(f"Readings of {sensor}" for sensor in held)]
+
+    @column("Equipment", ordering="equipment__tag")
+    def equipment_page(self, row: Sensor) -> str:
+        return show.link(row.equipment, row.equipment.tag)
+
+    @column("Alarm limits")
+    def limits(self, row: Sensor) -> str:
+        low, high = (row.low_low, row.low), (row.high, row.high_high)
+        shown = " / ".join(show.number(value) for value in (*low, *high))
+        return shown if any(value is not None for value in (*low, *high)) else show.DASH
+
+
+class AdoptedFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("waiting", "Waiting to be adopted"), ("adopted", "Adopted")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = {"waiting": True, "adopted": False}.get(self.value() or "")
+        return queryset if wanted is None else queryset.filter(sensor__isnull=wanted)
+
+
+@admin.register(DiscoveredSensor)
+class DiscoveredPage(Desk):
+    list_display = ("external_id", "site", "state_label", "held", "first_seen_at", "last_seen_at", "sensor_page")
+    list_filter = (SiteFilter, AdoptedFilter)
+    list_select_related = ("site", "sensor")
+    search_fields = ("external_id",)
+    fields = readonly_fields = (
+        "external_id",
+        "site",
+        "state_label",
+        "held",
+        "first_seen_at",
+        "last_seen_at",
+        "sensor_page",
+    )
+    actions_row = actions_detail = ("adopt",)
+
+    @action(description="Adopt", url_path="adopt", permissions=["act"], icon="add_link")
+    def adopt(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return adoption.view(self, request, object_id)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        row = self.get_object(request, str(object_id))
+        return [] if row is None or row.sensor_id else super().get_actions_detail(request, object_id)
+
+    @column("State")
+    def state_label(self, row: DiscoveredSensor) -> str:
+        return show.badge("HELD", "waiting to be adopted") if row.sensor_id is None else show.badge("DONE", "adopted")
+
+    @column("Readings held back", ordering="readings")
+    def held(self, row: DiscoveredSensor) -> str:
+        return show.count(row.readings)
+
+    @column("Became")
+    def sensor_page(self, row: DiscoveredSensor) -> str:
+        return show.link(row.sensor)
+
+
+@admin.register(Event)
+class EventPage(Desk):
+    list_display = ("occurred_at", "type", "subject", "site", "actor", "recorded_at")
+    list_filter = (SiteFilter,)
+    list_select_related = ("site",)
+    search_fields = ("=subject", "^type", "=actor")
+    search_help_text = "A subject such as alarm/7, the beginning of a type such as alarm., or who did it."
+    ordering = ("-id",)
+    fields = readonly_fields = ("type", "subject", "site", "occurred_at", "recorded_at", "actor", "key", "content")
+
+    @column("Data")
+    def content(self, row: Event) -> str:
+        return show.pretty(row.data)

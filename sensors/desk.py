@@ -1,0 +1,177 @@
+"""What every page of the admin shares: who sees what and may do what.
+
+A superuser sees everything. Other staff see the rows of the sites they are a member of, in lists, on pages and in
+choices; no permission per model is needed or looked at. What they may do follows from their role in the row's site:
+a viewer reads, a technician also acts (``ACTORS``), a site's administrator also edits what people own (``EDITORS``).
+Rows that the flow writes are never edited by anyone. Everything else is denied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, cast
+
+from django.contrib import admin
+from django.contrib.auth import get_user_model
+from django.db.models import Field, ForeignKey, Model, QuerySet
+from django.forms import ModelChoiceField, ModelForm
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+
+from sensors import show
+from sensors.models import Membership, Site
+
+ACTORS = frozenset({Membership.Role.TECHNICIAN, Membership.Role.ADMIN})
+EDITORS = frozenset({Membership.Role.ADMIN})
+READERS = frozenset(Membership.Role)
+
+
+def roles(request: HttpRequest) -> dict[int, str]:
+    """Role by site of whoever asks, looked up once a request."""
+    found: dict[int, str] | None = getattr(request, "_site_roles", None)
+    if found is None:
+        rows = Membership.objects.filter(user_id=request.user.pk).values_list("site_id", "role")
+        found = dict(rows)
+        setattr(request, "_site_roles", found)  # noqa: B010 - the request carries it, its class does not know it
+    return found
+
+
+def sees_all(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
+
+
+def sites_in_role(request: HttpRequest, wanted: Collection[str]) -> list[int]:
+    return [site for site, role in roles(request).items() if role in wanted]
+
+
+def scope(request: HttpRequest, rows: QuerySet[Any], *, path: str) -> QuerySet[Any]:
+    """The rows of the sites that whoever asks is a member of; ``path`` leads from the row to its site."""
+    return rows if sees_all(request) else rows.filter(**{f"{path}__in": list(roles(request))})
+
+
+class _Scoped:
+    """Choices in a form offer what whoever asks may see."""
+
+    def formfield_for_foreignkey(
+        self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
+    ) -> ModelChoiceField[Any] | None:
+        if not sees_all(request):
+            kwargs["queryset"] = _choices(cast(admin.ModelAdmin[Any], self), db_field, request)
+        field: ModelChoiceField[Any] | None = super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+        return field
+
+
+def _choices(page: admin.ModelAdmin[Any], db_field: Field[Any, Any], request: HttpRequest) -> QuerySet[Any]:
+    related: type[Model] = cast(type[Model], db_field.related_model)
+    if related is Site:
+        return Site.objects.filter(pk__in=sites_in_role(request, EDITORS))
+    if related is get_user_model():
+        return get_user_model().objects.filter(memberships__site__in=list(roles(request))).distinct()
+    registered = page.admin_site._registry.get(related)
+    return registered.get_queryset(request) if isinstance(registered, Desk) else related._default_manager.none()
+
+
+class Desk(_Scoped, ModelAdmin):
+    """Base of every page. ``site_path`` leads from the row to its site; ``owned`` = people own these rows."""
+
+    site_path = "site"
+    owned = False
+    list_per_page = 50
+    list_filter_submit = False
+    show_full_result_count = False
+    warn_unsaved_form = True
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return scope(request, super().get_queryset(request), path=self.site_path)
+
+    def site_id_of(self, row: Model) -> int:
+        found: Any = row
+        *steps, last = self.site_path.split("__")
+        for step in steps:
+            found = getattr(found, step)
+        return int(found.pk if last == "pk" else getattr(found, f"{last}_id"))
+
+    def may(self, request: HttpRequest, row: Model | None, wanted: Collection[str]) -> bool:
+        """Whether whoever asks has one of the roles in the row's site; without a row, in any site."""
+        if sees_all(request):
+            return True
+        if row is None:
+            return bool(sites_in_role(request, wanted))
+        return roles(request).get(self.site_id_of(row)) in wanted
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.may(request, None, READERS)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.may(request, obj, READERS)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.owned and self.may(request, None, EDITORS)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.owned and self.may(request, obj, EDITORS)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.owned and self.may(request, obj, EDITORS)
+
+    def has_act_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """For buttons; the row itself is looked at when the button's page is asked for."""
+        return self.may(request, obj if isinstance(obj, Model) else None, ACTORS)
+
+
+class Lines(_Scoped, TabularInline):
+    """Rows of a page's row, for reading only; who may see the page may see them."""
+
+    extra = 0
+    max_num = 0
+    can_delete = False
+    show_change_link = False
+    hide_title = True
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class KeepsSite(ModelForm):
+    """What is unique in a site is checked although the site of a row that exists is not in its form."""
+
+    def _get_validation_exclusions(self) -> set[str]:
+        left_out: set[str] = super()._get_validation_exclusions()  # type: ignore[misc]
+        return left_out - {"site"} if self.instance.site_id is not None else left_out
+
+
+class SiteFilter(admin.SimpleListFilter):
+    """The sites that whoever asks may see; not offered where there is but one."""
+
+    title = "site"
+    parameter_name = "site"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        sites = scope(request, Site.objects.order_by("name"), path="pk").values_list("pk", "name")
+        return [(str(pk), name) for pk, name in sites] if len(sites) > 1 else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        path = self.path
+        return queryset.filter(**{path: self.value()}) if (self.value() or "").isdigit() else queryset
+
+    path = "site"
+
+
+def site_filter(path: str) -> type[SiteFilter]:
+    return type("SiteFilter", (SiteFilter,), {"path": path})
+
+
+def column(
+    description: str, *, ordering: str | None = None
+) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
+    """Names a column or a read-only field, and says by which field its list is ordered."""
+    return cast(Any, admin.display(description=description, ordering=ordering, empty_value=show.DASH))

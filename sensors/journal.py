@@ -1,0 +1,89 @@
+"""The journal: what happened to which subject, written in the transaction of the change it tells of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from sensors.models import Event
+
+ANOMALY_DETECTED = "anomaly.detected"
+INSTRUMENT_FAULT = "instrument.fault"
+ALARM_OPENED = "alarm.opened"
+ALARM_RAISED = "alarm.raised"
+ALARM_RETURNED = "alarm.returned"
+ALARM_REOPENED = "alarm.reopened"
+ALARM_ACKNOWLEDGED = "alarm.acknowledged"
+ALARM_COMMENTED = "alarm.commented"
+WORK_ORDER_OPENED = "work_order.opened"
+WORK_ORDER_OCCURRED = "work_order.occurred"
+WORK_ORDER_RAISED = "work_order.raised"
+WORK_ORDER_ASSIGNED = "work_order.assigned"
+WORK_ORDER_STARTED = "work_order.started"
+WORK_ORDER_COMPLETED = "work_order.completed"
+WORK_ORDER_CANCELLED = "work_order.cancelled"
+READINGS_EXPIRED = "readings.expired"
+
+TYPES = frozenset(
+    {
+        ANOMALY_DETECTED, INSTRUMENT_FAULT,
+        ALARM_OPENED, ALARM_RAISED, ALARM_RETURNED, ALARM_REOPENED, ALARM_ACKNOWLEDGED, ALARM_COMMENTED,
+        WORK_ORDER_OPENED, WORK_ORDER_OCCURRED, WORK_ORDER_RAISED, WORK_ORDER_ASSIGNED, WORK_ORDER_STARTED,
+        WORK_ORDER_COMPLETED, WORK_ORDER_CANCELLED,
+        READINGS_EXPIRED,
+    }
+)  # fmt: skip
+
+
+class UnknownType(ValueError):
+    """An event has a type that is not in ``journal.TYPES``: webhooks and pages would not know it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event before it is stored. ``key`` is made of ids and causes: the same event comes once."""
+
+    type: str
+    subject: str
+    key: str
+    occurred_at: datetime
+    site_id: int | None = None
+    actor: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def record(entries: Sequence[Entry]) -> None:
+    """Add the entries that are not there yet, in one statement and in the caller's transaction.
+
+    Raises ``UnknownType`` before anything is written.
+    """
+    for entry in entries:
+        if entry.type not in TYPES:
+            raise UnknownType(f"{entry.type!r} of {entry.subject}")
+    Event.objects.bulk_create(
+        [
+            Event(
+                site_id=entry.site_id,
+                type=entry.type,
+                subject=entry.subject,
+                key=entry.key,
+                occurred_at=entry.occurred_at,
+                actor=entry.actor,
+                data=dict(entry.data),
+            )
+            for entry in entries
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def readings_expired(day: date) -> Entry:
+    """A day's readings were dropped because they had passed retention."""
+    return Entry(
+        type=READINGS_EXPIRED,
+        subject=f"readings/{day.isoformat()}",
+        key=f"{READINGS_EXPIRED}/{day.isoformat()}",
+        occurred_at=datetime.combine(day, time(), tzinfo=UTC),
+    )

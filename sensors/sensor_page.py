@@ -1,0 +1,177 @@
+"""What the pages of a sensor and of an anomaly show of its readings: a picture of a period, and the newest value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from django.db import connection
+from django.db.models import Model, Q
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.dateparse import parse_datetime
+from django.utils.safestring import SafeString, mark_safe
+
+from sensors import chart, columns
+from sensors.chart import Limit, Picture, Stretch
+from sensors.columns import Float64, Int64, UInt8
+from sensors.models import Reading, Sensor
+
+PERIODS: dict[str, tuple[str, timedelta | None]] = {
+    "day": ("Day", timedelta(days=1)),
+    "week": ("Week", timedelta(days=7)),
+    "month": ("Month", timedelta(days=31)),
+    "all": ("All", None),
+}
+USUAL = "week"
+POINTS = 1_200
+MOST_ANOMALIES = 25
+MOST_SHADED = 300
+BAD = 2
+QUALITIES = {0: "good", 1: "uncertain", 2: "bad"}
+LIMITS = (
+    ("low_low", "low low", True),
+    ("low", "low", False),
+    ("high", "high", False),
+    ("high_high", "high high", True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A period of a sensor's readings."""
+
+    start: datetime
+    end: datetime
+
+
+SAMPLED = """
+    SELECT measured_at, value, quality FROM (
+        SELECT measured_at, value, quality,
+               row_number() OVER (PARTITION BY bucket ORDER BY value, measured_at) AS lowest,
+               row_number() OVER (PARTITION BY bucket ORDER BY value DESC, measured_at) AS highest
+        FROM (
+            SELECT measured_at, value, quality,
+                   floor(extract(epoch FROM measured_at - %(start)s) / %(width)s) AS bucket
+            FROM sensors_reading
+            WHERE sensor_id = %(sensor)s AND measured_at BETWEEN %(start)s AND %(end)s
+        ) AS placed
+    ) AS ranked WHERE lowest = 1 OR highest = 1 ORDER BY measured_at"""
+
+
+def newest(sensor: Sensor) -> Reading | None:
+    return Reading.objects.filter(sensor=sensor).order_by("-measured_at").first()
+
+
+def oldest_at(sensor: Sensor) -> datetime | None:
+    return Reading.objects.filter(sensor=sensor).order_by("measured_at").values_list("measured_at", flat=True).first()
+
+
+def context(request: HttpRequest, sensor: Sensor) -> dict[str, Any]:
+    """What the sensor's page needs: the picture of the asked period, the links to others, value and anomalies."""
+    latest = newest(sensor)
+    period = request.GET.get("period", USUAL)
+    period = period if period in PERIODS else USUAL
+    anomalies = list(sensor.anomalies.order_by("-started_at", "-id")[:MOST_ANOMALIES])
+    page: dict[str, Any] = {
+        "sensor": sensor,
+        "latest": latest,
+        "latest_quality": QUALITIES.get(latest.quality, "unknown") if latest else "",
+        "anomalies": anomalies,
+        "more_anomalies": len(anomalies) == MOST_ANOMALIES,
+        "period": period,
+    }
+    if latest is None:
+        return page
+    window = _window(sensor, period, until=_until(request, latest.measured_at))
+    shaded = sensor.anomalies.filter(_touches(window)).order_by("-peak_score")[:MOST_SHADED]
+    return page | {
+        "periods": [(key, name, f"?period={key}") for key, (name, _) in PERIODS.items()],
+        "window": window,
+        "earlier": _moved(period, window.start) if PERIODS[period][1] else "",
+        "later": _moved(period, window.end + (window.end - window.start)) if window.end < latest.measured_at else "",
+        "chart": picture(sensor, window, stretches=stretches(shaded)),
+    }
+
+
+def _until(request: HttpRequest, newest_at: datetime) -> datetime:
+    try:
+        asked = parse_datetime(request.GET.get("until", ""))
+    except ValueError:
+        asked = None
+    return newest_at if asked is None or asked.tzinfo is None else min(asked, newest_at)
+
+
+def _window(sensor: Sensor, period: str, *, until: datetime) -> Window:
+    length = PERIODS[period][1]
+    if length is None:
+        return Window(oldest_at(sensor) or until, until)
+    return Window(until - length, until)
+
+
+def _moved(period: str, until: datetime) -> str:
+    return f"?period={period}&until={until:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _touches(window: Window) -> Q:
+    standing = Q(ended_at__isnull=True, last_at__gte=window.start) | Q(ended_at__gte=window.start)
+    return standing & Q(started_at__lte=window.end)
+
+
+def stretches(anomalies: Iterable[Any]) -> list[Stretch]:
+    """Anomalies as shaded stretches that lead to their pages."""
+    return [
+        Stretch(
+            start=columns.from_instant(anomaly.started_at),
+            end=columns.from_instant(anomaly.last_at),
+            label=f"{anomaly.kind}, {anomaly.started_at:%Y-%m-%d %H:%M} to {anomaly.last_at:%Y-%m-%d %H:%M} UTC",
+            style="instrument" if anomaly.nature == "INSTRUMENT" else "machine",
+            href=_page_of(anomaly),
+        )
+        for anomaly in anomalies
+    ]
+
+
+def _page_of(row: Model) -> str:
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+
+
+def _sampled(sensor: Sensor, window: Window) -> tuple[Int64, Float64, UInt8]:
+    """Lowest and highest reading of each of ``POINTS`` equal spans, in order of time: peaks survive."""
+    width = max(1.0, (window.end - window.start).total_seconds()) / POINTS
+    asked = {"sensor": sensor.pk, "start": window.start, "end": window.end, "width": width}
+    with connection.cursor() as cursor:
+        cursor.execute(SAMPLED, asked)
+        rows = cursor.fetchall()
+    return (
+        np.array([columns.from_instant(at) for at, _, _ in rows], np.int64),
+        np.array([value for _, value, _ in rows], np.float64),
+        np.array([quality for _, _, quality in rows], np.uint8),
+    )
+
+
+def picture(sensor: Sensor, window: Window, *, stretches: list[Stretch]) -> SafeString:
+    """The sensor's readings in the window as an SVG that may stand in a page as it is."""
+    at, value, quality = _sampled(sensor, window)
+    return mark_safe(
+        chart.svg(
+            Picture(
+                title=f"Readings of {sensor.name}",
+                unit=sensor.unit,
+                start=columns.from_instant(window.start),
+                end=columns.from_instant(window.end),
+                at=at,
+                value=value,
+                bad=quality == BAD,
+                limits=[
+                    Limit(name, value, severe)
+                    for field, name, severe in LIMITS
+                    if (value := getattr(sensor, field)) is not None
+                ],
+                stretches=stretches,
+            )
+        )
+    )
