@@ -79,7 +79,7 @@ class RunPage(Desk):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         """A run serves a lane, which sites share: it is shown to those who may see all that it carried."""
-        rows = admin.ModelAdmin.get_queryset(self, request).defer("verdicts")
+        rows: QuerySet[Run] = admin.ModelAdmin.get_queryset(self, request).defer("verdicts")
         if desk.sees_all(request):
             return rows
         carried = BatchPart.objects.filter(run_id=OuterRef("pk"))

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -74,20 +74,17 @@ def _activate_replay(lane: int) -> int | None:
 
 
 def _new_run(lane: int) -> int | None:
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {Run._meta.db_table} (lane, status, stage, attempts, lease_token, lease_owner, rings,"
-            " readings, verdicts, findings, error_class, error)"
-            " SELECT %s, 'ACTIVE', 'INGEST', 0, 0, '', 0, 0, '', '{}', '', ''"
-            f" WHERE EXISTS (SELECT FROM {BatchPart._meta.db_table} WHERE state = 'WAITING' AND lane = %s)"
-            " ON CONFLICT DO NOTHING RETURNING id",
-            [lane, lane],
-        )
-        row = cursor.fetchone()
-        if row is None:  # a run that died before its first stage was done is found by the sweep, or here
-            waiting = Run.objects.filter(lane=lane, status=Run.Status.ACTIVE, stage=Stage.INGEST)
-            return waiting.values_list("id", flat=True).first()
-        return int(row[0])
+    """The lane's run at its first stage: a new one where something waits and none is active, or the one there is."""
+    active = Run.objects.filter(lane=lane, status=Run.Status.ACTIVE).values_list("id", "stage").first()
+    if active is not None:
+        return active[0] if active[1] == Stage.INGEST else None
+    if not BatchPart.objects.filter(lane=lane, state=BatchPart.State.WAITING).exists():
+        return None
+    try:
+        with transaction.atomic():
+            return Run.objects.create(lane=lane).pk
+    except IntegrityError:  # another worker was faster
+        return None
 
 
 def perform(stage: str, run_id: int) -> Outcome:

@@ -36,7 +36,7 @@ app.conf.update(
     worker_max_tasks_per_child=5_000,
     worker_max_memory_per_child=400_000,
     worker_soft_shutdown_timeout=10,
-    worker_enable_soft_shutdown_on_idle=True,
+    worker_enable_soft_shutdown_on_idle=False,  # an idle worker holds nothing: no task has an eta
     worker_cancel_long_running_tasks_on_connection_loss=True,
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,

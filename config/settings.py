@@ -179,7 +179,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "sensors.paging.ByIdPagination",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "sensors.schema.Schema",
     "EXCEPTION_HANDLER": "sensors.problems.handle",
     "PAGE_SIZE": 100,
     "UNAUTHENTICATED_USER": None,
@@ -210,6 +210,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "RunStatus": "agents.models.Run.Status",
+        "WorkOrderStatus": "maintenance.models.WorkOrder.Status",
+        "ItemStatus": [("held", "held"), ("duplicate", "duplicate"), ("rejected", "rejected")],
+    },
 }
 
 # Tailwind's blue.

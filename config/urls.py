@@ -1,11 +1,56 @@
-from django.contrib import admin
-from django.urls import path
+"""Every address of the web server."""
 
-from sensors import problems
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.permissions import AllowAny
+from rest_framework.routers import DefaultRouter
+
+from agents.api import Ingest, Runs
+from config import health
+from maintenance.api import Alarms, Anomalies, WorkOrders
+from sensors import problems, tokens
+from sensors.api import Batches, EquipmentTree, Sensors, Sites
+
+
+class Router(DefaultRouter):
+    """Without the root page, which would be one more thing to guard."""
+
+    include_root_view = False
+    include_format_suffixes = False
+
+
+router = Router()
+router.register("sites", Sites, basename="site")
+router.register("equipment", EquipmentTree, basename="equipment")
+router.register("sensors", Sensors, basename="sensor")
+router.register("batches", Batches, basename="batch")
+router.register("anomalies", Anomalies, basename="anomaly")
+router.register("alarms", Alarms, basename="alarm")
+router.register("work-orders", WorkOrders, basename="work-order")
+router.register("runs", Runs, basename="run")
+
+api = [
+    path("auth/token/", tokens.Login.as_view(), name="token"),
+    path("auth/refresh/", tokens.Refresh.as_view(), name="token-refresh"),
+    path("auth/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist"),
+    path("data/ingest", Ingest.as_view(), name="ingest"),
+    path("schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(permission_classes=[AllowAny]), name="docs"),
+    path("", include(router.urls)),
+]
 
 urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("api/v1/", include(api)),
     path("problems/<slug:name>", problems.page, name="problem"),
+    path("health/live", health.live, name="live"),
+    path("health/ready", health.ready, name="ready"),
+    path("metrics", health.metrics, name="metrics"),
 ]
 handler404 = "sensors.problems.not_found"
 handler500 = "sensors.problems.server_error"

@@ -114,8 +114,8 @@ def _change_alarms(verdicts: Sequence[Verdict], fresh: set[str]) -> dict[Group, 
     for verdict in verdicts:
         before = verdict.situation.alarm
         states = [step.alarm for step in verdict.steps if step.alarm is not None and step.key in fresh]
-        if not any(step.alarm for step in verdict.steps) and verdict.alarm is not None:
-            states = [verdict.alarm]  # no step, but what is known of it may have grown
+        if verdict.alarm is not None and (states or not any(step.alarm for step in verdict.steps)):
+            states.append(verdict.alarm)  # with or without a step, its peak may have grown
         after = {alarm.id: alarm for alarm in states}
         if new := after.pop(None, None):
             opened[_group(verdict)] = _row(verdict, new)

@@ -18,13 +18,19 @@ class ChannelForm(KeepsSite):
     """The secret is taken, never shown; left empty, the one there is stays."""
 
     secret = forms.CharField(
-        required=False, max_length=200, widget=widgets.UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        required=False, max_length=200,
+        widget=widgets.UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
         help_text="Signs a webhook's body (HMAC-SHA256). It is not shown; leave it empty to keep the one there is.",
     )  # fmt: skip
 
     def clean_secret(self) -> str:
         given: str = self.cleaned_data["secret"]
         return given or str(self.instance.secret)
+
+
+FIELDS = (
+    "site", ("name", "kind"), "target", "secret", ("lowest_priority", "is_enabled"), "why_disabled", "created_at",
+)  # fmt: skip
 
 
 @admin.register(Channel)
@@ -35,15 +41,6 @@ class ChannelPage(Desk):
     list_filter = (SiteFilter, "kind", "is_enabled")
     list_select_related = ("site",)
     search_fields = ("name", "target")
-    fields = (
-        "site",
-        ("name", "kind"),
-        "target",
-        "secret",
-        ("lowest_priority", "is_enabled"),
-        "why_disabled",
-        "created_at",
-    )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         hidden = () if self.has_change_permission(request, obj) else ("secret_is_set",)
@@ -51,8 +48,8 @@ class ChannelPage(Desk):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None or self.has_change_permission(request, obj):
-            return self.fields
-        return [("secret_is_set" if field == "secret" else field) for field in self.fields or ()]
+            return FIELDS
+        return [("secret_is_set" if field == "secret" else field) for field in FIELDS]
 
     @column("Secret")
     def secret_is_set(self, row: Channel) -> str:

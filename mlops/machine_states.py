@@ -24,7 +24,9 @@ def load(machine_ids: Iterable[int], *, part: Part) -> tuple[State, dict[int, in
 
     A machine without a row starts cold, and so does one whose state another version of this code wrote.
     """
-    rows = MachineState.objects.filter(machine_id__in=list(machine_ids)).values_list("machine_id", part, f"{part}_run_id")
+    rows = MachineState.objects.filter(machine_id__in=list(machine_ids)).values_list(
+        "machine_id", part, f"{part}_run_id"
+    )
     found: list[State] = []
     seen: dict[int, int] = {}
     for machine, data, run_id in rows.order_by("machine_id"):

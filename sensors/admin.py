@@ -70,7 +70,7 @@ class SavedByFleet(Desk):
             return HttpResponseRedirect(request.get_full_path())
 
 
-class MembershipLines(desk._Scoped, TabularInline):
+class MembershipLines(desk.Scoped, TabularInline):
     model = Membership
     extra = 0
     hide_title = True

@@ -38,6 +38,10 @@ class Question:
     after: Callable[[Any], str] | None = None
     hidden: dict[str, Sequence[str]] = field(default_factory=dict)
 
+    @property
+    def caught(self) -> tuple[type[Exception], ...]:
+        return (ValidationError, *self.refusals)
+
 
 class Comment(forms.Form):
     """A comment, kept in the row's history."""
@@ -92,7 +96,7 @@ def _act(
     for row in rows:
         try:
             question.perform(row, form.cleaned_data)
-        except (ValidationError, *question.refusals) as refusal:
+        except question.caught as refusal:
             text = "; ".join(refusal.messages) if isinstance(refusal, ValidationError) else str(refusal)
             page.message_user(request, f"{row}: {text}", messages.ERROR)
         else:

@@ -88,8 +88,8 @@ def svg(picture: Picture) -> str:
     """The picture as an ``<svg>`` element. Every text in it is escaped; without readings it says so."""
     frame = _frame(picture)
     parts = [
-        f'<svg class="readings-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="chart-title chart-desc"'
-        ' xmlns="http://www.w3.org/2000/svg">',
+        f'<svg class="readings-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+        ' aria-labelledby="chart-title chart-desc" xmlns="http://www.w3.org/2000/svg">',
         f'<title id="chart-title">{escape(picture.title)}</title>',
         f'<desc id="chart-desc">{escape(describe(picture))}</desc>',
         *_grid(frame, picture.unit),

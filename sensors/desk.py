@@ -18,19 +18,19 @@ from django.forms import ModelChoiceField, ModelForm
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
 
-from sensors import show
+from sensors import access, show
 from sensors.models import Membership, Site
 
-ACTORS = frozenset({Membership.Role.TECHNICIAN, Membership.Role.ADMIN})
+ACTORS = access.MAY["act"]
 EDITORS = frozenset({Membership.Role.ADMIN})
-READERS = frozenset(Membership.Role)
+READERS = access.MAY["read"]
 
 
 def roles(request: HttpRequest) -> dict[int, str]:
     """Role by site of whoever asks, looked up once a request."""
     found: dict[int, str] | None = getattr(request, "_site_roles", None)
     if found is None:
-        rows = Membership.objects.filter(user_id=request.user.pk).values_list("site_id", "role")
+        rows = Membership.objects.filter(user_id=request.user.pk or 0).values_list("site_id", "role")
         found = dict(rows)
         setattr(request, "_site_roles", found)  # noqa: B010 - the request carries it, its class does not know it
     return found
@@ -49,19 +49,19 @@ def scope(request: HttpRequest, rows: QuerySet[Any], *, path: str) -> QuerySet[A
     return rows if sees_all(request) else rows.filter(**{f"{path}__in": list(roles(request))})
 
 
-class _Scoped:
+class Scoped:
     """Choices in a form offer what whoever asks may see."""
 
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> ModelChoiceField[Any] | None:
         if not sees_all(request):
-            kwargs["queryset"] = _choices(cast(admin.ModelAdmin[Any], self), db_field, request)
+            kwargs["queryset"] = _choices(cast(Any, self), db_field, request)
         field: ModelChoiceField[Any] | None = super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
         return field
 
 
-def _choices(page: admin.ModelAdmin[Any], db_field: Field[Any, Any], request: HttpRequest) -> QuerySet[Any]:
+def _choices(page: Any, db_field: Field[Any, Any], request: HttpRequest) -> QuerySet[Any]:
     related: type[Model] = cast(type[Model], db_field.related_model)
     if related is Site:
         return Site.objects.filter(pk__in=sites_in_role(request, EDITORS))
@@ -71,7 +71,7 @@ def _choices(page: admin.ModelAdmin[Any], db_field: Field[Any, Any], request: Ht
     return registered.get_queryset(request) if isinstance(registered, Desk) else related._default_manager.none()
 
 
-class Desk(_Scoped, ModelAdmin):
+class Desk(Scoped, ModelAdmin):
     """Base of every page. ``site_path`` leads from the row to its site; ``owned`` = people own these rows."""
 
     site_path = "site"
@@ -119,7 +119,7 @@ class Desk(_Scoped, ModelAdmin):
         return self.may(request, obj if isinstance(obj, Model) else None, ACTORS)
 
 
-class Lines(_Scoped, TabularInline):
+class Lines(Scoped, TabularInline):
     """Rows of a page's row, for reading only; who may see the page may see them."""
 
     extra = 0
@@ -141,7 +141,7 @@ class Lines(_Scoped, TabularInline):
         return False
 
 
-class KeepsSite(ModelForm):
+class KeepsSite(ModelForm):  # type: ignore[type-arg]  # the class takes none at run time
     """What is unique in a site is checked although the site of a row that exists is not in its form."""
 
     def _get_validation_exclusions(self) -> set[str]:

@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponse
 from django.urls import reverse
-from rest_framework import exceptions, renderers, status
+from rest_framework import exceptions, renderers, serializers, status
 from rest_framework.response import Response
 
 MEDIA_TYPE = "application/problem+json"
@@ -144,3 +144,22 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 def server_error(request: HttpRequest) -> HttpResponse:
     return plain(request, "internal", "The fault was logged; nothing of the request was stored.")
+
+
+class Shape(serializers.Serializer[Any]):
+    """Problem details (RFC 9457)."""
+
+    class Fault(serializers.Serializer[Any]):
+        detail = serializers.CharField()
+        pointer = serializers.CharField(help_text="JSON pointer into the body.")
+
+    type = serializers.CharField(help_text="Where this kind of problem is explained.")
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    instance = serializers.CharField()
+    errors = Fault(many=True, required=False)
+
+
+ANSWERS = {code: title for code, title in reversed(TITLES.values()) if code not in (406, 503)}
+"""Status and title of the problems an operation may answer with."""

@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
-from django.db import connection
 from django.db.models import Model, Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 from django.utils.safestring import SafeString, mark_safe
 
-from sensors import chart, columns
+from sensors import chart, columns, series
 from sensors.chart import Limit, Picture, Stretch
-from sensors.columns import Float64, Int64, UInt8
 from sensors.models import Reading, Sensor
 
 PERIODS: dict[str, tuple[str, timedelta | None]] = {
@@ -48,31 +45,13 @@ class Window:
     end: datetime
 
 
-SAMPLED = """
-    SELECT measured_at, value, quality FROM (
-        SELECT measured_at, value, quality,
-               row_number() OVER (PARTITION BY bucket ORDER BY value, measured_at) AS lowest,
-               row_number() OVER (PARTITION BY bucket ORDER BY value DESC, measured_at) AS highest
-        FROM (
-            SELECT measured_at, value, quality,
-                   floor(extract(epoch FROM measured_at - %(start)s) / %(width)s) AS bucket
-            FROM sensors_reading
-            WHERE sensor_id = %(sensor)s AND measured_at BETWEEN %(start)s AND %(end)s
-        ) AS placed
-    ) AS ranked WHERE lowest = 1 OR highest = 1 ORDER BY measured_at"""
-
-
-def newest(sensor: Sensor) -> Reading | None:
-    return Reading.objects.filter(sensor=sensor).order_by("-measured_at").first()
-
-
 def oldest_at(sensor: Sensor) -> datetime | None:
     return Reading.objects.filter(sensor=sensor).order_by("measured_at").values_list("measured_at", flat=True).first()
 
 
 def context(request: HttpRequest, sensor: Sensor) -> dict[str, Any]:
     """What the sensor's page needs: the picture of the asked period, the links to others, value and anomalies."""
-    latest = newest(sensor)
+    latest = series.latest([sensor.pk]).get(sensor.pk)
     period = request.GET.get("period", USUAL)
     period = period if period in PERIODS else USUAL
     anomalies = list(sensor.anomalies.order_by("-started_at", "-id")[:MOST_ANOMALIES])
@@ -139,23 +118,9 @@ def _page_of(row: Model) -> str:
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
-def _sampled(sensor: Sensor, window: Window) -> tuple[Int64, Float64, UInt8]:
-    """Lowest and highest reading of each of ``POINTS`` equal spans, in order of time: peaks survive."""
-    width = max(1.0, (window.end - window.start).total_seconds()) / POINTS
-    asked = {"sensor": sensor.pk, "start": window.start, "end": window.end, "width": width}
-    with connection.cursor() as cursor:
-        cursor.execute(SAMPLED, asked)
-        rows = cursor.fetchall()
-    return (
-        np.array([columns.from_instant(at) for at, _, _ in rows], np.int64),
-        np.array([value for _, value, _ in rows], np.float64),
-        np.array([quality for _, _, quality in rows], np.uint8),
-    )
-
-
 def picture(sensor: Sensor, window: Window, *, stretches: list[Stretch]) -> SafeString:
     """The sensor's readings in the window as an SVG that may stand in a page as it is."""
-    at, value, quality = _sampled(sensor, window)
+    drawn = series.read(sensor.pk, start=window.start, end=window.end + columns.MICROSECOND, points=POINTS)
     return mark_safe(
         chart.svg(
             Picture(
@@ -163,9 +128,9 @@ def picture(sensor: Sensor, window: Window, *, stretches: list[Stretch]) -> Safe
                 unit=sensor.unit,
                 start=columns.from_instant(window.start),
                 end=columns.from_instant(window.end),
-                at=at,
-                value=value,
-                bad=quality == BAD,
+                at=drawn.at,
+                value=drawn.value,
+                bad=drawn.quality == BAD,
                 limits=[
                     Limit(name, value, severe)
                     for field, name, severe in LIMITS

@@ -23,9 +23,7 @@ def site(**fields: Any) -> Site:
 
 
 def user(*, site: Site | None = None, role: str = Membership.Role.ADMIN, **fields: Any) -> User:
-    made = get_user_model().objects.create_user(
-        **{"username": f"user-{next(_number)}", "password": PASSWORD} | fields
-    )
+    made = get_user_model().objects.create_user(**{"username": f"user-{next(_number)}", "password": PASSWORD} | fields)
     if site is not None:
         Membership.objects.create(site=site, user=made, role=role)
     return made
@@ -39,5 +37,7 @@ def machine(*, site: Site, **fields: Any) -> Equipment:
 def sensor(*, machine: Equipment, **fields: Any) -> Sensor:
     name = f"sensor-{next(_number)}"
     return fleet.save_sensor(
-        Sensor(**{"site": machine.site, "equipment": machine, "external_id": name, "name": name, "kind": "FLOW"} | fields)
+        Sensor(
+            **{"site": machine.site, "equipment": machine, "external_id": name, "name": name, "kind": "FLOW"} | fields
+        )
     )

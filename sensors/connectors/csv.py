@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,7 @@ class Layout:
     """Median time between the first rows, where they have any order."""
 
 
-def inspect(
-    path: Path, *, zone: tzinfo, time_column: str | None = None, value_columns: Sequence[str] = ()
-) -> Layout:
+def inspect(path: Path, *, zone: tzinfo, time_column: str | None = None, value_columns: Sequence[str] = ()) -> Layout:
     """Find out how a file is to be read. Raises ``BadFile``."""
     encoding = _encoding(path)
     with path.open(encoding=encoding, newline="") as file:
@@ -160,10 +159,8 @@ def _value_columns(
 
 def _period(texts: list[str], zone: tzinfo) -> int | None:
     instants = [i for text in texts if (i := parse_instant(text, zone=zone)) is not None]
-    steps = sorted(
-        round((b.astimezone(UTC) - a.astimezone(UTC)).total_seconds())
-        for a, b in zip(instants, instants[1:], strict=False)
-    )
+    seconds = [i.timestamp() for i in instants]
+    steps = sorted(round(b - a) for a, b in pairwise(seconds))
     forward = [step for step in steps if step > 0]
     return forward[len(forward) // 2] if forward else None
 

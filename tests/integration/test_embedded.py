@@ -102,7 +102,12 @@ def test_what_a_crash_left_running_is_found_again_and_stopped_by_down(home: Path
     crashed = hold(home)
     crash(crashed)
     done = subprocess.run(
-        [sys.executable, "manage.py", "down"], cwd=ROOT, env=environment(home), check=True, capture_output=True, text=True
+        [sys.executable, "manage.py", "down"],
+        cwd=ROOT,
+        env=environment(home),
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert done.stdout.strip() == "Stopped: redis, postgres."
     until(lambda: not runs(home))
@@ -117,7 +122,7 @@ def test_secrets_are_made_once_and_readable_by_their_owner_only(home: Path) -> N
 def test_nothing_listens_on_a_network_port(home: Path) -> None:
     first = hold(home)
     pid = (home / "postgres" / "postmaster.pid").read_text().splitlines()[0]
-    inodes = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    inodes = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
     listening = {
         f"socket:[{line.split()[9]}]"
         for table in ("tcp", "tcp6")

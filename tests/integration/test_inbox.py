@@ -62,7 +62,9 @@ def test_accepting_costs_the_same_queries_whatever_the_number_of_readings() -> N
     sensors = [factories.sensor(machine=factories.machine(site=site)) for _ in range(8)]
     counts = []
     for used in (sensors[:1], sensors):
-        with CaptureQueriesContext(connection, ) as queries:
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
             accept(site, *(reading(s.external_id, m) for s in used for m in range(5)))
         counts.append(len(queries))
     assert counts[0] == counts[1] <= 5

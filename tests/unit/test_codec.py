@@ -102,8 +102,9 @@ def test_an_offset_is_taken_into_account() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"3", b"null", b"{}", b'{"readings": 3}', b"[]", b"\xff\xfe", b"[" * 100_000, b'["e"' + b"[" * 100_000]
-)  # fmt: skip
+    "body",
+    [b"", b"{", b"3", b"null", b"{}", b'{"readings": 3}', b"[]", b"\xff\xfe", b"[" * 100_000, b'["e"' + b"[" * 100_000],
+)
 def test_a_malformed_body_is_refused_as_a_whole(body: bytes) -> None:
     with pytest.raises(codec.Malformed):
         codec.parse(body, most=10)

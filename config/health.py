@@ -1,0 +1,103 @@
+"""Whether the service is alive and ready, and its metrics for Prometheus."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.core.cache import cache
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+from django_prometheus import exports
+from prometheus_client.core import REGISTRY, GaugeMetricFamily, Metric
+from redis.exceptions import RedisError
+
+from sensors import problems
+
+GAUGES = {
+    "pdm_parts_waiting": (
+        "Accepted parts no run has taken yet.",
+        "SELECT count(*) FROM sensors_batchpart WHERE state = 'WAITING'",
+    ),
+    "pdm_parts_oldest_waiting_age_seconds": (
+        "Age of the oldest part no run has taken yet.",
+        "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(created_at)), 0)"
+        " FROM sensors_batchpart WHERE state = 'WAITING'",
+    ),
+    "pdm_runs_active": ("Runs on their way.", "SELECT count(*) FROM agents_run WHERE status = 'ACTIVE'"),
+    "pdm_runs_failed": ("Runs set aside.", "SELECT count(*) FROM agents_run WHERE status = 'FAILED'"),
+    "pdm_notifications_pending": (
+        "Messages waiting to be sent.",
+        "SELECT count(*) FROM maintenance_notification WHERE status = 'PENDING'",
+    ),
+}
+
+
+class FlowCollector:
+    """Gauges of the flow, read from the database when Prometheus asks."""
+
+    def collect(self) -> Iterator[Metric]:
+        with connection.cursor() as cursor:
+            for name, (text, query) in GAUGES.items():
+                cursor.execute(query)
+                yield GaugeMetricFamily(name, text, value=float(cursor.fetchone()[0]))
+
+    def describe(self) -> list[Metric]:
+        """Known beforehand, so that registering asks the database nothing."""
+        return [GaugeMetricFamily(name, text) for name, (text, _) in GAUGES.items()]
+
+
+REGISTRY.register(FlowCollector())
+
+
+@require_safe
+def live(request: HttpRequest) -> HttpResponse:
+    """The process answers."""
+    return JsonResponse({"status": "live"})
+
+
+@require_safe
+def ready(request: HttpRequest) -> HttpResponse:
+    """Ready = Postgres takes writes. Without Redis the service is degraded, and ready all the same (P9)."""
+    parts = {"postgres": _postgres(), "redis": _redis()}
+    if parts["postgres"] != "up":
+        return JsonResponse({"status": "down", **parts}, status=503)
+    return JsonResponse({"status": "ready" if parts["redis"] == "up" else "degraded", **parts})
+
+
+def _postgres() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'")
+            return "read-only" if cursor.fetchone()[0] else "up"
+    except DatabaseError:
+        return "down"
+
+
+def _redis() -> str:
+    try:
+        cache.has_key("health")
+    except (RedisError, OSError):
+        return "down"
+    return "up"
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """For who has the token; without one set, on a development machine, for this machine."""
+    if not _may_scrape(request):
+        return problems.plain(request, "forbidden", "Metrics need the header Authorization: Bearer METRICS_TOKEN.")
+    return exports.ExportToDjangoView(request)
+
+
+def _may_scrape(request: HttpRequest) -> bool:
+    token = settings.METRICS_TOKEN
+    if token:
+        return secrets.compare_digest(request.headers.get("Authorization", ""), f"Bearer {token}")
+    try:
+        return not settings.PRODUCTION and ipaddress.ip_address(request.META["REMOTE_ADDR"]).is_loopback
+    except ValueError:
+        return False

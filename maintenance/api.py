@@ -1,0 +1,196 @@
+"""Anomalies, alarms and work orders over REST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.contrib.auth import get_user_model
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from maintenance import alarms, work_orders
+from maintenance.models import Alarm, AlarmTransition, Anomaly, WorkOrder, WorkOrderTransition
+from maintenance.refusals import Refused
+from sensors import access
+from sensors.api import Scoped
+from sensors.problems import Problem
+from sensors.schema import documented
+
+
+class AnomalyFilter(django_filters.FilterSet):
+    started_after = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte")
+    started_before = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt")
+
+    class Meta:
+        model = Anomaly
+        fields = ["site", "machine", "sensor", "nature", "kind", "detector", "failure_mode", "retrospective"]
+
+
+@documented("anomalies", "anomaly", "anomalies")
+class Anomalies(Scoped):
+    class AnomalyOut(serializers.ModelSerializer[Anomaly]):
+        class Meta:
+            model = Anomaly
+            fields = [
+                "id", "site", "machine", "sensor", "nature", "kind", "failure_mode", "detector", "detector_version",
+                "started_at", "last_at", "ended_at", "readings", "peak_score", "peak_at", "observed", "expected_low",
+                "expected_high", "window_from", "window_to", "contributors", "retrospective", "detail", "created_at",
+            ]  # fmt: skip
+
+    queryset = Anomaly.objects.all()
+    serializer_class = AnomalyOut
+    filterset_class = AnomalyFilter
+
+
+class Acting(Scoped):
+    """Rows on which people of a site act."""
+
+    def act(self, request: Request, what: Any, **arguments: Any) -> Response:
+        """Do something to the row, if the role allows it; answer with how it stands after."""
+        row = self.get_object()
+        user = access.user_of(request)
+        access.require(user, row.site_id, to="act")
+        try:
+            what(row.pk, actor=user, **arguments)
+        except Refused as error:
+            raise Problem("conflict", str(error)) from error
+        return Response(self.get_serializer(self.get_queryset().get(pk=row.pk)).data)
+
+
+class Comment(serializers.Serializer[Any]):
+    comment = serializers.CharField(max_length=5000)
+
+
+class OptionalComment(serializers.Serializer[Any]):
+    comment = serializers.CharField(max_length=5000, required=False, default="", allow_blank=True)
+
+
+def given(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    """What the body says, checked. Raises ``ValidationError``."""
+    form = serializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    return dict(form.validated_data)
+
+
+class AlarmFilter(django_filters.FilterSet):
+    is_open = django_filters.BooleanFilter()
+
+    class Meta:
+        model = Alarm
+        fields = ["site", "machine", "failure_mode", "priority", "is_active", "is_acknowledged"]
+
+
+@documented("alarms", "alarm", "alarms")
+class Alarms(Acting):
+    class AlarmOut(serializers.ModelSerializer[Alarm]):
+        class AlarmStep(serializers.ModelSerializer[AlarmTransition]):
+            class Meta:
+                model = AlarmTransition
+                fields = ["action", "at", "recorded_at", "actor", "reason", "comment"]
+
+        transitions = AlarmStep(many=True)
+
+        class Meta:
+            model = Alarm
+            fields = [
+                "id", "site", "machine", "sensor", "failure_mode", "priority", "is_active", "is_acknowledged", "is_open",
+                "raised_at", "returned_at", "occurrences", "peak_score", "acknowledged_by", "acknowledged_at",
+                "transitions",
+            ]  # fmt: skip
+
+    queryset = Alarm.objects.prefetch_related("transitions")
+    serializer_class = AlarmOut
+    filterset_class = AlarmFilter
+
+    @extend_schema(
+        tags=["alarms"], summary="Acknowledge an alarm", request=OptionalComment, responses={200: AlarmOut},
+        description="Says that somebody has seen it. Not possible twice.",
+    )  # fmt: skip
+    @action(detail=True, methods=["post"])
+    def acknowledge(self, request: Request, pk: str) -> Response:
+        return self.act(request, alarms.acknowledge, **given(OptionalComment, request))
+
+    @extend_schema(
+        tags=["alarms"], summary="Comment on an alarm", request=Comment, responses={200: AlarmOut},
+        description="Adds to its history and changes nothing else.",
+    )  # fmt: skip
+    @action(detail=True, methods=["post"])
+    def comment(self, request: Request, pk: str) -> Response:
+        return self.act(request, alarms.comment, **given(Comment, request))
+
+
+class Assignment(serializers.Serializer[Any]):
+    assignee = serializers.CharField(max_length=150, help_text="User name of somebody who works in the site.")
+
+
+class Findings(serializers.Serializer[Any]):
+    findings = serializers.CharField(max_length=20_000, help_text="What was found and done.")
+
+
+class WorkOrderFilter(django_filters.FilterSet):
+    class Meta:
+        model = WorkOrder
+        fields = ["site", "machine", "failure_mode", "maintenance_type", "priority", "status", "assigned_to", "alarm"]
+
+
+@documented("work-orders", "work order", "work orders")
+class WorkOrders(Acting):
+    class WorkOrderOut(serializers.ModelSerializer[WorkOrder]):
+        class WorkOrderStep(serializers.ModelSerializer[WorkOrderTransition]):
+            class Meta:
+                model = WorkOrderTransition
+                fields = ["action", "from_status", "to_status", "at", "recorded_at", "actor", "comment"]
+
+        transitions = WorkOrderStep(many=True)
+
+        class Meta:
+            model = WorkOrder
+            fields = [
+                "id", "site", "machine", "failure_mode", "maintenance_type", "priority", "status", "title",
+                "description", "alarm", "occurrences", "assigned_to", "findings", "opened_at", "started_at",
+                "completed_at", "transitions",
+            ]  # fmt: skip
+
+    queryset = WorkOrder.objects.prefetch_related("transitions")
+    serializer_class = WorkOrderOut
+    filterset_class = WorkOrderFilter
+
+    @extend_schema(
+        tags=["work-orders"], summary="Assign a work order", request=Assignment, responses={200: WorkOrderOut},
+        description="To somebody who may work in the site.",
+    )  # fmt: skip
+    @action(detail=True, methods=["post"])
+    def assign(self, request: Request, pk: str) -> Response:
+        name = given(Assignment, request)["assignee"]
+        assignee = get_user_model().objects.filter(username=name, is_active=True).first()
+        if assignee is None or not access.sites(assignee, to="act").filter(pk=self.get_object().site_id).exists():
+            raise Problem("unprocessable", f"Nobody who works in this site has the user name {name!r}.")
+        return self.act(request, work_orders.assign, assignee=assignee)
+
+    @extend_schema(
+        tags=["work-orders"], summary="Start a work order", request=None, responses={200: WorkOrderOut},
+        description="Work begins; it must be assigned.",
+    )  # fmt: skip
+    @action(detail=True, methods=["post"])
+    def start(self, request: Request, pk: str) -> Response:
+        return self.act(request, work_orders.start)
+
+    @extend_schema(
+        tags=["work-orders"], summary="Complete a work order", request=Findings, responses={200: WorkOrderOut},
+        description="Says what was found and done.",
+    )  # fmt: skip
+    @action(detail=True, methods=["post"])
+    def complete(self, request: Request, pk: str) -> Response:
+        return self.act(request, work_orders.complete, **given(Findings, request))
+
+    @extend_schema(
+        tags=["work-orders"], summary="Cancel a work order", request=Comment, responses={200: WorkOrderOut},
+        description="With the reason as a comment.",
+    )  # fmt: skip
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        return self.act(request, work_orders.cancel, **given(Comment, request))

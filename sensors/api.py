@@ -1,0 +1,183 @@
+"""Sites, equipment, sensors, readings and batches over REST."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import django_filters
+from django.db.models import Prefetch, QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from sensors import access, series
+from sensors.columns import to_instant
+from sensors.models import Batch, BatchPart, Equipment, Reading, Sensor, Site
+from sensors.problems import Problem
+from sensors.schema import documented
+
+MOST_POINTS = 5_000
+QUALITIES = ("GOOD", "UNCERTAIN", "BAD")
+
+
+class Scoped(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]):
+    """Rows of the sites of whoever asks, and nothing else: another site's row is not found."""
+
+    site_path = "site"
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return access.scope(super().get_queryset(), access.user_of(self.request), path=self.site_path)
+
+
+@documented("sites", "site", "sites")
+class Sites(Scoped):
+    class SiteOut(serializers.ModelSerializer[Site]):
+        class Meta:
+            model = Site
+            fields = ["id", "slug", "name", "time_zone"]
+
+    site_path = "id"
+    queryset = Site.objects.all()
+    serializer_class = SiteOut
+
+
+class EquipmentFilter(django_filters.FilterSet):
+    class Meta:
+        model = Equipment
+        fields = ["site", "parent", "level", "criticality", "tag"]
+
+
+@documented("equipment", "piece of equipment", "equipment")
+class EquipmentTree(Scoped):
+    class EquipmentOut(serializers.ModelSerializer[Equipment]):
+        class Meta:
+            model = Equipment
+            fields = ["id", "site", "parent", "machine", "level", "tag", "name", "equipment_class", "criticality"]
+
+    queryset = Equipment.objects.all()
+    serializer_class = EquipmentOut
+    filterset_class = EquipmentFilter
+
+
+class SensorFilter(django_filters.FilterSet):
+    class Meta:
+        model = Sensor
+        fields = ["site", "equipment", "machine", "kind", "external_id"]
+
+
+class Point(serializers.Serializer[Any]):
+    measured_at = serializers.DateTimeField()
+    value = serializers.FloatField()
+    quality = serializers.ChoiceField(QUALITIES)
+
+
+@documented("sensors", "sensor", "sensors")
+class Sensors(Scoped):
+    class SensorOut(serializers.ModelSerializer[Sensor]):
+        class Meta:
+            model = Sensor
+            fields = [
+                "id", "site", "equipment", "machine", "external_id", "name", "kind", "unit", "physical_low",
+                "physical_high", "low_low", "low", "high", "high_high", "deadband", "resolution", "max_rate",
+                "period_seconds", "lateness_seconds", "on_delay_seconds", "off_delay_seconds", "calibration_due_on",
+            ]  # fmt: skip
+
+    class Readings(serializers.Serializer[Any]):
+        sensor = serializers.IntegerField()
+        unit = serializers.CharField()
+        total = serializers.IntegerField(help_text="Readings in the window, before downsampling.")
+        readings = Point(many=True)
+
+    class Window(serializers.Serializer[Any]):
+        to = serializers.DateTimeField(required=False, help_text="Excluded; default: just after the newest reading.")
+        points = serializers.IntegerField(required=False, default=1000, min_value=4, max_value=MOST_POINTS)
+
+        def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+            start = serializers.DateTimeField(required=False, help_text="Included; default: a day before the end.")
+            return {"from": start, **super().get_fields()}
+
+    queryset = Sensor.objects.all()
+    serializer_class = SensorOut
+    filterset_class = SensorFilter
+
+    @extend_schema(
+        tags=["sensors"],
+        summary="Readings of a sensor over a window",
+        description="At most `points`; a window with more is downsampled so that its peaks survive (M4). Readings of "
+        "bad quality are there, and marked.",
+        parameters=[Window],
+        responses={200: Readings},
+        filters=False,
+    )
+    @action(detail=True, pagination_class=None, filterset_class=None)
+    def readings(self, request: Request, pk: str) -> Response:
+        sensor = self.get_object()
+        asked = self.Window(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        end = asked.validated_data.get("to") or _after_newest(sensor)
+        start = asked.validated_data.get("from") or end - timedelta(days=1)
+        if start >= end:
+            raise Problem("invalid", "`from` must be before `to`.")
+        found = series.read(sensor.pk, start=start, end=end, points=asked.validated_data["points"])
+        rows = zip(found.at.tolist(), found.value.tolist(), found.quality.tolist(), strict=True)
+        readings = [{"measured_at": to_instant(at), "value": v, "quality": QUALITIES[q]} for at, v, q in rows]
+        return Response({"sensor": sensor.pk, "unit": sensor.unit, "total": found.total, "readings": readings})
+
+
+def _after_newest(sensor: Sensor) -> datetime:
+    newest: Reading | None = series.latest([sensor.pk]).get(sensor.pk)
+    return datetime.now(UTC) if newest is None else newest.measured_at + timedelta(microseconds=1)
+
+
+class BatchFilter(django_filters.FilterSet):
+    class Meta:
+        model = Batch
+        fields = ["site"]
+
+
+@documented("data", "batch", "batches")
+class Batches(Scoped):
+    """What became of what was sent."""
+
+    class BatchOut(serializers.ModelSerializer[Batch]):
+        class Meta:
+            model = Batch
+            fields = ["id", "site", "received_at", "items", "accepted", "held", "duplicates", "rejected"]
+
+    class BatchDetail(serializers.ModelSerializer[Batch]):
+        class BatchPartOut(serializers.ModelSerializer[BatchPart]):
+            class Meta:
+                model = BatchPart
+                fields = ["id", "state", "readings", "stored", "already_stored", "conflicts", "outcome", "error"]
+
+        state = serializers.SerializerMethodField(help_text="WAITING, IN_PROGRESS, DONE or SET_ASIDE.")
+        parts = BatchPartOut(many=True)
+
+        class Meta:
+            model = Batch
+            fields = [
+                "id", "site", "received_at", "state", "items", "accepted", "held", "duplicates", "rejected", "results",
+                "parts",
+            ]  # fmt: skip
+
+        def get_state(self, batch: Batch) -> str:
+            states = {part.state for part in batch.parts.all()}
+            for state, answer in (("SET_ASIDE", "SET_ASIDE"), ("TAKEN", "IN_PROGRESS"), ("WAITING", "WAITING")):
+                if state in states:
+                    return answer
+            return "DONE"
+
+    queryset = Batch.objects.all()
+    filterset_class = BatchFilter
+
+    def get_queryset(self) -> QuerySet[Any]:
+        rows = super().get_queryset()
+        if self.action == "list":
+            return rows.defer("results")
+        return rows.prefetch_related(Prefetch("parts", BatchPart.objects.defer("columns")))
+
+    def get_serializer_class(self) -> Any:
+        return self.BatchOut if self.action == "list" else self.BatchDetail

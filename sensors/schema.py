@@ -1,0 +1,36 @@
+"""The OpenAPI description: what every operation shares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
+
+from sensors import problems
+
+
+class Schema(AutoSchema):
+    """Adds the problem answers to every operation."""
+
+    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+        bodies: dict[str, Any] = super()._get_response_bodies(direction)
+        for code, title in problems.ANSWERS.items():
+            if str(code) not in bodies and self._can_answer(code):
+                answer = OpenApiResponse(problems.Shape, title)
+                bodies[str(code)] = self._get_response_for_code(answer, str(code), [problems.MEDIA_TYPE])
+        return bodies
+
+    def _can_answer(self, code: int) -> bool:
+        writes = self.method not in ("GET", "HEAD")
+        if code in (409, 413, 415, 422):
+            return writes
+        return code != 404 or "{" in self.path or "ingest" in self.path
+
+
+def documented(tag: str, one: str, many: str) -> Any:
+    """Summary, description and tag of the two operations that every list has."""
+    return extend_schema_view(
+        list=extend_schema(tags=[tag], summary=f"List {many}", description=f"The {many} of your sites, by pages."),
+        retrieve=extend_schema(tags=[tag], summary=f"One {one}", description=f"A {one} of one of your sites."),
+    )

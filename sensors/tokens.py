@@ -1,0 +1,88 @@
+"""Tokens for REST clients (JWT): log in, refresh, log out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django_ratelimit.core import is_ratelimited
+from drf_spectacular.utils import extend_schema
+from redis.exceptions import RedisError
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework_simplejwt import views
+from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from sensors.problems import Problem
+
+MINUTE = 60
+
+
+class Login(views.TokenObtainPairView):
+    """User name and password for tokens; so many tries a minute, by address and by user name."""
+
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        tags=["auth"], summary="Get tokens", responses={200: views.TokenObtainPairView().get_serializer_class()},
+        description="An access token for some minutes and a refresh token for a day.", auth=[],
+    )  # fmt: skip
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        limit(request, group="login-address", key="ip")
+        limit(request, group="login-name", key=lambda *_: str(request.data.get("username", ""))[:150].lower())
+        return super().post(request, *args, **kwargs)
+
+
+def limit(request: Request, *, group: str, key: Any) -> None:
+    """Count a try. Raises a ``too-many-requests`` problem; counts nothing while Redis is down (P9)."""
+    try:
+        over = is_ratelimited(request._request, group=group, key=key, rate=settings.LOGIN_RATE, increment=True)
+    except (RedisError, OSError):
+        return
+    if over:
+        raise Problem("too-many-requests", "Too many tries; wait a minute.", retry_after=MINUTE)
+
+
+class Refresh(views.TokenRefreshView):
+    """A refresh token for new tokens. It is used up: of two at once, one wins."""
+
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        tags=["auth"], summary="Refresh tokens", responses={200: views.TokenRefreshView().get_serializer_class()},
+        description="The refresh token that is sent cannot be used again.", auth=[],
+    )  # fmt: skip
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        try:
+            with transaction.atomic():
+                _lock(str(request.data.get("refresh", "")))
+                return super().post(request, *args, **kwargs)
+        except User.DoesNotExist as error:
+            raise InvalidToken("The account of this token is no more.") from error
+
+
+def _lock(encoded: str) -> None:
+    """Hold the row of the token until it is blacklisted. What is no token is left for the serializer to refuse."""
+    try:
+        jti = RefreshToken(encoded, verify=True)["jti"]  # type: ignore[arg-type]  # the stubs know only token objects
+    except TokenError:
+        return
+    list(OutstandingToken.objects.select_for_update().filter(jti=jti))
+
+
+class Blacklist(views.TokenBlacklistView):
+    """Log out: the refresh token cannot be used any more."""
+
+    permission_classes = [AllowAny]
+
+    @extend_schema(
+        tags=["auth"], summary="Give a refresh token back", responses={200: None},
+        description="It cannot be used any more; access tokens end by themselves within minutes.", auth=[],
+    )  # fmt: skip
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().post(request, *args, **kwargs)

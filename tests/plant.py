@@ -1,0 +1,138 @@
+"""A site with rows of every kind, for tests of pages that show them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count
+
+import numpy as np
+from django.db import connection
+
+from agents.models import Run, StageAttempt
+from maintenance.models import (
+    Alarm,
+    AlarmTransition,
+    Anomaly,
+    Channel,
+    Decision,
+    Notification,
+    WorkOrder,
+    WorkOrderTransition,
+)
+from mlops.models import MachineState
+from sensors import columns, store
+from sensors.models import Batch, BatchPart, DiscoveredSensor, Equipment, Event, ReadingConflict, Sensor, Site
+from tests import factories
+from tests.factories import NOON
+
+_number = count(1)
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One row of each kind, all of one machine."""
+
+    machine: Equipment
+    sensor: Sensor
+    discovered: DiscoveredSensor
+    batch: Batch
+    part: BatchPart
+    run: Run
+    anomaly: Anomaly
+    alarm: Alarm
+    order: WorkOrder
+    channel: Channel
+
+
+def readings(sensor: Sensor, values: list[float], *, quality: int = 0) -> None:
+    """Hourly readings from noon on."""
+    at = columns.from_instant(NOON) + np.arange(len(values), dtype=np.int64) * 3_600 * columns.SECOND_US
+    taken = columns.Columns(
+        np.full(len(values), sensor.pk, np.int64), at, np.array(values), np.arange(len(values), dtype=np.int32)
+    )
+    store.make_partitions(store.days_of(taken))
+    rows = [(sensor.pk, columns.to_instant(int(a)), v, quality, 0) for a, v in zip(at, values, strict=True)]
+    with connection.cursor() as cursor:
+        cursor.executemany(f"INSERT INTO {store.TABLE} VALUES (%s, %s, %s, %s, %s)", rows)
+
+
+def rows(site: Site, *, name: str = "") -> Rows:
+    """A new machine with a sensor that saw something, and all that came of it."""
+    n = next(_number)
+    tag = f"{name or 'machine'}-{n}"
+    machine = factories.machine(site=site, tag=tag, name=tag)
+    sensor = factories.sensor(machine=machine, external_id=f"{tag}.flow", name=f"{tag} flow", unit="l/s", high=40.0)
+    batch, part, discovered = _intake(site, sensor, n)
+    run = Run.objects.create(
+        lane=machine.lane or 0, status=Run.Status.FAILED, stage="DETECT", readings=10, error_class="ZeroDivisionError",
+        error="Traceback: <b>division by zero</b>",
+    )  # fmt: skip
+    BatchPart.objects.filter(pk=part.pk).update(run_id=run.pk)
+    StageAttempt.objects.create(
+        run=run,
+        stage="DETECT",
+        lease_token=1,
+        worker="worker-1",
+        started_at=NOON,
+        ended_at=NOON + HOUR,
+        outcome="FAILED",
+    )
+    MachineState.objects.create(machine=machine, memory=b"memory", learned=b"learned", memory_run_id=run.pk)
+    anomaly = _anomaly(sensor, run)
+    alarm, order = _consequences(anomaly, run, n)
+    channel = Channel.objects.create(
+        site=site, kind="EMAIL", name=f"{tag} mail", target="a@example.org", secret="s3cret"
+    )
+    Notification.objects.create(
+        site=site, channel=channel, event_type="alarm.opened", subject_line=f"{tag} alarm", payload={"alarm": alarm.pk},
+        key=f"notification/{n}", status="FAILED", error="550 no such user", run_id=run.pk,
+    )  # fmt: skip
+    Event.objects.create(
+        site=site, type="alarm.opened", subject=f"alarm/{alarm.pk}", key=f"event/{n}", occurred_at=NOON
+    )
+    return Rows(machine, sensor, discovered, batch, part, run, anomaly, alarm, order, channel)
+
+
+def _intake(site: Site, sensor: Sensor, n: int) -> tuple[Batch, BatchPart, DiscoveredSensor]:
+    batch = Batch.objects.create(
+        site=site, body_sha256=hashlib.sha256(str(n).encode()).hexdigest(), items=4, accepted=2, held=1, duplicates=0,
+        rejected=1, results=[{"pointer": "#/3", "status": "rejected", "reason": "bad-value"}],
+    )  # fmt: skip
+    packed = columns.pack(columns.empty())
+    part = BatchPart.objects.create(
+        batch=batch, lane=sensor.machine.lane, state="STORED", readings=2, stored=2, already_stored=0, conflicts=0,
+        columns=packed,
+    )  # fmt: skip
+    found = DiscoveredSensor.objects.create(site=site, external_id=f"unknown-{n}", readings=1)
+    BatchPart.objects.create(batch=batch, discovered=found, state="HELD", readings=0, columns=packed)
+    ReadingConflict.objects.create(sensor=sensor, measured_at=NOON, value=3.0, part=part)
+    return batch, part, found
+
+
+def _anomaly(sensor: Sensor, run: Run) -> Anomaly:
+    return Anomaly.objects.create(
+        site=sensor.site, sensor=sensor, machine=sensor.machine, detector="adaptive", detector_version="1",
+        kind="LOW_VALUE", failure_mode="LOO", started_at=NOON, last_at=NOON + 2 * HOUR, ended_at=NOON + 3 * HOUR,
+        readings=3, peak_score=7.5, peak_at=NOON + HOUR, observed=9.93, expected_low=19.0, expected_high=31.0,
+        window_from=NOON - 5 * HOUR, window_to=NOON + 2 * HOUR, contributors=[[sensor.pk, 1.0]], first_run_id=run.pk,
+        last_run_id=run.pk,
+    )  # fmt: skip
+
+
+def _consequences(anomaly: Anomaly, run: Run, n: int) -> tuple[Alarm, WorkOrder]:
+    about = {"site": anomaly.site, "machine": anomaly.machine, "failure_mode": "LOO", "priority": "HIGH"}
+    alarm = Alarm.objects.create(**about, raised_at=NOON, sensor=anomaly.sensor, peak_score=7.5)
+    AlarmTransition.objects.create(alarm=alarm, action="OPENED", key=f"alarm/{n}", at=NOON, run_id=run.pk)
+    Decision.objects.create(
+        machine=anomaly.machine, failure_mode="LOO", anomaly=anomaly, action="OPENED", reason="above the threshold",
+        at=NOON, run_id=run.pk, key=f"decision/{n}",
+    )  # fmt: skip
+    order = WorkOrder.objects.create(
+        **about, maintenance_type="CORRECTIVE_DEFERRED", title=f"Low output of {anomaly.machine.tag}", alarm=alarm,
+        opened_at=NOON,
+    )  # fmt: skip
+    WorkOrderTransition.objects.create(order=order, action="OPENED", to_status="OPEN", key=f"order/{n}", at=NOON)
+    return alarm, order

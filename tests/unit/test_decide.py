@@ -1,0 +1,373 @@
+"""Stage decide: what anomalies mean for an alarm and an order, and that the cut of the stream plays no part."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents import decide
+from maintenance import alarm_life
+from maintenance.alarm_life import Action, AlarmState, Condition, OrderState, Situation, State, Step, Verdict
+
+
+def condition(anomaly_id: int = 1, *, started_at: int = 100, **fields: Any) -> Condition:
+    base: dict[str, Any] = {
+        "sensor_id": 7, "last_at": started_at, "ended_at": None, "peak_score": 0.6, "peak_at": started_at,
+        "kind": "LIMIT_LOW",
+    }  # fmt: skip
+    return Condition(anomaly_id=anomaly_id, started_at=started_at, **{**base, **fields})
+
+
+def situation(*conditions: Condition, clock: int | None = 100, **fields: Any) -> Situation:
+    base: dict[str, Any] = {"failure_mode": "LOO", "criticality": "MEDIUM"}
+    return Situation(machine_id=1, site_id=1, machine="P-1", clock=clock, conditions=conditions, **{**base, **fields})
+
+
+def alarm(**fields: Any) -> AlarmState:
+    opened = replace(alarm_life.opened(at=100, priority="LOW", sensor_id=7, peak_score=0.6), id=5)
+    return replace(opened, **fields)
+
+
+def one(given_situation: Situation) -> Verdict:
+    (verdict,) = decide.decide([given_situation])
+    return verdict
+
+
+def said(verdict: Verdict) -> list[tuple[str, str, int]]:
+    return [(str(step.action), step.reason, step.at) for step in verdict.steps]
+
+
+def test_a_single_abnormal_reading_opens_an_alarm_where_there_is_no_on_delay() -> None:
+    verdict = one(situation(condition()))
+    assert said(verdict) == [("OPENED", "condition-stands", 100), ("NONE", "priority-needs-no-order", 100)]
+    assert verdict.settled == ()
+
+
+def test_nothing_happens_during_the_on_delay_and_the_reason_is_said_once() -> None:
+    waiting = condition(on_delay=50, last_at=120)
+    assert said(one(situation(waiting, clock=120))) == [("NONE", "in-on-delay", 120)]
+    told = replace(waiting, last_at=140, decided=frozenset({"NONE:in-on-delay"}))
+    assert said(one(situation(told, clock=140))) == []
+
+
+def test_the_alarm_opens_at_the_end_of_the_on_delay() -> None:
+    assert said(one(situation(condition(on_delay=50, last_at=170), clock=170)))[0] == (
+        "OPENED",
+        "condition-stands",
+        150,
+    )
+
+
+def test_what_is_over_before_its_on_delay_opens_nothing() -> None:
+    verdict = one(situation(condition(on_delay=50, last_at=120, ended_at=160), clock=170))
+    assert said(verdict) == [("NONE", "shorter-than-on-delay", 120)]
+    assert verdict.settled == (1,)
+
+
+def test_a_late_anomaly_neither_pages_nor_clears() -> None:
+    late = condition(2, started_at=50, last_at=60, ended_at=60, retrospective=True)
+    verdict = one(situation(late, clock=None))
+    assert said(verdict) == [("NONE", "late", 60)]
+    assert verdict.settled == (2,)
+    standing = condition(decided=frozenset({"OPENED:condition-stands"}))
+    assert said(one(situation(late, standing, clock=100, alarm=alarm()))) == [("NONE", "late", 60)]
+
+
+def test_the_alarm_returns_when_the_clock_reaches_the_end_of_the_off_delay() -> None:
+    over = condition(ended_at=130, off_delay=20, decided=frozenset({"OPENED:condition-stands"}))
+    assert said(one(situation(over, clock=149, alarm=alarm()))) == [("NONE", "in-off-delay", 100)]
+    verdict = one(situation(over, clock=150, alarm=alarm()))
+    assert said(verdict) == [("RETURNED", "back-to-normal", 150)]
+    assert verdict.settled == (1,)
+
+
+def test_a_run_of_late_readings_alone_has_no_clock_and_returns_nothing() -> None:
+    over = condition(ended_at=130, decided=frozenset({"OPENED:condition-stands"}))
+    assert said(one(situation(over, clock=None, alarm=alarm()))) == []
+
+
+def test_the_alarm_stays_while_another_condition_of_the_same_mode_stands() -> None:
+    over = condition(ended_at=130, decided=frozenset({"OPENED:condition-stands"}))
+    verdict = one(situation(over, condition(2, started_at=120), clock=200, alarm=alarm()))
+    assert said(verdict) == [("NONE", "already-open", 120)]
+
+
+def test_a_returned_alarm_nobody_has_seen_is_reopened() -> None:
+    verdict = one(situation(condition(2, started_at=200), clock=200, alarm=alarm(active=False, returned_at=150)))
+    assert said(verdict)[0] == ("REOPENED", "active-again", 200)
+    assert verdict.alarm is not None
+    assert (verdict.alarm.id, verdict.alarm.occurrences) == (5, 2)
+
+
+def test_after_a_closed_alarm_a_new_one_is_opened() -> None:
+    verdict = one(situation(condition(2, started_at=200), clock=200, judged_until=150))
+    assert said(verdict)[0] == ("OPENED", "condition-stands", 200)
+
+
+def test_an_acknowledged_alarm_closes_when_it_returns_and_what_follows_opens_a_new_one() -> None:
+    over = condition(ended_at=130, decided=frozenset({"OPENED:condition-stands"}))
+    verdict = one(situation(over, condition(2, started_at=140), clock=140, alarm=alarm(acknowledged=True)))
+    assert [s[0] for s in said(verdict)] == ["RETURNED", "OPENED", "NONE"]
+    assert verdict.steps[0].alarm is not None
+    assert verdict.steps[0].alarm.state is State.NORMAL
+    assert verdict.alarm is not None
+    assert verdict.alarm.id is None
+
+
+def test_what_the_last_alarm_had_already_told_of_opens_nothing() -> None:
+    verdict = one(situation(condition(2, started_at=110, last_at=120, ended_at=130), clock=300, judged_until=150))
+    assert said(verdict) == [("NONE", "already-over", 110)]
+    assert verdict.settled == (2,)
+
+
+def test_a_growing_severity_raises_the_alarm_and_asks_again_for_acknowledgement() -> None:
+    worse = condition(last_at=180, peak_score=1.0, peak_at=170, decided=frozenset({"OPENED:condition-stands"}))
+    verdict = one(situation(worse, clock=180, alarm=alarm(acknowledged=True)))
+    assert said(verdict) == [
+        ("RAISED", "higher-priority", 170),
+        ("ORDER_OPENED", "priority-calls-for-work", 170),
+    ]
+    assert verdict.alarm is not None
+    assert (verdict.alarm.priority, verdict.alarm.acknowledged, verdict.alarm.peak_score) == ("HIGH", False, 1.0)
+
+
+@pytest.mark.parametrize("criticality", list(decide.PRIORITY))
+def test_the_priority_follows_from_criticality_and_severity(criticality: str) -> None:
+    mild, severe = (one(situation(condition(peak_score=score), criticality=criticality)).alarm for score in (0.6, 0.95))
+    assert mild is not None
+    assert severe is not None
+    assert (mild.priority, severe.priority) == decide.PRIORITY[criticality]
+    beyond = one(situation(condition(kind="LIMIT_HIGH_HIGH"), criticality=criticality)).alarm
+    assert beyond is not None
+    assert beyond.priority == severe.priority
+
+
+def test_a_critical_alarm_calls_for_immediate_work_and_a_high_one_for_deferred() -> None:
+    critical, high = (one(situation(condition(peak_score=1.0), criticality=c)) for c in ("CRITICAL", "MEDIUM"))
+    assert critical.steps[1].order == OrderState(None, "CRITICAL", "CORRECTIVE_IMMEDIATE", 1)
+    assert high.steps[1].order == OrderState(None, "HIGH", "CORRECTIVE_DEFERRED", 1)
+
+
+def test_an_order_that_is_open_counts_the_occurrence() -> None:
+    known = OrderState(9, "HIGH", "CORRECTIVE_DEFERRED", 3)
+    verdict = one(situation(condition(peak_score=1.0), order=known))
+    assert said(verdict)[1] == ("ORDER_OCCURRED", "order-already-open", 100)
+    assert verdict.steps[1].order == replace(known, occurrences=4)
+
+
+def test_a_raised_alarm_raises_its_order_without_counting_an_occurrence() -> None:
+    worse = condition(peak_score=1.0, decided=frozenset({"OPENED:condition-stands"}))
+    known = OrderState(9, "HIGH", "CORRECTIVE_DEFERRED", 1)
+    verdict = one(situation(worse, criticality="CRITICAL", alarm=alarm(priority="HIGH"), order=known))
+    assert said(verdict)[1] == ("ORDER_RAISED", "higher-priority", 100)
+    assert verdict.steps[1].order == OrderState(9, "CRITICAL", "CORRECTIVE_IMMEDIATE", 1)
+
+
+def test_a_fault_of_an_instrument_has_an_order_and_never_an_alarm() -> None:
+    faults = [condition(n, started_at=100 + n, instrument=True, kind="STUCK") for n in (1, 2)]
+    verdict = one(situation(*faults, failure_mode="AIR", criticality="CRITICAL"))
+    assert said(verdict) == [
+        ("ORDER_OPENED", "instrument-fault", 101),
+        ("ORDER_OCCURRED", "order-already-open", 102),
+    ]
+    assert verdict.steps[-1].order == OrderState(None, "MEDIUM", "INSTRUMENTATION", 2)
+    assert (verdict.alarm, verdict.settled) == (None, (1, 2))
+
+
+def test_the_same_situation_gives_the_same_keys() -> None:
+    given_situation = situation(condition(), condition(2, ended_at=101, last_at=101), clock=200)
+    assert one(given_situation) == one(given_situation)
+    keys = [step.key for step in one(given_situation).steps]
+    assert len(set(keys)) == len(keys)
+
+
+def test_an_alarm_with_nothing_left_that_stands_returns() -> None:
+    assert said(one(situation(alarm=alarm()))) == [("RETURNED", "back-to-normal", 100)]
+
+
+QUIET = 2
+"""Normal readings that end an event, in the stream below."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One reading of one sensor: how abnormal, 0 = not at all."""
+
+    at: int
+    sensor: int
+    score: float
+
+
+@dataclass
+class Books:
+    """What the database keeps between runs: a plain model of ``alarms.apply`` and of the detector's events."""
+
+    on_delay: tuple[int, ...]
+    off_delay: tuple[int, ...]
+    acknowledged_at: frozenset[int] = frozenset()
+    anomalies: dict[int, Condition] = field(default_factory=dict)
+    standing: dict[int, int] = field(default_factory=dict)
+    quiet: dict[int, list[int]] = field(default_factory=dict)
+    settled: set[int] = field(default_factory=set)
+    alarm: AlarmState | None = None
+    order: OrderState | None = None
+    judged_until: int | None = None
+    alarms: int = 0
+    steps: list[Step] = field(default_factory=list)
+
+    def run(self, ticks: list[Tick]) -> None:
+        for tick in ticks:
+            self.detect(tick)
+        if not ticks:
+            return
+        open_ones = tuple(c for c in self.anomalies.values() if c.anomaly_id not in self.settled)
+        verdict = one(
+            situation(
+                *open_ones, clock=ticks[-1].at, alarm=self.alarm, order=self.order, judged_until=self.judged_until
+            )
+        )
+        self.apply(verdict)
+
+    def detect(self, tick: Tick) -> None:
+        known = self.standing.get(tick.sensor)
+        if tick.score:
+            self.quiet[tick.sensor] = []
+            if known is None:
+                known = self.standing[tick.sensor] = tick.at * 10 + tick.sensor
+                self.anomalies[known] = condition(
+                    known, started_at=tick.at, sensor_id=tick.sensor, peak_score=tick.score,
+                    on_delay=self.on_delay[tick.sensor], off_delay=self.off_delay[tick.sensor],
+                )  # fmt: skip
+            seen = replace(self.anomalies[known], last_at=tick.at)
+            if tick.score > seen.peak_score:
+                seen = replace(seen, peak_score=tick.score, peak_at=tick.at)
+            self.anomalies[known] = seen
+        elif known is not None:
+            self.quiet[tick.sensor].append(tick.at)
+            if len(self.quiet[tick.sensor]) == QUIET:
+                self.anomalies[known] = replace(self.anomalies[known], ended_at=self.quiet[tick.sensor][0])
+                del self.standing[tick.sensor]
+
+    def apply(self, verdict: Verdict) -> None:
+        assert not {step.key for step in verdict.steps} & {step.key for step in self.steps}
+        for step in verdict.steps:
+            self.steps.append(step)
+            if step.anomaly_id is not None:
+                known = self.anomalies[step.anomaly_id]
+                self.anomalies[step.anomaly_id] = replace(
+                    known, decided=known.decided | {f"{step.action}:{step.reason}"}
+                )
+            if step.alarm is not None and step.action == Action.OPENED:
+                self.alarms += 1
+            if step.alarm is not None and step.alarm.state is State.NORMAL:
+                self.judged_until = step.alarm.returned_at
+            self.order = replace(step.order, id=1) if step.order else self.order
+        self.alarm = replace(verdict.alarm, id=self.alarms) if verdict.alarm else None
+        if self.alarm and self.alarm.state is State.NORMAL:
+            self.alarm = None
+        self.settled |= set(verdict.settled)
+
+    def acknowledge(self) -> None:
+        if self.alarm and not self.alarm.acknowledged:
+            self.alarm = alarm_life.step(self.alarm, Action.ACKNOWLEDGED, at=0)
+            if self.alarm.state is State.NORMAL:
+                self.judged_until, self.alarm = self.alarm.returned_at, None
+
+    def told(self, *actions: str) -> list[tuple[str, int]]:
+        return [(str(step.action), step.at) for step in self.steps if step.action in actions]
+
+
+@st.composite
+def streams(draw: st.DrawFn, sensors: int = 3) -> list[Tick]:
+    size = draw(st.integers(1, 40))
+    steps = draw(st.lists(st.integers(0, 30), min_size=size, max_size=size))
+    scores = draw(st.lists(st.sampled_from([0.0, 0.0, 0.6, 0.7, 0.95]), min_size=size, max_size=size))
+    names = draw(st.lists(st.integers(0, sensors - 1), min_size=size, max_size=size))
+    ticks, at, newest = [], 100, dict.fromkeys(range(sensors), 0)
+    for step, score, name in zip(steps, scores, names, strict=True):
+        at = at + step if newest[name] < at + step else at + step + 1
+        newest[name] = at
+        ticks.append(Tick(at, name, score))
+    return ticks
+
+
+def judged(ticks: list[Tick], cuts: list[int], on: tuple[int, ...], off: tuple[int, ...]) -> Books:
+    books = Books(on, off)
+    edges = [0, *sorted({cut for cut in cuts if cut < len(ticks)}), len(ticks)]
+    for begin, end in itertools.pairwise(edges):
+        books.run(ticks[begin:end])
+    return books
+
+
+delays = st.tuples(*[st.sampled_from([0, 5, 20, 60])] * 3)
+cuts = st.lists(st.integers(1, 39))
+
+
+def ending(books: Books) -> tuple[Any, ...]:
+    a = books.alarm
+    return (books.alarms, a and a.active, a and a.priority, a and a.occurrences, a and a.peak_score)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ticks=streams(), first=cuts, second=cuts, off=delays)
+def test_without_on_delays_any_cut_of_the_stream_gives_the_same_transitions_at_the_same_instants(
+    ticks: list[Tick], first: list[int], second: list[int], off: tuple[int, ...]
+) -> None:
+    one_way, other = (judged(ticks, cut, (0, 0, 0), off) for cut in (first, second))
+    life = ("OPENED", "RETURNED", "REOPENED")
+    assert one_way.told(*life) == other.told(*life)
+    assert ending(one_way) == ending(other)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ticks=streams(sensors=1), first=cuts, second=cuts, on=delays, off=delays)
+def test_of_one_sensor_with_delays_any_cut_gives_the_same_transitions_at_the_same_instants(
+    ticks: list[Tick], first: list[int], second: list[int], on: tuple[int, ...], off: tuple[int, ...]
+) -> None:
+    one_way, other = (judged(ticks, cut, on, off) for cut in (first, second))
+    life = ("OPENED", "RETURNED", "REOPENED")
+    assert one_way.told(*life) == other.told(*life)
+    assert ending(one_way) == ending(other)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ticks=streams(), first=cuts, second=cuts, on=delays, off=delays)
+def test_with_on_delays_that_overlap_any_cut_gives_the_same_actions_and_the_same_returns(
+    ticks: list[Tick], first: list[int], second: list[int], on: tuple[int, ...], off: tuple[int, ...]
+) -> None:
+    one_way, other = (judged(ticks, cut, on, off) for cut in (first, second))
+    life = ("OPENED", "RETURNED", "REOPENED")
+    assert [action for action, _ in one_way.told(*life)] == [action for action, _ in other.told(*life)]
+    assert one_way.told("RETURNED") == other.told("RETURNED")
+    assert ending(one_way) == ending(other)
+
+
+@settings(max_examples=20, deadline=None)
+@given(ticks=streams(), cut=cuts, on=delays, off=delays)
+def test_the_history_of_an_alarm_runs_forward_and_everything_has_a_reason(
+    ticks: list[Tick], cut: list[int], on: tuple[int, ...], off: tuple[int, ...]
+) -> None:
+    books = judged(ticks, cut, on, off)
+    history = [at for _, at in books.told("OPENED", "RETURNED", "REOPENED")]
+    assert history == sorted(history)
+    assert {step.anomaly_id for step in books.steps} == set(books.anomalies)
+
+
+@settings(max_examples=20, deadline=None)
+@given(ticks=streams(), acknowledge_after=st.sets(st.integers(0, 39)), on=delays, off=delays)
+def test_with_people_acknowledging_at_any_time_every_transition_is_legal_and_the_last_run_settles_what_is_over(
+    ticks: list[Tick], acknowledge_after: set[int], on: tuple[int, ...], off: tuple[int, ...]
+) -> None:
+    books = Books(on, off)
+    for position, tick in enumerate(ticks):
+        books.run([tick])
+        if position in acknowledge_after:
+            books.acknowledge()
+    books.run([Tick(ticks[-1].at + 1000 * (n + 1), sensor, 0.0) for n in range(QUIET) for sensor in range(3)])
+    assert books.settled == set(books.anomalies)
+    assert books.alarm is None or not books.alarm.active
