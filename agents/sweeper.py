@@ -12,6 +12,7 @@ from agents import deliver, doorbell, lease, pipeline
 from agents.doorbell import Bell
 from agents.models import Run
 from maintenance.models import Notification
+from sensors import discovery
 
 MOST = 300
 
@@ -27,6 +28,7 @@ def sweep() -> int:
 
 def due() -> Iterable[Bell]:
     """What has to be looked at now, runs before deliveries."""
+    discovery.let_go_of_stragglers()  # parts that came in while their sensor was being adopted
     stages = dict(Run.objects.filter(pk__in=lease.overdue(Run, limit=MOST, status="ACTIVE")).values_list("id", "stage"))
     for run_id, stage in sorted(stages.items()):
         yield Bell("ingest", _lane(run_id)) if stage == Run.Stage.INGEST else Bell(stage.lower(), run_id)

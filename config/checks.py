@@ -43,7 +43,7 @@ def check_limits(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Chec
         found.append(
             Error(
                 f"The broker's visibility timeout ({visibility}) is not above LEASE_SECONDS ({lease}).",
-                hint=f"Set LEASE_SECONDS below {visibility}, or Redis delivers a message again while its work is leased.",
+                hint=f"Set LEASE_SECONDS below {visibility}, or Redis rings again while the work is leased.",
                 id="bellwether.E005",
             )
         )
@@ -57,7 +57,7 @@ def _debug() -> list[CheckMessage]:
 
 
 def _secrets() -> list[CheckMessage]:
-    secrets = {"SECRET_KEY": settings.SECRET_KEY, "JWT_SIGNING_KEY": settings.SIMPLE_JWT["SIGNING_KEY"]}
+    secrets = {"SECRET_KEY": str(settings.SECRET_KEY), "JWT_SIGNING_KEY": str(settings.SIMPLE_JWT["SIGNING_KEY"])}
     found: list[CheckMessage] = []
     for name, value in secrets.items():
         if len(value) < SHORTEST_SECRET:

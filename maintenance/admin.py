@@ -43,7 +43,10 @@ class AnomalyPage(Desk):
     search_fields = ("sensor__external_id", "machine__tag", "machine__name", "kind", "=failure_mode")
     date_hierarchy = "started_at"
     fieldsets = (
-        (None, {"fields": (("sensor_page", "machine_page"), ("nature_label", "kind_words"), ("failure_mode", "alarms"))}),
+        (
+            None,
+            {"fields": (("sensor_page", "machine_page"), ("nature_label", "kind_words"), ("failure_mode", "alarms"))},
+        ),
         ("When", {"fields": (("started_at", "last_at"), ("ended_at", "lasted"))}),
         ("How much", {"fields": (("observed_value", "expected"), ("peak", "peak_at"), "readings", "detail")}),
         (
@@ -235,7 +238,7 @@ class AlarmPage(Desk):
     def state_label(self, row: Alarm) -> str:
         if row.is_active:
             return show.badge("OPEN", "active, acknowledged") if row.is_acknowledged else show.badge("FAILED", "active")
-        return show.badge("DONE", "over") if row.is_acknowledged else show.badge("HELD", "returned, not acknowledged")
+        return show.badge("DONE", "over") if row.is_acknowledged else show.badge("HELD", "over, not acknowledged")
 
     @column("Peak score", ordering="peak_score")
     def peak(self, row: Alarm) -> str:

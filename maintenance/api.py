@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
-from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -49,11 +49,19 @@ class Anomalies(Scoped):
 class Acting(Scoped):
     """Rows on which people of a site act."""
 
-    def act(self, request: Request, what: Any, **arguments: Any) -> Response:
-        """Do something to the row, if the role allows it; answer with how it stands after."""
+    def act(self, request: Request, what: Any, *, form: type[serializers.Serializer[Any]] | None = None) -> Response:
+        """Do something to the row, if it is there and the role allows it; answer with how it stands after.
+
+        ``form``: what the body has to say, handed on as arguments.
+        """
         row = self.get_object()
         user = access.user_of(request)
         access.require(user, row.site_id, to="act")
+        arguments: dict[str, Any] = {}
+        if form is not None:
+            body = form(data=request.data, context={"site_id": row.site_id})
+            body.is_valid(raise_exception=True)
+            arguments = dict(body.validated_data)
         try:
             what(row.pk, actor=user, **arguments)
         except Refused as error:
@@ -67,13 +75,6 @@ class Comment(serializers.Serializer[Any]):
 
 class OptionalComment(serializers.Serializer[Any]):
     comment = serializers.CharField(max_length=5000, required=False, default="", allow_blank=True)
-
-
-def given(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
-    """What the body says, checked. Raises ``ValidationError``."""
-    form = serializer(data=request.data)
-    form.is_valid(raise_exception=True)
-    return dict(form.validated_data)
 
 
 class AlarmFilter(django_filters.FilterSet):
@@ -112,7 +113,7 @@ class Alarms(Acting):
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def acknowledge(self, request: Request, pk: str) -> Response:
-        return self.act(request, alarms.acknowledge, **given(OptionalComment, request))
+        return self.act(request, alarms.acknowledge, form=OptionalComment)
 
     @extend_schema(
         tags=["alarms"], summary="Comment on an alarm", request=Comment, responses={200: AlarmOut},
@@ -120,11 +121,17 @@ class Alarms(Acting):
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def comment(self, request: Request, pk: str) -> Response:
-        return self.act(request, alarms.comment, **given(Comment, request))
+        return self.act(request, alarms.comment, form=Comment)
 
 
 class Assignment(serializers.Serializer[Any]):
     assignee = serializers.CharField(max_length=150, help_text="User name of somebody who works in the site.")
+
+    def validate_assignee(self, name: str) -> User:
+        assignee = User.objects.filter(username=name, is_active=True).first()
+        if assignee is None or not access.sites(assignee, to="act").filter(pk=self.context["site_id"]).exists():
+            raise serializers.ValidationError(f"Nobody who works in this site has the user name {name!r}.")
+        return assignee
 
 
 class Findings(serializers.Serializer[Any]):
@@ -165,11 +172,7 @@ class WorkOrders(Acting):
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def assign(self, request: Request, pk: str) -> Response:
-        name = given(Assignment, request)["assignee"]
-        assignee = get_user_model().objects.filter(username=name, is_active=True).first()
-        if assignee is None or not access.sites(assignee, to="act").filter(pk=self.get_object().site_id).exists():
-            raise Problem("unprocessable", f"Nobody who works in this site has the user name {name!r}.")
-        return self.act(request, work_orders.assign, assignee=assignee)
+        return self.act(request, work_orders.assign, form=Assignment)
 
     @extend_schema(
         tags=["work-orders"], summary="Start a work order", request=None, responses={200: WorkOrderOut},
@@ -185,7 +188,7 @@ class WorkOrders(Acting):
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def complete(self, request: Request, pk: str) -> Response:
-        return self.act(request, work_orders.complete, **given(Findings, request))
+        return self.act(request, work_orders.complete, form=Findings)
 
     @extend_schema(
         tags=["work-orders"], summary="Cancel a work order", request=Comment, responses={200: WorkOrderOut},
@@ -193,4 +196,4 @@ class WorkOrders(Acting):
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        return self.act(request, work_orders.cancel, **given(Comment, request))
+        return self.act(request, work_orders.cancel, form=Comment)

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from sensors import access, series
 from sensors.columns import to_instant
-from sensors.models import Batch, BatchPart, Equipment, Reading, Sensor, Site
+from sensors.models import Batch, BatchPart, Equipment, Sensor, Site
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -128,7 +128,7 @@ class Sensors(Scoped):
 
 
 def _after_newest(sensor: Sensor) -> datetime:
-    newest: Reading | None = series.latest([sensor.pk]).get(sensor.pk)
+    newest = series.latest([sensor.pk]).get(sensor.pk)
     return datetime.now(UTC) if newest is None else newest.measured_at + timedelta(microseconds=1)
 
 

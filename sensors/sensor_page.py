@@ -51,7 +51,7 @@ def oldest_at(sensor: Sensor) -> datetime | None:
 
 def context(request: HttpRequest, sensor: Sensor) -> dict[str, Any]:
     """What the sensor's page needs: the picture of the asked period, the links to others, value and anomalies."""
-    latest = series.latest([sensor.pk]).get(sensor.pk)
+    latest = Reading.objects.filter(sensor=sensor).order_by("-measured_at").first()
     period = request.GET.get("period", USUAL)
     period = period if period in PERIODS else USUAL
     anomalies = list(sensor.anomalies.order_by("-started_at", "-id")[:MOST_ANOMALIES])

@@ -16,7 +16,6 @@ import numpy as np
 from django.db import connection
 
 from sensors.columns import Float64, Int64, UInt8, from_instant
-from sensors.models import Reading
 
 PER_BUCKET = 4
 
@@ -58,15 +57,25 @@ def m4(at: Int64, value: Float64, *, points: int, start: int, end: int) -> Int64
     return np.unique(np.concatenate([starts, lowest, highest, ends]))
 
 
-def latest(sensor_ids: Iterable[int]) -> dict[int, Reading]:
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The newest reading of a sensor."""
+
+    measured_at: datetime
+    value: float
+    quality: int
+
+
+def latest(sensor_ids: Iterable[int]) -> dict[int, Latest]:
     """The newest reading of each sensor that has any, in one query that walks each sensor's key backwards."""
-    ids = list(sensor_ids)
-    rows = Reading.objects.raw(
-        "SELECT reading.* FROM unnest(%s::bigint[]) AS wanted(id) CROSS JOIN LATERAL ("
-        " SELECT * FROM sensors_reading WHERE sensor_id = wanted.id ORDER BY measured_at DESC LIMIT 1) AS reading",
-        [ids],
-    )
-    return {row.sensor_id: row for row in rows}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT wanted.id, newest.* FROM unnest(%s::bigint[]) AS wanted(id) CROSS JOIN LATERAL ("
+            " SELECT measured_at, value, quality FROM sensors_reading WHERE sensor_id = wanted.id"
+            " ORDER BY measured_at DESC LIMIT 1) AS newest",
+            [list(sensor_ids)],
+        )
+        return {sensor_id: Latest(*row) for sensor_id, *row in cursor.fetchall()}
 
 
 ROW = np.dtype(

@@ -215,9 +215,20 @@ def test_a_sensor_that_never_measured_can_go(boss: Client) -> None:
     assert not Sensor.objects.exists()
 
 
-FLOWS_OWN = ["agents.Run", "maintenance.Alarm", "maintenance.Anomaly", "maintenance.Decision",
-             "maintenance.Notification", "maintenance.WorkOrder", "mlops.MachineState", "sensors.Batch", "sensors.BatchPart", "sensors.Event",
-             "sensors.DiscoveredSensor", "sensors.ReadingConflict"]  # fmt: skip
+FLOWS_OWN = [
+    "agents.Run",
+    "maintenance.Alarm",
+    "maintenance.Anomaly",
+    "maintenance.Decision",
+    "maintenance.Notification",
+    "maintenance.WorkOrder",
+    "mlops.MachineState",
+    "sensors.Batch",
+    "sensors.BatchPart",
+    "sensors.DiscoveredSensor",
+    "sensors.Event",
+    "sensors.ReadingConflict",
+]
 
 
 @pytest.mark.parametrize("label", FLOWS_OWN)

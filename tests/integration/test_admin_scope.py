@@ -114,8 +114,9 @@ def test_choices_offer_a_members_sites_only(client: Client, mine: plant.Rows, th
 
 def test_another_sites_machine_cannot_be_smuggled_in(client: Client, mine: plant.Rows, theirs: plant.Rows) -> None:
     staff(client, mine.machine.site, role=ROLES.ADMIN)
-    form = {"external_id": "f", "name": "f", "kind": "FLOW", "deadband": 0, "lateness_seconds": 1,
-            "on_delay_seconds": 0, "off_delay_seconds": 0, "site": theirs.machine.site_id, "equipment": theirs.machine.pk}  # fmt: skip
+    form = {"external_id": "f", "name": "f", "kind": "FLOW", "deadband": 0, "lateness_seconds": 1}
+    form |= {"on_delay_seconds": 0, "off_delay_seconds": 0}
+    form |= {"site": theirs.machine.site_id, "equipment": theirs.machine.pk}
     answer = client.post(url(Sensor, "add"), form)
     assert answer.status_code == 200
     assert set(answer.context["adminform"].form.errors) >= {"site", "equipment"}

@@ -57,11 +57,18 @@ SIGNALS = {
     "pre_migrate", "post_migrate",
 }  # fmt: skip
 PICKLES = {"pickle", "cPickle", "joblib", "cloudpickle", "dill", "marshal", "shelve"}
+UNSAFE_FLAGS = {"shell=True", "verify=False", "allow_pickle=True"}
+FLAGS = {word.split("=")[0] for word in UNSAFE_FLAGS}
 VAGUE_NAMES = {"utils.py", "util.py", "helpers.py", "services.py", "common.py", "misc.py"}
 # Written in two pieces, so that this file does not break its own rule.
 MACHINE_PATHS = re.compile("|".join(["/wo" + "rk/", "/ro" + "ot/", "/fa" + "rm/", "/ho" + "me/[a-z]"]))
-REGISTRY_HOSTS = re.compile("|".join([r"py" + r"pi\.", r"files\.python" + "hosted", r"index" + "-url", r"find" + "-links"]))
-WHERE_TEXT_IS = ("*.py", "*.md", "*.toml", "*.txt", "*.yml", "*.yaml", "*.html", "*.css", "*.js", "*.json", "*.sh", "*.sql")
+REGISTRY_HOSTS = re.compile(
+    "|".join([r"py" + r"pi\.", r"files\.python" + "hosted", r"index" + "-url", r"find" + "-links"])
+)
+WHERE_TEXT_IS = {
+    ".py", ".md", ".toml", ".txt", ".yml", ".yaml", ".html", ".css", ".js", ".json", ".sh", ".sql", ".svg", ".csv",
+    ".example", ".lock", "",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,16 +87,16 @@ class Source:
         return self.path.split("/")[0]
 
     @property
-    def tree(self) -> ast.Module:
-        return _parse(self.text)
+    def nodes(self) -> tuple[ast.AST, ...]:
+        return _nodes(self.text)
 
 
 Rule = Callable[[Source], Iterator[str]]
 
 
 @cache
-def _parse(text: str) -> ast.Module:
-    return ast.parse(text)
+def _nodes(text: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(text)))
 
 
 @cache
@@ -112,7 +119,7 @@ def everything() -> tuple[Source, ...]:
 
 def imports(source: Source) -> Iterator[tuple[int, str]]:
     """Every module that is imported, also below functions: ``from a import b`` gives ``a`` and ``a.b``."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name
@@ -142,24 +149,26 @@ def layers_point_one_way(source: Source) -> Iterator[str]:
 
 
 def no_import_inside_a_function(source: Source) -> Iterator[str]:
-    for function in _functions(source):
-        for node in ast.walk(function):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                yield f"{source.path}:{node.lineno} import inside {function.name}"
+    functions = [(f.lineno, f.end_lineno or f.lineno, f.name) for f in _functions(source)]
+    for node in source.nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            for first, last, name in functions:
+                if first <= node.lineno <= last:
+                    yield f"{source.path}:{node.lineno} import inside {name}"
 
 
 def no_receiver_of_model_signals(source: Source) -> Iterator[str]:
     for line, module in imports(source):
         if module in {f"django.db.models.signals.{name}" for name in SIGNALS} or module.endswith(".models.signals"):
             yield f"{source.path}:{line} imports {module}"
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Attribute) and node.attr in SIGNALS:
             yield f"{source.path}:{node.lineno} uses the signal {node.attr}"
 
 
 def save_is_not_overridden(source: Source) -> Iterator[str]:
     """Of a model: a class that has one of Django's model classes, or one of our models' modules, among its bases."""
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.ClassDef) and any(_is_model(base) for base in node.bases):
             for part in node.body:
                 if isinstance(part, ast.FunctionDef) and part.name in {"save", "delete"}:
@@ -177,7 +186,7 @@ def no_vague_file_name(source: Source) -> Iterator[str]:
 
 
 def no_silent_except(source: Source) -> Iterator[str]:
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if not isinstance(node, ast.ExceptHandler):
             continue
         if node.type is None:
@@ -202,7 +211,7 @@ def _is_ellipsis(part: ast.stmt) -> bool:
 
 
 def no_print(source: Source) -> Iterator[str]:
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
             yield f"{source.path}:{node.lineno} print"
 
@@ -211,16 +220,16 @@ def nothing_that_can_carry_code(source: Source) -> Iterator[str]:
     for line, module in imports(source):
         if module.split(".")[0] in PICKLES:
             yield f"{source.path}:{line} imports {module}"
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if not isinstance(node, ast.Call):
             continue
         if isinstance(node.func, ast.Name) and node.func.id in {"eval", "exec", "compile", "__import__"}:
             yield f"{source.path}:{node.lineno} {node.func.id}"
         if ast.unparse(node.func) in {"os.system", "os.popen", "yaml.load"}:
             yield f"{source.path}:{node.lineno} {ast.unparse(node.func)}"
-        for word in node.keywords:
-            if (word.arg, ast.unparse(word.value)) in {("shell", "True"), ("verify", "False"), ("allow_pickle", "True")}:
-                yield f"{source.path}:{node.lineno} {word.arg}={ast.unparse(word.value)}"
+        for word in (f"{word.arg}={ast.unparse(word.value)}" for word in node.keywords if word.arg in FLAGS):
+            if word in UNSAFE_FLAGS:
+                yield f"{source.path}:{node.lineno} {word}"
 
 
 def files_are_short(source: Source) -> Iterator[str]:
@@ -240,7 +249,7 @@ def functions_are_short(source: Source) -> Iterator[str]:
 
 
 def _functions(source: Source) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(source.tree):
+    for node in source.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -314,12 +323,11 @@ def test_the_tree_names_no_machine_and_no_package_index() -> None:
 
 
 def repository_files() -> list[Path]:
+    """What git would carry: the files at the top, and those below the folders of the tree."""
+    top = [path for path in ROOT.iterdir() if path.name != ".env"]  # a person's own
     folders = (*PACKAGES, "tests", "templates", "docs", "deploy", ".github", ".ci")
-    at_top = [path for path in ROOT.iterdir() if path.is_file() and not path.name.endswith((".lock", ".pyc"))]
-    below = [path for folder in folders for pattern in WHERE_TEXT_IS for path in (ROOT / folder).rglob(pattern)]
-    extra = [ROOT / ".ci" / "run", ROOT / "deploy" / "Dockerfile"]
-    known = {".env"}  # a person's own, ignored by git
-    return sorted({path for path in (*at_top, *below, *extra) if path.name not in known and path.suffix != ".png"})
+    below = [path for folder in folders for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts]
+    return sorted(path for path in (*top, *below) if path.is_file() and path.suffix in WHERE_TEXT_IS)
 
 
 WEB = """

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from agents import sweeper
+from agents.models import Run
+from maintenance.models import Alarm, Anomaly, WorkOrder
+from sensors import inbox
+from sensors.models import Batch, Membership, Sensor
+from tests import factories
+from tests.client import JSON, client, problem
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_empty")]
+
+API = "/api/v1/"
+OPEN = {
+    "api/v1/auth/token/", "api/v1/auth/refresh/", "api/v1/auth/blacklist/", "api/v1/schema/", "api/v1/docs/",
+}  # fmt: skip
+
+
+@pytest.fixture
+def sensor() -> Sensor:
+    """A sensor whose readings led to an anomaly, an alarm and a work order."""
+    machine = factories.machine(site=factories.site(), criticality="CRITICAL")
+    made = factories.sensor(machine=machine, high=10.0)
+    feed(made, [1.0, 2.0, 30.0, 40.0, 30.0])
+    return made
+
+
+def feed(sensor: Sensor, values: list[float]) -> None:
+    start = factories.NOON - timedelta(hours=2)
+    items = [
+        {"sensor": sensor.pk, "measured_at": (start + timedelta(minutes=n)).isoformat(), "value": value}
+        for n, value in enumerate(values)
+    ]
+    inbox.accept(site=sensor.site, user=None, body=json.dumps(items).encode(), received_at=factories.NOON)
+    sweeper.work_off(sweeper.due())
+
+
+def member(sensor: Sensor, role: str = Membership.Role.TECHNICIAN, **fields: Any) -> User:
+    return factories.user(site=sensor.site, role=role, **fields)
+
+
+LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders")
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_and_its_rows_show_what_is_of_ones_own_site_only(sensor: Sensor, name: str) -> None:
+    rows = client(member(sensor, Membership.Role.VIEWER)).get(f"{API}{name}/").json()["results"]
+    assert len(rows) == 1
+    path = f"{API}{name}/{rows[0]['id']}/"
+    assert client(member(sensor)).get(path).json()["id"] == rows[0]["id"]
+    stranger = client(factories.user(site=factories.site()))
+    problem(stranger.get(path), status=404, name="not-found")
+    listed = stranger.get(f"{API}{name}/").json()["results"]
+    assert rows[0]["id"] not in [row["id"] for row in listed]
+
+
+@pytest.mark.parametrize("name", ("anomalies", "alarms", "work-orders", "batches", "sensors", "equipment"))
+def test_a_list_costs_the_same_queries_whatever_its_length(name: str) -> None:
+    site = factories.site()
+    user = factories.user(site=site)
+    counts = []
+    for _ in range(2):
+        for _ in range(3):
+            feed(factories.sensor(machine=factories.machine(site=site, criticality="CRITICAL"), high=10.0), [1.0, 30.0])
+        with CaptureQueriesContext(connection) as queries:
+            assert client(user).get(f"{API}{name}/").status_code == 200
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def test_a_list_comes_in_pages(sensor: Sensor) -> None:
+    for _ in range(4):
+        factories.sensor(machine=sensor.machine)
+    http = client(member(sensor))
+    page = http.get(f"{API}sensors/?page_size=2").json()
+    seen = [row["id"] for row in page["results"]]
+    while page["next"]:
+        page = http.get(page["next"]).json()
+        seen += [row["id"] for row in page["results"]]
+    assert len(seen) == len(set(seen)) == 5
+
+
+def test_filters_narrow_a_list(sensor: Sensor) -> None:
+    http = client(member(sensor))
+    for query, count in (("is_open=true", 1), ("is_open=false", 0), ("priority=LOW", 0), (f"machine={sensor.machine_id}", 1)):
+        assert len(http.get(f"{API}alarms/?{query}").json()["results"]) == count
+    problem(http.get(f"{API}alarms/?priority=LOUD"), status=400, name="invalid")
+
+
+def test_readings_come_in_a_window_in_at_most_so_many_points_with_their_peaks(sensor: Sensor) -> None:
+    http = client(member(sensor))
+    other = factories.sensor(machine=sensor.machine)
+    values = [float(n % 7) for n in range(100)]
+    values[37], values[71] = 99.0, -99.0
+    feed(other, values)
+    path = f"{API}sensors/{other.pk}/readings/"
+    whole = http.get(path).json()
+    assert (whole["total"], len(whole["readings"])) == (100, 100)
+    few = http.get(f"{path}?points=20").json()
+    assert few["total"] == 100
+    assert len(few["readings"]) <= 20
+    assert {99.0, -99.0} <= {r["value"] for r in few["readings"]}
+    window = http.get(path, {"from": whole["readings"][10]["measured_at"], "to": whole["readings"][20]["measured_at"]})
+    assert window.json()["readings"] == whole["readings"][10:20]
+
+
+@pytest.mark.parametrize("query", ["points=3", "points=99999", "from=yesterday", "from=2026-03-02T00:00Z&to=2026-03-01T00:00Z"])
+def test_a_window_that_makes_no_sense_is_a_clear_problem(sensor: Sensor, query: str) -> None:
+    answer = client(member(sensor)).get(f"{API}sensors/{sensor.pk}/readings/?{query}")
+    problem(answer, status=400, name="invalid")
+
+
+def test_a_sensor_without_readings_has_an_empty_series(sensor: Sensor) -> None:
+    empty = factories.sensor(machine=sensor.machine)
+    assert client(member(sensor)).get(f"{API}sensors/{empty.pk}/readings/").json()["readings"] == []
+
+
+def test_an_alarm_is_commented_and_acknowledged_once(sensor: Sensor) -> None:
+    alarm = Alarm.objects.get()
+    http = client(member(sensor))
+    path = f"{API}alarms/{alarm.pk}/"
+    assert http.post(f"{path}comment/", {"comment": "On my way"}, JSON).status_code == 200
+    body = http.post(f"{path}acknowledge/", {"comment": "Seen"}, JSON).json()
+    assert body["is_acknowledged"] is True
+    assert [(t["action"], t["comment"]) for t in body["transitions"][-2:]] == [
+        ("COMMENTED", "On my way"),
+        ("ACKNOWLEDGED", "Seen"),
+    ]
+    problem(http.post(f"{path}acknowledge/", {}, JSON), status=409, name="conflict")
+    problem(http.post(f"{path}comment/", {}, JSON), status=400, name="invalid")
+
+
+def test_a_work_order_is_assigned_started_and_completed_with_findings(sensor: Sensor) -> None:
+    order = WorkOrder.objects.get()
+    worker = member(sensor)
+    http = client(worker)
+    path = f"{API}work-orders/{order.pk}/"
+    problem(http.post(f"{path}start/", {}, JSON), status=409, name="conflict")
+    problem(http.post(f"{path}assign/", {"assignee": "nobody"}, JSON), status=400, name="invalid")
+    stranger = factories.user(site=factories.site())
+    problem(http.post(f"{path}assign/", {"assignee": stranger.username}, JSON), status=400, name="invalid")
+    assert http.post(f"{path}assign/", {"assignee": worker.username}, JSON).json()["status"] == "ASSIGNED"
+    assert http.post(f"{path}start/", {}, JSON).json()["status"] == "IN_PROGRESS"
+    problem(http.post(f"{path}complete/", {"findings": ""}, JSON), status=400, name="invalid")
+    done = http.post(f"{path}complete/", {"findings": "Valve was shut"}, JSON).json()
+    assert (done["status"], done["findings"]) == ("COMPLETED", "Valve was shut")
+    problem(http.post(f"{path}cancel/", {"comment": "no"}, JSON), status=409, name="conflict")
+
+
+ACTIONS = [
+    ("alarms", "acknowledge", {}), ("alarms", "comment", {"comment": "x"}), ("work-orders", "start", {}),
+    ("work-orders", "cancel", {"comment": "x"}), ("work-orders", "complete", {"findings": "x"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "verb", "body"), ACTIONS)
+def test_only_who_works_in_the_site_acts(sensor: Sensor, name: str, verb: str, body: dict[str, str]) -> None:
+    row = Alarm.objects.get() if name == "alarms" else WorkOrder.objects.get()
+    path = f"{API}{name}/{row.pk}/{verb}/"
+    problem(client().post(path, body, JSON), status=401, name="not-authenticated")
+    problem(client(factories.user(site=factories.site())).post(path, body, JSON), status=404, name="not-found")
+    for role in (Membership.Role.VIEWER, Membership.Role.INGEST):
+        problem(client(member(sensor, role)).post(path, body, JSON), status=403, name="forbidden")
+    row.refresh_from_db()
+    assert row.transitions.count() == 1
+
+
+def test_runs_are_for_administrators_of_the_installation(sensor: Sensor) -> None:
+    run = Run.objects.get()
+    problem(client(member(sensor, Membership.Role.ADMIN)).get(f"{API}runs/"), status=403, name="forbidden")
+    http = client(factories.user(is_superuser=True))
+    assert [row["id"] for row in http.get(f"{API}runs/").json()["results"]] == [run.pk]
+    assert len(http.get(f"{API}runs/{run.pk}/").json()["stage_attempts"]) == 5
+    problem(http.post(f"{API}runs/{run.pk}/replay/", {}, JSON), status=409, name="conflict")
+    Run.objects.update(status="FAILED", stage="NOTIFY")
+    run.stage_attempts.filter(stage="NOTIFY").delete()
+    assert http.post(f"{API}runs/{run.pk}/replay/", {}, JSON).status_code == 202
+    sweeper.work_off(sweeper.due())
+    run.refresh_from_db()
+    assert run.status == "DONE"
+
+
+def routes() -> list[str]:
+    """Every route below the API, with 1 for each number and a UUID for each id of a batch."""
+
+    def walk(patterns: list[Any], prefix: str) -> list[str]:
+        found = []
+        for pattern in patterns:
+            route = prefix + str(pattern.pattern).lstrip("^").rstrip("$")
+            if isinstance(pattern, URLResolver):
+                found += walk(pattern.url_patterns, route)
+            elif isinstance(pattern, URLPattern):
+                found.append(route.replace("(?P<pk>[^/.]+)", "1"))
+        return found
+
+    return [route for route in walk(get_resolver().url_patterns, "") if route.startswith("api/")]
+
+
+def test_every_route_is_shut_to_the_anonymous() -> None:
+    found = routes()
+    assert len(found) > 15
+    for route in set(found) - OPEN:
+        for method in ("get", "post", "put", "patch", "delete"):
+            answer = getattr(client(), method)(f"/{route}", {}, JSON)
+            problem(answer, status=401, name="not-authenticated")
+
+
+def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> None:
+    stranger = client(factories.user(site=factories.site()))
+    ids = {
+        "sites": sensor.site_id, "equipment": sensor.machine_id, "sensors": sensor.pk, "batches": Batch.objects.get().pk,
+        "anomalies": Anomaly.objects.all()[0].pk, "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk,
+        "work-orders": WorkOrder.objects.get().pk,
+    }  # fmt: skip
+    for route in set(routes()) - OPEN:
+        name = route.split("/")[2]
+        if "1" not in route.split("/"):
+            continue
+        path = "/" + route.replace("/1/", f"/{ids[name]}/")
+        for method in ("get", "post", "put", "patch", "delete"):
+            answer = getattr(stranger, method)(path, {}, JSON)
+            assert answer.status_code in (403, 404, 405), (method, path, answer.content)
+
+
+def test_an_unknown_address_is_a_problem() -> None:
+    problem(client().get("/api/v1/nothing"), status=404, name="not-found")
+
+
+def test_the_type_of_a_problem_leads_to_its_page() -> None:
+    answer = client().get(client().get("/api/v1/nothing").json()["type"])
+    assert answer.json()["title"] == "Not found"
