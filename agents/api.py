@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
+from typing import Any, cast
 
 import django_filters
 from django.conf import settings
@@ -31,8 +31,8 @@ class RawJSON(BaseParser):
 
     media_type = "application/json"
 
-    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> bytes:
-        return bytes(stream.read())
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> dict[str, bytes]:
+        return {"body": stream.read()}
 
 
 class Ingest(APIView):
@@ -120,7 +120,7 @@ def _body(request: Request) -> bytes:
     if encoding not in ("identity", "gzip"):
         raise Problem("unsupported-media-type", f"Content-Encoding {encoding[:30]!r} is not accepted; gzip is.")
     try:
-        body: bytes = request.data
+        body: bytes = cast(dict[str, bytes], request.data).get("body", b"")
     except RawPostDataException as error:
         raise Problem("malformed", "The body could not be read.") from error
     return _inflate(body, most=most) if encoding == "gzip" else body
@@ -177,11 +177,21 @@ class Runs(viewsets.ReadOnlyModelViewSet[Run]):
     def get_serializer_class(self) -> Any:
         return self.RunOut if self.action == "list" else self.RunDetail
 
-    @extend_schema(tags=["runs"], summary="List runs", description="Of all lanes, newest first.", responses={200: RunOut(many=True)})
+    @extend_schema(
+        tags=["runs"],
+        summary="List runs",
+        description="Of all lanes, newest first.",
+        responses={200: RunOut(many=True)},
+    )
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().list(request, *args, **kwargs)
 
-    @extend_schema(tags=["runs"], summary="One run with its attempts", description="What each attempt at each stage came to.", responses={200: RunDetail})
+    @extend_schema(
+        tags=["runs"],
+        summary="One run with its attempts",
+        description="What each attempt at each stage came to.",
+        responses={200: RunDetail},
+    )
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().retrieve(request, *args, **kwargs)
 

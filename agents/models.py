@@ -86,9 +86,7 @@ class StageAttempt(models.Model):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(fields=["run", "stage", "lease_token"], name="stage_attempt_once"),
-            models.UniqueConstraint(
-                fields=["run", "stage"], condition=Q(outcome="DONE"), name="stage_done_once"
-            ),
+            models.UniqueConstraint(fields=["run", "stage"], condition=Q(outcome="DONE"), name="stage_done_once"),
             models.CheckConstraint(condition=Q(ended_at__gte=F("started_at")), name="stage_attempt_ends_after_start"),
             models.CheckConstraint(
                 condition=Q(outcome__in=["DONE", "RETRY", "FAILED", "FENCED"]), name="stage_attempt_outcome"

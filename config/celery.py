@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from celery import Celery
 from celery.signals import setup_logging
-from kombu import Queue
+from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
@@ -21,7 +21,8 @@ QUEUES = (*STAGE_QUEUES, "deliver", "housekeeping")
 app = Celery("bellwether")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
-    task_queues=[Queue(name, routing_key=name) for name in QUEUES],
+    # The anonymous exchange: on Redis, what is published to a named one is lost without a word after FLUSHALL.
+    task_queues=[Queue(name, Exchange(""), routing_key=name) for name in QUEUES],
     task_default_queue="housekeeping",
     task_create_missing_queues=False,  # a mistyped queue is an error, not a queue nobody reads
     task_ignore_result=True,
@@ -31,8 +32,6 @@ app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=False,  # attempts are counted in Postgres; a poison message must not loop
     worker_prefetch_multiplier=1,
-    task_soft_time_limit=20,
-    task_time_limit=30,  # below the lease (45 s), which is below the visibility timeout
     worker_max_tasks_per_child=5_000,
     worker_max_memory_per_child=400_000,
     worker_soft_shutdown_timeout=10,

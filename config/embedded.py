@@ -165,6 +165,8 @@ def _postgres_user() -> pwd.struct_passwd | None:
 def _pg(command: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     """Run one of Postgres's own commands. Output goes to a file: a pipe would stay open as long as the server."""
     user = _postgres_user()
+    if user is not None:
+        _let_through(HOME, _postgres_binaries())
     with (HOME / "postgres-commands.log").open("ab") as log:
         return subprocess.run(
             [str(_postgres_binaries() / command), *arguments],
@@ -207,7 +209,6 @@ def _start_postgres() -> None:
     if _postgres_runs():
         return
     if user is not None:
-        _let_through(HOME, _postgres_binaries())
         os.chown(data, user.pw_uid, user.pw_gid)
         os.chown(sockets, user.pw_uid, user.pw_gid)
     data.chmod(0o700)

@@ -90,7 +90,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
     """For who has the token; without one set, on a development machine, for this machine."""
     if not _may_scrape(request):
         return problems.plain(request, "forbidden", "Metrics need the header Authorization: Bearer METRICS_TOKEN.")
-    return exports.ExportToDjangoView(request)
+    answer: HttpResponse = exports.ExportToDjangoView(request)
+    return answer
 
 
 def _may_scrape(request: HttpRequest) -> bool:

@@ -61,8 +61,8 @@ def is_free(port: int) -> bool:
 
 
 def free_port(preferred: int) -> int:
-    """The preferred port if nothing listens there, else any free one."""
-    if is_free(preferred):
+    """The preferred port if one is named and nothing listens there, else any free one."""
+    if preferred and is_free(preferred):
         return preferred
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

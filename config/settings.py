@@ -231,9 +231,7 @@ UNFOLD = {
     "SITE_SUBHEADER": "From reading to repair",
     "SITE_SYMBOL": "monitoring",
     "SITE_URL": None,
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("sensors/favicon.svg")}
-    ],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("sensors/favicon.svg")}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
@@ -260,7 +258,9 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "bellwether@localhost")
 WEBHOOK_ALLOWED_NETWORKS = env.words("WEBHOOK_ALLOWED_NETWORKS", [])
 
 # The flow. A lease outlives the hard time limit, so that work is never taken over while it still runs.
-LEASE_SECONDS = env.integer("LEASE_SECONDS", 45, minimum=1)
+LEASE_SECONDS = env.integer("LEASE_SECONDS", 45, minimum=3)
+CELERY_TASK_TIME_LIMIT = LEASE_SECONDS * 2 // 3
+CELERY_TASK_SOFT_TIME_LIMIT = LEASE_SECONDS * 4 // 9
 RUN_MAX_READINGS = env.integer("RUN_MAX_READINGS", 50_000, minimum=1)
 RUN_MAX_ATTEMPTS = env.integer("RUN_MAX_ATTEMPTS", 5, minimum=1)
 SWEEP_SECONDS = env.integer("SWEEP_SECONDS", 1, minimum=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
@@ -33,7 +33,7 @@ router.register("alarms", Alarms, basename="alarm")
 router.register("work-orders", WorkOrders, basename="work-order")
 router.register("runs", Runs, basename="run")
 
-api = [
+api: list[URLPattern | URLResolver] = [
     path("auth/token/", tokens.Login.as_view(), name="token"),
     path("auth/refresh/", tokens.Refresh.as_view(), name="token-refresh"),
     path("auth/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist"),

@@ -98,8 +98,8 @@ class Alarms(Acting):
         class Meta:
             model = Alarm
             fields = [
-                "id", "site", "machine", "sensor", "failure_mode", "priority", "is_active", "is_acknowledged", "is_open",
-                "raised_at", "returned_at", "occurrences", "peak_score", "acknowledged_by", "acknowledged_at",
+                "id", "site", "machine", "sensor", "failure_mode", "priority", "is_active", "is_acknowledged",
+                "is_open", "raised_at", "returned_at", "occurrences", "peak_score", "acknowledged_by", "acknowledged_at",
                 "transitions",
             ]  # fmt: skip
 

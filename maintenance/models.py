@@ -100,7 +100,9 @@ class Alarm(models.Model):
     is_active = models.BooleanField(default=True, help_text="The condition stands.")
     is_acknowledged = models.BooleanField(default=False)
     is_open = models.GeneratedField(
-        expression=models.ExpressionWrapper(Q(is_active=True) | Q(is_acknowledged=False), models.BooleanField()), output_field=models.BooleanField(), db_persist=True
+        expression=models.ExpressionWrapper(Q(is_active=True) | Q(is_acknowledged=False), models.BooleanField()),
+        output_field=models.BooleanField(),
+        db_persist=True,
     )
     raised_at = models.DateTimeField(help_text="In event time.")
     returned_at = models.DateTimeField(null=True, help_text="When it returned to normal, in event time.")

@@ -43,7 +43,9 @@ def scope(rows: QuerySet[Row], user: User | AnonymousUser, *, path: str = "site"
 def require(user: User | AnonymousUser, site_id: int, *, to: str) -> None:
     """Raises a ``forbidden`` problem where a member of the site may not do this."""
     if not sites(user, to=to).filter(pk=site_id).exists():
-        raise Problem("forbidden", f"Your role in this site does not allow this; it takes {' or '.join(sorted(MAY[to]))}.")
+        raise Problem(
+            "forbidden", f"Your role in this site does not allow this; it takes {' or '.join(sorted(MAY[to]))}."
+        )
 
 
 def site_for_ingest(user: User | AnonymousUser, slug: str | None) -> Site:

@@ -10,6 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,8 @@ def concatenate(parts: list[Columns]) -> Columns:
 
 HEADER = struct.Struct("<4sII")
 MAGIC = b"BWC1"
+SPELLINGS = ("<i8", "<i8", "<f8", "<i4")
+BYTES_EACH = 28
 
 
 class NotColumns(ValueError):
@@ -75,8 +78,8 @@ class NotColumns(ValueError):
 
 def pack(columns: Columns) -> bytes:
     """Columns as compressed bytes with a checksum; ``unpack`` returns them bit for bit."""
-    arrays = (columns.sensor, columns.at, columns.value, columns.item)
-    body = b"".join(array.astype(dtype).tobytes() for array, dtype in zip(arrays, DTYPES, strict=True))
+    arrays: tuple[NDArray[Any], ...] = (columns.sensor, columns.at, columns.value, columns.item)
+    body = b"".join(array.astype(spelling).tobytes() for array, spelling in zip(arrays, SPELLINGS, strict=True))
     return HEADER.pack(MAGIC, len(columns), zlib.crc32(body)) + zlib.compress(body, 1)
 
 
@@ -87,7 +90,7 @@ def unpack(data: bytes) -> Columns:
         body = zlib.decompress(bytes(data[HEADER.size :]))
     except (struct.error, zlib.error) as error:
         raise NotColumns(f"cannot be read: {error}") from error
-    if magic != MAGIC or zlib.crc32(body) != checksum or len(body) != n * sum(d.itemsize for d in DTYPES):
+    if magic != MAGIC or zlib.crc32(body) != checksum or len(body) != n * BYTES_EACH:
         raise NotColumns("wrong magic, length or checksum")
     eight, value_at, item_at = n * 8, n * 16, n * 24
     return Columns(
@@ -96,9 +99,6 @@ def unpack(data: bytes) -> Columns:
         np.frombuffer(body, np.dtype("<f8"), n, value_at),
         np.frombuffer(body, np.dtype("<i4"), n, item_at),
     )
-
-
-DTYPES = (np.dtype("<i8"), np.dtype("<i8"), np.dtype("<f8"), np.dtype("<i4"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,7 @@ class Accepted:
     lanes: tuple[int, ...]
 
 
-def accept(
-    *, site: Site, user: User | None, body: bytes, received_at: datetime, correlation_id: str = ""
-) -> Accepted:
+def accept(*, site: Site, user: User | None, body: bytes, received_at: datetime, correlation_id: str = "") -> Accepted:
     """Store a body of readings; when this returns (and the caller's transaction, if any, commits) it is durable.
 
     Raises ``codec.Malformed``, ``codec.TooManyReadings`` or ``NothingAccepted``.

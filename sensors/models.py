@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from itertools import pairwise
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -193,9 +194,17 @@ class Sensor(models.Model):
             models.CheckConstraint(
                 condition=Q(
                     kind__in=[
-                        "FLOW", "LEVEL", "PRESSURE", "TEMPERATURE", "VIBRATION", "SPEED", "CURRENT", "VOLTAGE",
-                        "POWER", "OTHER",
-                    ]  # fmt: skip
+                        "FLOW",
+                        "LEVEL",
+                        "PRESSURE",
+                        "TEMPERATURE",
+                        "VIBRATION",
+                        "SPEED",
+                        "CURRENT",
+                        "VOLTAGE",
+                        "POWER",
+                        "OTHER",
+                    ]
                 ),
                 name="sensor_kind",
             ),
@@ -216,7 +225,7 @@ class Sensor(models.Model):
             for name in ("physical_low", "low_low", "low", "high", "high_high", "physical_high")
             if (value := getattr(self, name)) is not None
         ]
-        for (name, value), (above, ceiling) in zip(limits, limits[1:], strict=False):
+        for (name, value), (above, ceiling) in pairwise(limits):
             if value >= ceiling:
                 raise ValidationError({name: f"Must be below {above} ({ceiling:g})."})
         if self.equipment_id is not None:
@@ -298,7 +307,9 @@ class BatchPart(models.Model):
     stored = models.PositiveIntegerField(null=True)
     already_stored = models.PositiveIntegerField(null=True, help_text="The same reading was there before.")
     conflicts = models.PositiveIntegerField(null=True, help_text="The same instant was there with another value.")
-    outcome = models.JSONField(default=dict, help_text="Positions of the items that turned out as duplicate or conflict.")
+    outcome = models.JSONField(
+        default=dict, help_text="Positions of the items that turned out as duplicate or conflict."
+    )
     error = models.TextField(blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -158,7 +158,7 @@ class Shape(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     instance = serializers.CharField()
-    errors = Fault(many=True, required=False)
+    errors = Fault(many=True, required=False)  # type: ignore[assignment]  # a field of that name, as in the standard
 
 
 ANSWERS = {code: title for code, title in reversed(TITLES.values()) if code not in (406, 503)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
@@ -13,12 +13,14 @@ from sensors import problems
 class Schema(AutoSchema):
     """Adds the problem answers to every operation."""
 
-    def _get_response_bodies(self, direction: str = "response") -> dict[str, Any]:
+    def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
         for code, title in problems.ANSWERS.items():
             if str(code) not in bodies and self._can_answer(code):
                 answer = OpenApiResponse(problems.Shape, title)
-                bodies[str(code)] = self._get_response_for_code(answer, str(code), [problems.MEDIA_TYPE])
+                bodies[str(code)] = self._get_response_for_code(  # type: ignore[no-untyped-call]
+                    answer, str(code), [problems.MEDIA_TYPE]
+                )
         return bodies
 
     def _can_answer(self, code: int) -> bool:

@@ -49,7 +49,9 @@ def m4(at: Int64, value: Float64, *, points: int, start: int, end: int) -> Int64
     if n <= points:
         return np.arange(n)
     buckets = max(1, points // PER_BUCKET)
-    bucket = (at - start) * buckets // max(1, end - start) if end - start < 2**62 // buckets else np.arange(n) * buckets // n
+    bucket = (
+        (at - start) * buckets // max(1, end - start) if end - start < 2**62 // buckets else np.arange(n) * buckets // n
+    )
     starts = np.flatnonzero(np.diff(bucket, prepend=bucket[0] - 1))
     ends = np.append(starts[1:], n) - 1
     by_value = np.lexsort((np.arange(n), value, bucket))

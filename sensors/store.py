@@ -27,6 +27,7 @@ ROW = np.dtype(
     ]
 )  # fmt: skip
 
+
 def days_of(columns: Columns) -> set[date]:
     """UTC days that the readings fall on."""
     return {to_instant(int(day) * DAY_US).date() for day in np.unique(columns.at // DAY_US)}

@@ -26,7 +26,7 @@ MINUTE = 60
 class Login(views.TokenObtainPairView):
     """User name and password for tokens; so many tries a minute, by address and by user name."""
 
-    permission_classes = [AllowAny]
+    permission_classes = (AllowAny,)  # type: ignore[assignment]  # the stubs take the library's () for the type
 
     @extend_schema(
         tags=["auth"], summary="Get tokens", responses={200: views.TokenObtainPairView().get_serializer_class()},
@@ -34,8 +34,12 @@ class Login(views.TokenObtainPairView):
     )  # fmt: skip
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         limit(request, group="login-address", key="ip")
-        limit(request, group="login-name", key=lambda *_: str(request.data.get("username", ""))[:150].lower())
+        limit(request, group="login-name", key=lambda *_: _said(request, "username")[:150].lower())
         return super().post(request, *args, **kwargs)
+
+
+def _said(request: Request, name: str) -> str:
+    return str(request.data.get(name, "")) if isinstance(request.data, dict) else ""
 
 
 def limit(request: Request, *, group: str, key: Any) -> None:
@@ -51,7 +55,7 @@ def limit(request: Request, *, group: str, key: Any) -> None:
 class Refresh(views.TokenRefreshView):
     """A refresh token for new tokens. It is used up: of two at once, one wins."""
 
-    permission_classes = [AllowAny]
+    permission_classes = (AllowAny,)  # type: ignore[assignment]  # the stubs take the library's () for the type
 
     @extend_schema(
         tags=["auth"], summary="Refresh tokens", responses={200: views.TokenRefreshView().get_serializer_class()},
@@ -60,7 +64,7 @@ class Refresh(views.TokenRefreshView):
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         try:
             with transaction.atomic():
-                _lock(str(request.data.get("refresh", "")))
+                _lock(_said(request, "refresh"))
                 return super().post(request, *args, **kwargs)
         except User.DoesNotExist as error:
             raise InvalidToken("The account of this token is no more.") from error
@@ -78,7 +82,7 @@ def _lock(encoded: str) -> None:
 class Blacklist(views.TokenBlacklistView):
     """Log out: the refresh token cannot be used any more."""
 
-    permission_classes = [AllowAny]
+    permission_classes = (AllowAny,)  # type: ignore[assignment]  # the stubs take the library's () for the type
 
     @extend_schema(
         tags=["auth"], summary="Give a refresh token back", responses={200: None},

@@ -38,7 +38,9 @@ def test_a_name_and_password_give_tokens_that_open_the_api() -> None:
 def test_a_wrong_password_is_told_no_more_than_an_unknown_name() -> None:
     user = factories.user()
     answers = [
-        problem(Client().post(TOKEN, {"username": name, "password": "wrong"}, JSON), status=401, name="not-authenticated")
+        problem(
+            Client().post(TOKEN, {"username": name, "password": "wrong"}, JSON), status=401, name="not-authenticated"
+        )
         for name in (user.username, "nobody")
     ]
     assert answers[0] == answers[1]

@@ -108,9 +108,7 @@ def test_a_hundred_thousand_readings_are_a_clear_problem(sender: User) -> None:
     body = json.dumps([reading("a")] * 100_000).encode()
     problem(client(sender).post(URL, body, JSON), status=413, name="too-large")
     packed = gzip.compress(json.dumps([{"sensor": "a"}] * 100_000).encode())
-    problem(
-        client(sender).post(URL, packed, JSON, headers={"Content-Encoding": "gzip"}), status=413, name="too-large"
-    )
+    problem(client(sender).post(URL, packed, JSON, headers={"Content-Encoding": "gzip"}), status=413, name="too-large")
     assert nothing_is_stored()
 
 
@@ -130,7 +128,9 @@ def test_every_refused_item_is_named_with_a_pointer(sensor: Sensor, sender: User
 def test_another_sites_sensor_is_refused_and_another_site_is_not_found(sender: User) -> None:
     other = factories.sensor(machine=factories.machine(site=factories.site()))
     problem(client(sender).post(URL, [reading(other.pk)], JSON), status=422, name="unprocessable")
-    problem(client(sender).post(f"{URL}?site={other.site.slug}", [reading(other.pk)], JSON), status=404, name="not-found")
+    problem(
+        client(sender).post(f"{URL}?site={other.site.slug}", [reading(other.pk)], JSON), status=404, name="not-found"
+    )
     problem(client(sender).post(f"{URL}?site=nowhere", [reading(other.pk)], JSON), status=404, name="not-found")
     assert nothing_is_stored()
 

@@ -92,7 +92,12 @@ def test_a_list_comes_in_pages(sensor: Sensor) -> None:
 
 def test_filters_narrow_a_list(sensor: Sensor) -> None:
     http = client(member(sensor))
-    for query, count in (("is_open=true", 1), ("is_open=false", 0), ("priority=LOW", 0), (f"machine={sensor.machine_id}", 1)):
+    for query, count in (
+        ("is_open=true", 1),
+        ("is_open=false", 0),
+        ("priority=LOW", 0),
+        (f"machine={sensor.machine_id}", 1),
+    ):
         assert len(http.get(f"{API}alarms/?{query}").json()["results"]) == count
     problem(http.get(f"{API}alarms/?priority=LOUD"), status=400, name="invalid")
 
@@ -114,7 +119,9 @@ def test_readings_come_in_a_window_in_at_most_so_many_points_with_their_peaks(se
     assert window.json()["readings"] == whole["readings"][10:20]
 
 
-@pytest.mark.parametrize("query", ["points=3", "points=99999", "from=yesterday", "from=2026-03-02T00:00Z&to=2026-03-01T00:00Z"])
+@pytest.mark.parametrize(
+    "query", ["points=3", "points=99999", "from=yesterday", "from=2026-03-02T00:00Z&to=2026-03-01T00:00Z"]
+)
 def test_a_window_that_makes_no_sense_is_a_clear_problem(sensor: Sensor, query: str) -> None:
     answer = client(member(sensor)).get(f"{API}sensors/{sensor.pk}/readings/?{query}")
     problem(answer, status=400, name="invalid")
@@ -218,8 +225,8 @@ def test_every_route_is_shut_to_the_anonymous() -> None:
 def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> None:
     stranger = client(factories.user(site=factories.site()))
     ids = {
-        "sites": sensor.site_id, "equipment": sensor.machine_id, "sensors": sensor.pk, "batches": Batch.objects.get().pk,
-        "anomalies": Anomaly.objects.all()[0].pk, "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk,
+        "sites": sensor.site_id, "equipment": sensor.machine_id, "sensors": sensor.pk,
+        "batches": Batch.objects.get().pk, "anomalies": Anomaly.objects.all()[0].pk, "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk,
         "work-orders": WorkOrder.objects.get().pk,
     }  # fmt: skip
     for route in set(routes()) - OPEN:

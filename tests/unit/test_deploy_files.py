@@ -394,3 +394,40 @@ def test_direct_dependencies_are_pinned_as_compiled() -> None:
     direct = dict(re.findall(r'"([\w-]+)(?:\[[^\]]*\])?==([\w.]+)"', group[1]))
     compiled = pins("requirements.txt")
     assert direct.items() <= compiled.items()
+
+
+# What is told to people
+
+PAGES = ("README.md", "docs/architecture.md", "docs/deployment.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_files_that_are_there(page: str) -> None:
+    text = read(page)
+    named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.[a-z]+|[\w-]+\.(?:yml|toml|py|txt))`", text))
+    folders = [
+        ROOT,
+        *(ROOT / folder for folder in ("agents", "config", "maintenance", "mlops", "mlops/detectors", "sensors")),
+    ]
+    generated = {"docker-compose.override.yml"}
+    assert named
+    assert [name for name in named - generated if not any((folder / name).exists() for folder in folders)] == []
+    linked = set(re.findall(r"\]\(([^)#:]+)\)", text)) - set(re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text))
+    assert [name for name in linked if not ((ROOT / page).parent / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_commands_addresses_and_metrics_that_exist(page: str) -> None:
+    text = read(page)
+    assert set(re.findall(r"manage\.py (\w+)", text)) <= set(get_commands())
+    assert set(re.findall(r"^(?:    |`)make ([a-z]+)", text, re.M)) <= targets()
+    for address in re.findall(r"http://127\.0\.0\.1:8000(/[\w/.-]*)", text):
+        assert resolve(address.replace("BATCH", "7b7c5a0e-3f0e-4f3e-9d0e-000000000000"))
+    assert set(re.findall(r"\bpdm_\w+", text)) <= set(health.GAUGES)
+
+
+def test_deployment_names_every_service_and_every_check() -> None:
+    text = read("docs/deployment.md")
+    assert [name for name in services() if f"`{name}`" not in text] == []
+    ids = set(re.findall(r"bellwether\.(E\d+)", read("config/checks.py")))
+    assert ids == set(re.findall(r"\b(E00\d)\b", text))

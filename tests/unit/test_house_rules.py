@@ -32,14 +32,19 @@ LAYERS = {
 PURE = (
     "sensors.columns",
     "sensors.codec",
+    "sensors.ticks",
+    "sensors.chart",
     "mlops.state",
     "mlops.detectors",
     "agents.findings",
+    "agents.ingest",
     "agents.validate",
+    "agents.rates",
     "agents.detect",
     "agents.decide",
     "agents.notify",
     "maintenance.alarm_life",
+    "maintenance.messages",
 )
 NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", "requests", "structlog")
 

@@ -18,7 +18,12 @@ def oracle(at: Int64, value: Float64, *, points: int, start: int, end: int) -> l
     for bucket in range(buckets):
         inside = [i for i in range(len(at)) if (int(at[i]) - start) * buckets // (end - start) == bucket]
         if inside:
-            kept |= {inside[0], inside[-1], min(inside, key=lambda i: (value[i], i)), max(inside, key=lambda i: (value[i], i))}
+            kept |= {
+                inside[0],
+                inside[-1],
+                min(inside, key=lambda i: (value[i], i)),
+                max(inside, key=lambda i: (value[i], i)),
+            }
     return sorted(kept)
 
 
