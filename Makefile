@@ -1,7 +1,7 @@
 # One set of commands for people and for CI. `make` alone lists them.
 #
-# Another Python: `make demo PYTHON=/path/to/python3.12`. Everything is called as `python -m ...`, never through the
-# scripts in .venv/bin, because those cannot start where a folder's name has a space in it.
+# Another Python: `rm -rf .venv; make demo PYTHON=/path/to/python3.12`. Everything is called as `python -m ...`, never
+# through the scripts in .venv/bin, because those cannot start where a folder's name has a space in it.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -72,6 +72,7 @@ clean: ## Remove what the tools made (.venv and the data in .bellwether stay)
 .venv/main: .venv/bin/python
 	@cmp -s requirements.txt .venv/requirements.installed || { \
 	    echo "Installing requirements.txt into .venv; the first time takes some minutes ..." && \
+	    { $(VENV) -m pip --version > /dev/null 2>&1 || $(VENV) -m ensurepip > /dev/null; } && \
 	    $(PIP) install --requirement requirements.txt && cp requirements.txt .venv/requirements.installed; }
 
 .venv/tests: .venv/main

@@ -18,7 +18,7 @@ from agents import cargo as cargos
 from agents import decide, detect, ingest, notify, outcomes, validate
 from agents.cargo import Verdicts
 from agents.doorbell import Bell
-from agents.findings import AnomalyFinding, SensorFault, Validated
+from agents.findings import AnomalyFinding, Quality, Reason, SensorFault, Validated
 from agents.ingest import Cargo
 from agents.models import Run
 from maintenance import alarms, anomalies, notifications
@@ -84,6 +84,7 @@ def validate_step(run: Run, attempt: int) -> Finish:
     verdicts = _spread(fresh, validated)
     results = outcomes.settle(cargo, stored=stored, keep=verdicts.keep)
     kept = cargo.columns.take(verdicts.keep)
+    good = _good_in_order(cargo, verdicts)
     store.make_partitions(store.days_of(kept))
 
     def commit() -> tuple[Bell, ...]:
@@ -91,6 +92,7 @@ def validate_step(run: Run, attempt: int) -> Finish:
         outcomes.write(results)
         machine_states.save(validated.memory, machine_of=_machine_of(table), part="memory", run_id=run.pk)
         anomalies.record([_fault(found) for found in validated.faults], run_id=run.pk)
+        anomalies.close_faults(good)
         return ()
 
     return Finish({"verdicts": verdicts.pack()}, commit)
@@ -108,6 +110,15 @@ def _stored_before(cargo: Cargo, memory: State, *, everything: bool) -> Float64:
     stored = np.full(len(at), np.nan)
     stored[doubtful] = store.stored_values(sensor[doubtful], at[doubtful])
     return stored
+
+
+def _good_in_order(cargo: Cargo, verdicts: Verdicts) -> dict[int, list[int]]:
+    """For each sensor the instants of its readings that are good and in order, ascending."""
+    in_order = ~verdicts.late & (verdicts.reason != Reason.OUT_OF_ORDER)
+    good = cargo.columns.take(verdicts.keep & in_order & (verdicts.quality == Quality.GOOD))
+    sensors, starts = np.unique(good.sensor, return_index=True)
+    ends = [*starts[1:], len(good)]
+    return {int(s): good.at[a:b].tolist() for s, a, b in zip(sensors, starts, ends, strict=False)}
 
 
 def _spread(fresh: Bool, validated: Validated) -> Verdicts:

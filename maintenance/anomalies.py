@@ -5,7 +5,8 @@ A row only ever grows: the same sighting twice, or sightings out of order, end i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import bisect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from django.db import connection
 from maintenance import failure_modes
 from maintenance.models import Anomaly
 from sensors import journal
-from sensors.columns import to_instant
+from sensors.columns import from_instant, to_instant
 from sensors.models import Sensor
 
 MACHINE, INSTRUMENT = Anomaly.Nature.MACHINE.value, Anomaly.Nature.INSTRUMENT.value
@@ -45,7 +46,7 @@ class Sighting:
     readings: int
     peak_score: float
     peak_at: int
-    observed: float
+    observed: float | None
     expected_low: float | None
     expected_high: float | None
     window_from: int
@@ -69,7 +70,7 @@ def fault(
     last_at: int,
     readings: int,
     detail: str,
-    observed: float = 0.0,
+    observed: float | None = None,
     retrospective: bool = False,
 ) -> Sighting:
     """A stretch that the machine cannot have produced, as validate tells of it."""
@@ -148,6 +149,25 @@ def record(sightings: Sequence[Sighting], *, run_id: int) -> list[int]:
                 entries.append(_entry(anomaly_id, chosen[key], places[chosen[key].sensor_id]))
     journal.record(entries)
     return [ids[sighting.nature, *sighting.identity] for sighting in sightings]
+
+
+def close_faults(good_from: Mapping[int, Sequence[int]]) -> int:
+    """End the standing faults of instruments that read well again, in the caller's transaction; how many.
+
+    ``good_from``: for each sensor the instants of its good readings, ascending. A fault ends with the first of them
+    that is not before its last sign; a gap with the reading that ended it.
+    """
+    standing = Anomaly.objects.filter(sensor_id__in=list(good_from), nature=INSTRUMENT, ended_at=None)
+    over = []
+    for anomaly in standing.only("sensor_id", "last_at"):
+        instants, last_at = good_from[anomaly.sensor_id], from_instant(anomaly.last_at)
+        place = bisect.bisect_left(instants, last_at)
+        if place < len(instants):
+            anomaly.ended_at = to_instant(instants[place])
+            over.append(anomaly)
+    if over:
+        Anomaly.objects.bulk_update(over, ["ended_at"])
+    return len(over)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class Evidence:
     sensor: str
     unit: str
     kind: str
-    observed: float
+    observed: float | None
     expected_low: float | None
     expected_high: float | None
 

@@ -44,7 +44,7 @@ class Anomaly(models.Model):
     readings = models.PositiveIntegerField()
     peak_score = models.FloatField()
     peak_at = models.DateTimeField()
-    observed = models.FloatField(help_text="Value at the peak.")
+    observed = models.FloatField(null=True, help_text="Value at the peak; empty where there is none, as in a gap.")
     expected_low = models.FloatField(null=True)
     expected_high = models.FloatField(null=True)
     window_from = models.DateTimeField(help_text="The readings the verdict rests on.")

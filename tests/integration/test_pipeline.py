@@ -151,6 +151,18 @@ def test_a_sensor_fault_opens_an_instrumentation_order_and_no_alarm() -> None:
     assert (order.maintenance_type, order.failure_mode) == ("INSTRUMENTATION", "AIR")
 
 
+def test_a_sensor_fault_ends_with_the_first_good_reading_after_it_whichever_run_brings_it() -> None:
+    s = sensor(high=None, physical_high=50.0)
+    flow(s.site, readings(s, [1.0, 2.0, 999.0]))
+    assert Anomaly.objects.get().ended_at is None
+    flow(s.site, readings(s, [1.0, 2.0], first=3))
+    assert Anomaly.objects.get().ended_at == START + timedelta(minutes=3)
+    flow(s.site, readings(s, [1.0], first=60))
+    gap = Anomaly.objects.get(kind="GAP")
+    assert (gap.last_at, gap.ended_at) == (START + timedelta(minutes=60),) * 2
+    assert gap.observed is None
+
+
 def test_what_redis_lost_is_rebuilt_and_the_run_goes_on() -> None:
     s = sensor()
     lane = send(s.site, readings(s, [1.0, 2.0, 12.0])).lanes[0]
