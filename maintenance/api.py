@@ -99,8 +99,8 @@ class Alarms(Acting):
             model = Alarm
             fields = [
                 "id", "site", "machine", "sensor", "failure_mode", "priority", "is_active", "is_acknowledged",
-                "is_open", "raised_at", "returned_at", "occurrences", "peak_score", "acknowledged_by", "acknowledged_at",
-                "transitions",
+                "is_open", "raised_at", "returned_at", "occurrences", "peak_score", "acknowledged_by",
+                "acknowledged_at", "transitions",
             ]  # fmt: skip
 
     queryset = Alarm.objects.prefetch_related("transitions")
