@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import Any, cast
 
 import django_filters
+import structlog
 from django.conf import settings
 from django.http.request import RawPostDataException
 from django.utils import timezone
@@ -23,7 +25,7 @@ from agents.models import Run, StageAttempt
 from sensors import access, codec, inbox
 from sensors.problems import Problem
 
-CHUNK = 65_536
+KEY = re.compile(r"[ !#-\[\]-~]{1,255}")
 
 
 class RawJSON(BaseParser):
@@ -69,7 +71,16 @@ class Ingest(APIView):
         description="A list of readings, or an object with the list under `readings`; `Content-Encoding: gzip` is "
         "accepted. 202 means that what was accepted and held is stored durably. What turns out to be a duplicate of a "
         "stored reading is told by the batch.",
-        parameters=[OpenApiParameter("site", str, description="Slug; needed only if you may send to several sites.")],
+        parameters=[
+            OpenApiParameter("site", str, description="Slug; needed only if you may send to several sites."),
+            OpenApiParameter(
+                "Idempotency-Key",
+                str,
+                OpenApiParameter.HEADER,
+                description="The same key with the same body gives the first answer again, marked by the header "
+                "`Idempotent-Replayed`; with another body it is refused. Keys are kept as long as their batch.",
+            ),
+        ],
         request=ReadingIn(many=True),
         examples=[
             OpenApiExample(
@@ -93,12 +104,17 @@ class Ingest(APIView):
                 user=user,
                 body=body,
                 received_at=timezone.now(),
-                correlation_id=request.headers.get("X-Request-ID", "")[:64],
+                correlation_id=str(structlog.contextvars.get_contextvars().get("request_id", ""))[:64],
+                idempotency_key=_key(request),
             )
         except codec.Malformed as error:
             raise Problem("malformed", str(error)) from error
         except codec.TooManyReadings as error:
             raise Problem("too-large", str(error)) from error
+        except inbox.KeyInFlight as error:
+            raise Problem("conflict", str(error), retry_after=1) from error
+        except inbox.KeyReused as error:
+            raise Problem("unprocessable", str(error)) from error
         except inbox.NothingAccepted as error:
             errors = [{"detail": r["detail"], "pointer": r["pointer"], "reason": r["reason"]} for r in error.results]
             raise Problem("unprocessable", str(error), errors=errors) from error
@@ -107,7 +123,21 @@ class Ingest(APIView):
         answer = {name: getattr(batch, name) for name in ("items", "accepted", "held", "duplicates", "rejected")}
         answer |= {"batch": batch.pk, "received_at": batch.received_at, "results": batch.results}
         answer |= {"status_url": request.build_absolute_uri(f"/api/v1/batches/{batch.pk}/")}
-        return Response(answer, status=202)
+        return Response(answer, status=202, headers={"Idempotent-Replayed": "true"} if taken.replayed else None)
+
+
+def _key(request: Request) -> str:
+    """The idempotency key, a structured-field string (quoted) or the bare text; empty where there is none.
+
+    After draft-ietf-httpapi-idempotency-key-header. Raises ``Problem``.
+    """
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return ""
+    key = given[1:-1] if len(given) > 1 and given[0] == given[-1] == '"' else given
+    if not KEY.fullmatch(key):
+        raise Problem("invalid", "Idempotency-Key is 1 to 255 printable ASCII characters without quotes.")
+    return key
 
 
 def _body(request: Request) -> bytes:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
@@ -18,6 +18,8 @@ from sensors import codec, columns
 from sensors.codec import Decoded, SensorKey
 from sensors.columns import Columns
 from sensors.models import Batch, BatchPart, DiscoveredSensor, Sensor, Site
+
+KEY_LOCK = 0x62775F6B6579  # seed of the advisory locks of idempotency keys
 
 
 class NothingAccepted(Exception):
@@ -28,41 +30,79 @@ class NothingAccepted(Exception):
         self.results = results
 
 
+class KeyInFlight(Exception):
+    """A request with this idempotency key is being taken at this moment; ask again in a second."""
+
+
+class KeyReused(Exception):
+    """This idempotency key came before with another body."""
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A stored batch and the lanes that have something waiting because of it."""
+    """A stored batch and the lanes that have something waiting because of it.
+
+    ``replayed``: the same key and body came before, and this is what was stored then.
+    """
 
     batch: Batch
     lanes: tuple[int, ...]
+    replayed: bool = False
 
 
-def accept(*, site: Site, user: User | None, body: bytes, received_at: datetime, correlation_id: str = "") -> Accepted:
+@transaction.atomic
+def accept(
+    *,
+    site: Site,
+    user: User | None,
+    body: bytes,
+    received_at: datetime,
+    correlation_id: str = "",
+    idempotency_key: str = "",
+) -> Accepted:
     """Store a body of readings; when this returns (and the caller's transaction, if any, commits) it is durable.
 
-    Raises ``codec.Malformed``, ``codec.TooManyReadings`` or ``NothingAccepted``.
+    Raises ``codec.Malformed``, ``codec.TooManyReadings``, ``NothingAccepted``, ``KeyInFlight`` or ``KeyReused``.
     """
+    digest = hashlib.sha256(body).hexdigest()
+    if idempotency_key:
+        earlier = _earlier(site, user, idempotency_key)
+        if earlier is not None:
+            if earlier.body_sha256 != digest:
+                raise KeyReused(f"The key came before with another body, at {earlier.received_at:%Y-%m-%dT%H:%M:%SZ}.")
+            return Accepted(batch=earlier, lanes=(), replayed=True)
     parsed = codec.parse(body, most=settings.INGEST_MAX_READINGS)
     lane_of, sensors = _resolve(site, parsed.items)
     decoded = codec.decode(parsed, sensors=sensors, span=_span(received_at))
     if decoded.rejected == decoded.items:
         raise NothingAccepted(decoded.results)
-    with transaction.atomic():
-        batch = Batch.objects.create(
-            site=site,
-            submitted_by=user,
-            correlation_id=correlation_id,
-            body_sha256=hashlib.sha256(body).hexdigest(),
-            items=decoded.items,
-            accepted=len(decoded.accepted),
-            held=decoded.held_readings,
-            duplicates=decoded.duplicates,
-            rejected=decoded.rejected,
-            results=list(decoded.results),
-            received_at=received_at,
-        )
-        parts = _parts(batch, decoded, lane_of)
-        BatchPart.objects.bulk_create(parts)
+    batch = Batch.objects.create(
+        site=site,
+        submitted_by=user,
+        correlation_id=correlation_id,
+        idempotency_key=idempotency_key,
+        body_sha256=digest,
+        items=decoded.items,
+        accepted=len(decoded.accepted),
+        held=decoded.held_readings,
+        duplicates=decoded.duplicates,
+        rejected=decoded.rejected,
+        results=list(decoded.results),
+        received_at=received_at,
+    )
+    parts = _parts(batch, decoded, lane_of)
+    BatchPart.objects.bulk_create(parts)
     return Accepted(batch=batch, lanes=tuple(sorted({p.lane for p in parts if p.lane is not None})))
+
+
+def _earlier(site: Site, user: User | None, key: str) -> Batch | None:
+    """What was stored under the key, which is held until the transaction ends. Raises ``KeyInFlight``."""
+    with connection.cursor() as cursor:
+        scope = f"{site.pk}/{user.pk if user else 0}/{key}"
+        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, %s))", [scope, KEY_LOCK])
+        if not cursor.fetchone()[0]:
+            raise KeyInFlight("A request with this key is being taken at this moment.")
+    return Batch.objects.filter(site=site, submitted_by=user, idempotency_key=key).first()
 
 
 def _span(now: datetime) -> codec.Span:

@@ -265,6 +265,7 @@ class Batch(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", editable=False
     )
     correlation_id = models.CharField(max_length=64, blank=True, editable=False)
+    idempotency_key = models.CharField(max_length=255, blank=True, editable=False)
     body_sha256 = models.CharField(max_length=64, editable=False, validators=[RegexValidator(r"^[0-9a-f]{64}$")])
     items = models.PositiveIntegerField()
     accepted = models.PositiveIntegerField()
@@ -281,7 +282,12 @@ class Batch(models.Model):
             models.CheckConstraint(
                 condition=Q(items=F("accepted") + F("held") + F("duplicates") + F("rejected")),
                 name="batch_books_balance",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["site", "submitted_by", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="batch_idempotency_key_once",
+            ),
         ]
 
     def __str__(self) -> str:

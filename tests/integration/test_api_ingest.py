@@ -2,16 +2,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from rest_framework_simplejwt.tokens import AccessToken
 
 from agents import sweeper
+from sensors import inbox
 from sensors.models import Batch, BatchPart, DiscoveredSensor, Membership, Sensor
 from tests import factories
 from tests.client import JSON, client, problem
@@ -150,6 +152,63 @@ def test_who_may_send_to_several_sites_names_one(sensor: Sensor, sender: User) -
     Membership.objects.create(site=other, user=sender, role=Membership.Role.INGEST)
     problem(client(sender).post(URL, [reading(sensor.pk)], JSON), status=400, name="invalid")
     assert client(sender).post(f"{URL}?site={sensor.site.slug}", [reading(sensor.pk)], JSON).status_code == 202
+
+
+def test_the_same_idempotency_key_gives_the_first_answer_again(sensor: Sensor, sender: User) -> None:
+    body = [reading(sensor.pk), reading(sensor.pk)]
+    for spelling in ('"abc-1"', "abc-1"):
+        answer = client(sender).post(URL, body, JSON, headers={"Idempotency-Key": spelling})
+        assert answer.status_code == 202
+    first = Batch.objects.get()
+    assert answer["Idempotent-Replayed"] == "true"
+    assert answer.json()["batch"] == str(first.pk)
+    assert answer.json()["results"] == first.results
+    assert BatchPart.objects.count() == 1
+
+
+def test_an_idempotency_key_with_another_body_is_refused(sensor: Sensor, sender: User) -> None:
+    http = client(sender)
+    assert http.post(URL, [reading(sensor.pk)], JSON, headers={"Idempotency-Key": "k"}).status_code == 202
+    again = http.post(URL, [reading(sensor.pk, 1)], JSON, headers={"Idempotency-Key": "k"})
+    problem(again, status=422, name="unprocessable")
+    assert Batch.objects.count() == 1
+
+
+def test_an_idempotency_key_is_the_clients_own(sensor: Sensor, sender: User) -> None:
+    other = factories.user(site=sensor.site, role=Membership.Role.INGEST)
+    for user in (sender, other):
+        answer = client(user).post(URL, [reading(sensor.pk)], JSON, headers={"Idempotency-Key": "k"})
+        assert "Idempotent-Replayed" not in answer
+    assert Batch.objects.count() == 2
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", 'a"b'])
+def test_a_bad_idempotency_key_is_a_clear_problem(sensor: Sensor, sender: User, key: str) -> None:
+    answer = client(sender).post(URL, [reading(sensor.pk)], JSON, headers={"Idempotency-Key": key})
+    problem(answer, status=400, name="invalid")
+    assert nothing_is_stored()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_in_flight_is_a_conflict(sensor: Sensor, sender: User) -> None:
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            inbox._earlier(sensor.site, sender, "k")
+            held.set()
+            release.wait(30)
+        connection.close()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(30)
+    answer = client(sender).post(URL, [reading(sensor.pk)], JSON, headers={"Idempotency-Key": "k"})
+    release.set()
+    thread.join()
+    problem(answer, status=409, name="conflict")
+    assert answer["Retry-After"] == "1"
+    assert nothing_is_stored()
 
 
 def test_without_a_valid_token_nothing_is_taken(sensor: Sensor, sender: User) -> None:
