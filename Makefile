@@ -27,8 +27,8 @@ up: .venv/main ## Run web, workers, beat, sweep and Flower on this machine until
 down: .venv/main ## Stop the servers of our own that a crash left running
 	@$(VENV) manage.py down
 
-test: .venv/tests ## Run all tests: unit, then integration, then e2e (ARGS go to pytest)
-	@$(VENV) -m pytest -q tests/unit tests/integration tests/e2e $(ARGS)
+test: .venv/tests ## Run all tests: unit, integration, e2e, crash points (ARGS go to pytest)
+	@$(VENV) -m pytest -q tests/unit tests/integration tests/e2e tests/chaos $(ARGS)
 
 lint: .venv/tests ## Check style and format
 	@$(VENV) -m ruff check .

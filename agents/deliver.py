@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
-from agents import channels, lease
+from agents import channels, failpoints, lease
 from agents.channels import contract
 from agents.channels.contract import Message, Permanent, Transient
 from agents.lease import Lease
@@ -68,6 +68,7 @@ def deliver(
 
 
 def _attempt(taken: Lease, by: Mapping[str, contract.Channel], jitter: Jitter) -> Outcome:
+    failpoints.reach("deliver:claimed")
     age = ExpressionWrapper(Now() - F("created_at"), output_field=DurationField())
     row = Notification.objects.select_related("channel", "site").annotate(age=age).get(pk=taken.id)
     if not row.channel.is_enabled:
@@ -84,9 +85,12 @@ def _attempt(taken: Lease, by: Mapping[str, contract.Channel], jitter: Jitter) -
         log.exception("agents.deliver.unexpected", kind=row.channel.kind)
         unknown = Transient(f"{type(error).__qualname__}: {error}")
         return _postpone(taken, after(unknown, attempt=taken.attempt, age=row.age, jitter=jitter))
+    failpoints.reach("deliver:sent")
     with transaction.atomic():
         lease.fence(Notification, taken)
         notifications.sent(taken.id, reference=reference)
+        failpoints.reach("deliver:recording")
+    failpoints.reach("deliver:recorded")
     log.info("agents.deliver.sent", kind=row.channel.kind, key=row.key, reference=reference)
     return Outcome("sent")
 

@@ -18,7 +18,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from agents import failures, lease, stages
+from agents import failpoints, failures, lease, stages
 from agents.doorbell import Bell
 from agents.lease import Lease
 from agents.models import Run, StageAttempt
@@ -117,8 +117,10 @@ def _guarded(stage: str, taken: Lease, started: datetime) -> Outcome:
 
 
 def _attempt(stage: str, taken: Lease, started: datetime) -> Outcome:
+    failpoints.reach(f"{stage}:claimed")
     run = Run.objects.get(pk=taken.id)
     finish = STEPS[stage](run, taken.attempt)
+    failpoints.reach(f"{stage}:worked")
     following = ORDER[ORDER.index(Stage(stage)) + 1] if stage != ORDER[-1] else None
     changes: dict[str, Any] = {
         "attempts": 0,
@@ -135,6 +137,8 @@ def _attempt(stage: str, taken: Lease, started: datetime) -> Outcome:
         lease.fence(Run, taken, **changes, **finish.changes)
         bells = finish.commit()
         _record(stage, taken, started, StageAttempt.Outcome.DONE)
+        failpoints.reach(f"{stage}:finishing")
+    failpoints.reach(f"{stage}:committed")
     finish.after()
     if following is not None:
         return Outcome("done", (*bells, Bell(following.lower(), run.pk)))

@@ -1,11 +1,13 @@
 """System checks of the configuration: ``manage.py check`` names what would fail or be unsafe later.
 
-E001 to E003 and E006, E007 hold in production only (``check --deploy`` shows Django's own beside them); E004 and E005,
-the limits that keep work from being done twice, hold everywhere.
+E004 and E005, the limits that keep work from being done twice, and E009 hold everywhere; the others in production only
+(``check --deploy`` shows Django's own beside them).
 """
 
 from __future__ import annotations
 
+import ipaddress
+import os
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +16,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
+from agents import failpoints
 from config.celery import app
 
 SHORTEST_SECRET = 50
@@ -22,7 +25,20 @@ NEW_SECRET = "Make one with: python -c 'import secrets; print(secrets.token_urls
 
 @register(Tags.security)
 def check_production(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    return [*_debug(), *_secrets(), *_addresses()] if settings.PRODUCTION else []
+    return [*_debug(), *_secrets(), *_addresses(), *_failpoint()] if settings.PRODUCTION else []
+
+
+@register("networks")
+def check_networks(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """A mistyped network would show up only when the first webhook goes out."""
+    found: list[CheckMessage] = []
+    for network in settings.WEBHOOK_ALLOWED_NETWORKS:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            hint = "Write networks such as 10.1.0.0/16, separated by commas."
+            found.append(Error(f"WEBHOOK_ALLOWED_NETWORKS: {error}.", hint=hint, id="bellwether.E009"))
+    return found
 
 
 @register("limits")
@@ -48,6 +64,13 @@ def check_limits(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Chec
             )
         )
     return found
+
+
+def _failpoint() -> list[CheckMessage]:
+    if not os.environ.get(failpoints.VARIABLE):
+        return []
+    hint = "It is for tests: a process that gets there dies on purpose."
+    return [Error(f"{failpoints.VARIABLE} is set in production.", hint=hint, id="bellwether.E008")]
 
 
 def _debug() -> list[CheckMessage]:

@@ -8,6 +8,7 @@ import pytest
 from django.core.checks import CheckMessage, registry
 from pytest_django import Settings
 
+from agents import failpoints
 from config import checks
 from config.celery import app
 
@@ -92,3 +93,14 @@ def test_the_secret_itself_is_never_shown(settings: Settings) -> None:
     configure(settings, SECRET_KEY="insecure-and-private" * 3, key="private")
     for message in checks.check_production(None):
         assert "private" not in f"{message.msg} {message.hint}"
+
+
+def test_a_failpoint_is_refused_in_production(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(settings, key=KEY)
+    monkeypatch.setenv(failpoints.VARIABLE, "DETECT:claimed")
+    assert ids(checks.check_production(None)) == ["bellwether.E008"]
+
+
+def test_a_mistyped_network_is_named(settings: Settings) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = ["10.0.0.0/8", "10.0.0.1/8", "plant"]
+    assert ids(checks.check_networks(None)) == ["bellwether.E009", "bellwether.E009"]

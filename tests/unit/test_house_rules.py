@@ -50,7 +50,7 @@ NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", 
 
 MOST_FILE_LINES, MOST_FUNCTION_LINES = 300, 50
 LONGER_FILES = {
-    "sensors/models.py": (400, "the facts' tables on one page: fields and constraints, no logic"),
+    "sensors/models.py": (420, "the facts' tables on one page: fields and constraints, no logic"),
     "maintenance/models.py": (400, "the judgements' tables on one page: fields and constraints, no logic"),
     "mlops/detectors/adaptive.py": (330, "one detector, one file; a third of it is the derivation of its formulas"),
 }
