@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test lint types check lock clean
+.PHONY: help demo up down test chaos lint types check lock clean
 .PHONY: .venv/main .venv/tests
 
 PYTHON ?=
@@ -29,6 +29,9 @@ down: .venv/main ## Stop the servers of our own that a crash left running
 
 test: .venv/tests ## Run all tests: unit, integration, e2e, crash points (ARGS go to pytest)
 	@$(VENV) -m pytest -q tests/unit tests/integration tests/e2e tests/chaos $(ARGS)
+
+chaos: .venv/tests ## Random faults on the whole service, and what was lost or doubled (ARGS="--seeds 3 --seconds 60")
+	@$(VENV) -m tests.chaos.storm $(ARGS)
 
 lint: .venv/tests ## Check style and format
 	@$(VENV) -m ruff check .

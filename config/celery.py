@@ -10,7 +10,8 @@ import os
 from datetime import timedelta
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, task_prerun
+from django.db import close_old_connections
 from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -60,6 +61,12 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks(["agents"])
+
+
+@task_prerun.connect
+def drop_a_broken_connection(**_: object) -> None:
+    """A connection is kept from task to task; one that broke with Postgres would fail every task after it."""
+    close_old_connections()
 
 
 @setup_logging.connect

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, close_old_connections
 
 from agents import sweeper
 
@@ -28,9 +28,9 @@ class Command(BaseCommand):
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: stop.set())
         while not stop.is_set():
+            close_old_connections()
             try:
                 sweeper.sweep()
             except (OperationalError, InterfaceError) as error:
                 log.error("agents.sweeper.database-unreachable", error=str(error))
-                connection.close()
             stop.wait(settings.SWEEP_SECONDS)
