@@ -335,7 +335,7 @@ def targets() -> set[str]:
 
 
 def test_make_has_the_commands_and_each_says_what_it_does() -> None:
-    expected = {"help", "demo", "up", "down", "test", "lint", "types", "check", "lock", "clean"}
+    expected = {"help", "demo", "up", "down", "test", "chaos", "lint", "types", "check", "lock", "clean"}
     assert targets() == expected
     phony = set(re.findall(r"^\.PHONY: (.*)$", read("Makefile"), re.M)[0].split())
     assert phony == expected
