@@ -165,6 +165,8 @@ def _inflate(packed: bytes, *, most: int) -> bytes:
         raise Problem("malformed", f"The body is not gzip: {error}.") from error
     if len(body) > most:
         raise Problem("too-large", f"The body unpacks to more than {most} bytes. Send it in parts.")
+    if unpacker.unused_data:
+        raise Problem("malformed", "The gzip body has more behind its end; send one gzip member.")
     if not unpacker.eof:
         raise Problem("malformed", "The gzip body ends too early.")
     return body

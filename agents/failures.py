@@ -39,7 +39,11 @@ def judge(error: BaseException, *, attempt: int, most: int) -> Verdict:
 
 def worker_died(attempts: int) -> Verdict:
     """The verdict on a run whose workers were killed over and over."""
-    return Verdict(None, "WorkerDied", f"{attempts - 1} attempts began and none ended: its workers were killed.")
+    return Verdict(
+        None,
+        "WorkerDied",
+        f"{attempts - 1} attempts began and none ended: its workers were killed, or lost the database.",
+    )
 
 
 def wait_after(attempt: int) -> float:

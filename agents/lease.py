@@ -55,8 +55,8 @@ def fence(model: type[models.Model], lease: Lease, **changes: Any) -> None:
         raise Fenced(f"{model._meta.label} {lease.id}: token {lease.token} is no longer the newest")
 
 
-def overdue(model: type[models.Model], *, limit: int, **state: str) -> list[int]:
-    """Ids of rows that are due and unleased and were not rung for lately, oldest first; marks them as rung.
+def overdue(model: type[models.Model], *, limit: int, **state: str) -> dict[int, int]:
+    """Rows that are due and unleased and were not rung for lately, as id -> how often they were rung for by now.
 
     The wait before the next ring doubles from 2 to 60 seconds, so that a backlog is not multiplied. Copies of the
     sweep share the work: each takes rows the others have not locked.
@@ -69,7 +69,7 @@ def overdue(model: type[models.Model], *, limit: int, **state: str) -> list[int]
             " ring_after = clock_timestamp() + least(60, 2 ^ least(rings + 1, 6)) * interval '1 second'"
             f" WHERE id IN (SELECT id FROM {table} WHERE due_at <= clock_timestamp() {wanted}"
             " AND (lease_until IS NULL OR lease_until < clock_timestamp()) AND ring_after <= clock_timestamp()"
-            " ORDER BY due_at, id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id",
+            " ORDER BY due_at, id LIMIT %s FOR UPDATE SKIP LOCKED) RETURNING id, rings",
             [*state.values(), limit],
         )
-        return sorted(row[0] for row in cursor.fetchall())
+        return dict(sorted(cursor.fetchall()))

@@ -172,11 +172,14 @@ def _give_up(stage: str, taken: Lease, verdict: failures.Verdict, started: datet
             Run, taken, status=Run.Status.FAILED, finished_at=Now(),
             error_class=verdict.error_class, error=verdict.error,
         )  # fmt: skip
-        BatchPart.objects.filter(run_id=taken.id, state=BatchPart.State.TAKEN).update(
-            state=BatchPart.State.SET_ASIDE, error=f"Run {taken.id} failed: {verdict.error_class}"
+        lane = Run.objects.values_list("lane", flat=True).get(pk=taken.id)
+        mine = BatchPart.objects.filter(run_id=taken.id, state=BatchPart.State.TAKEN)
+        if stage == Stage.INGEST:  # it has taken none yet; the next run must not meet the same ones again
+            mine = BatchPart.objects.filter(pk__in=stages.parts_to_take(lane))
+        mine.update(
+            state=BatchPart.State.SET_ASIDE, run_id=taken.id, error=f"Run {taken.id} failed: {verdict.error_class}"
         )
         _record(stage, taken, started, StageAttempt.Outcome.FAILED, verdict)
-    lane = Run.objects.values_list("lane", flat=True).get(pk=taken.id)
     return Outcome("failed", _lane_again(lane))
 
 
@@ -206,17 +209,21 @@ def replay(run_id: int, *, actor: str) -> int:
         Run.objects.filter(pk=run_id).update(
             status=Run.Status.REPLAY, attempts=0, rings=0, finished_at=None, due_at=Now()
         )
-        BatchPart.objects.filter(run_id=run_id, state=BatchPart.State.SET_ASIDE).update(
-            state=BatchPart.State.TAKEN, error=""
-        )
+        aside = BatchPart.objects.filter(run_id=run_id, state=BatchPart.State.SET_ASIDE)
+        if failed.stage == Stage.INGEST:
+            aside.update(state=BatchPart.State.WAITING, run_id=None, error="")
+        else:
+            aside.update(state=BatchPart.State.TAKEN, error="")
     log.info("agents.pipeline.replay", run_id=run_id, actor=actor)
     return failed.lane
 
 
-def idle_lanes_with_work() -> list[int]:
-    """Lanes where something waits and no run is active: what the sweep rings, once for each."""
+def idle_lanes_with_work(*, for_seconds: float = 0) -> list[int]:
+    """Lanes where something waits, for so long at least, and no run is active: what the sweep rings, once for each."""
     active = Run.objects.filter(lane=OuterRef("lane"), status=Run.Status.ACTIVE)
-    return sorted({*_lanes(_waiting_parts(), active), *_lanes(_waiting_replays(), active)})
+    since = Now() - timedelta(seconds=for_seconds)
+    parts, replays = _waiting_parts().filter(created_at__lte=since), _waiting_replays().filter(due_at__lte=since)
+    return sorted({*_lanes(parts, active), *_lanes(replays, active)})
 
 
 def _lanes(rows: QuerySet[Any], active: QuerySet[Run]) -> list[int]:

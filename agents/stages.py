@@ -53,11 +53,17 @@ class Finish:
     after: Callable[[], None] = _nothing
 
 
+def parts_to_take(lane: int) -> list[int]:
+    """The parts the lane's next run takes: from the oldest on, as many as stay within the budget of readings."""
+    waiting = BatchPart.objects.filter(lane=lane, state=BatchPart.State.WAITING)
+    sizes = list(waiting.order_by("id").values_list("id", "readings")[: settings.RUN_MAX_READINGS])
+    count = ingest.within_budget([readings for _, readings in sizes], budget=settings.RUN_MAX_READINGS)
+    return [part for part, _ in sizes[:count]]
+
+
 def ingest_step(run: Run, attempt: int) -> Finish:
     waiting = BatchPart.objects.filter(lane=run.lane, state=BatchPart.State.WAITING)
-    sizes = list(waiting.order_by("id").values_list("id", "readings"))
-    count = ingest.within_budget([readings for _, readings in sizes], budget=settings.RUN_MAX_READINGS)
-    packed = cargos.packed(waiting.filter(id__in=[part for part, _ in sizes[:count]]))
+    packed = cargos.packed(waiting.filter(id__in=parts_to_take(run.lane)))
     loaded, _ = ingest.ingest(packed)
     known = set(fleet.table(np.unique(loaded.columns.sensor).tolist()).sensor.tolist())
     cargo, refusals = ingest.ingest(packed, known=known)

@@ -1,10 +1,12 @@
-"""Find what is due and not on its way, and ring for it again; while ringing fails, do the work here.
+"""Find what is due and not on its way, and ring for it again; while ringing fails or nobody answers, do the work here.
 
 Any number of copies may run: what one marks as rung, the others leave alone, and claims are fenced.
 """
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from collections.abc import Iterable
 
@@ -15,38 +17,55 @@ from maintenance.models import Notification
 from sensors import discovery
 
 MOST = 300
+PATIENT_RINGS = 3
+PATIENT_SECONDS = 10
+PASS_SECONDS = 10.0
 
 
 def sweep() -> int:
     """One pass; how many bells were due."""
-    bells = list(due())
-    for bell in bells:
-        if not doorbell.ring(bell):
-            work_off([bell])
-    return len(bells)
+    found = list(_due())
+    work_off([bell for bell, unanswered in found if unanswered or not doorbell.ring(bell)], seconds=PASS_SECONDS)
+    return len(found)
 
 
 def due() -> Iterable[Bell]:
     """What has to be looked at now, runs before deliveries."""
-    discovery.let_go_of_stragglers()  # parts that came in while their sensor was being adopted
-    stages = dict(Run.objects.filter(pk__in=lease.overdue(Run, limit=MOST, status="ACTIVE")).values_list("id", "stage"))
-    for run_id, stage in sorted(stages.items()):
-        yield Bell("ingest", _lane(run_id)) if stage == Run.Stage.INGEST else Bell(stage.lower(), run_id)
+    return (bell for bell, _ in _due())
+
+
+def _due() -> Iterable[tuple[Bell, bool]]:
+    """Each bell that is due, and whether it was rung for and nobody came: its workers are deaf, or too few.
+
+    Deliveries are never sent from here only because nobody came: one slow target would hold up the sweep.
+    """
+    rings = lease.overdue(Run, limit=MOST, status="ACTIVE")
+    for run in Run.objects.filter(pk__in=rings).order_by("pk").only("pk", "lane", "stage"):
+        bell = Bell("ingest", run.lane) if run.stage == Run.Stage.INGEST else Bell(run.stage.lower(), run.pk)
+        yield bell, rings[run.pk] > PATIENT_RINGS
+    waiting_long = set(pipeline.idle_lanes_with_work(for_seconds=PATIENT_SECONDS))
     for lane in pipeline.idle_lanes_with_work():
-        yield Bell("ingest", lane)
+        yield Bell("ingest", lane), lane in waiting_long
     for notification_id in lease.overdue(Notification, limit=MOST, status="PENDING"):
-        yield Bell("deliver", notification_id)
+        yield Bell("deliver", notification_id), False
+    discovery.let_go_of_stragglers()  # parts that came in while their sensor was being adopted; the next pass rings
 
 
-def _lane(run_id: int) -> int:
-    return Run.objects.values_list("lane", flat=True).get(pk=run_id)
+def work_off(bells: Iterable[Bell], *, seconds: float = math.inf) -> None:
+    """Answer bells in this process, and those they lead to, each in its turn, until nothing is left or time is up.
 
+    Stages go before deliveries, so that a target that hangs holds up no run. What is left is due at the next pass.
+    """
+    ends = time.monotonic() + seconds
+    stages, deliveries = deque[Bell](), deque[Bell]()
 
-def work_off(bells: Iterable[Bell]) -> None:
-    """Answer bells in this process, and those they lead to, until nothing is left."""
-    waiting = deque(bells)
-    while waiting:
-        waiting.extend(answer(waiting.popleft()))
+    def sort(found: Iterable[Bell]) -> None:
+        for bell in found:
+            (deliveries if bell.queue == "deliver" else stages).append(bell)
+
+    sort(bells)
+    while (stages or deliveries) and time.monotonic() < ends:
+        sort(answer((stages or deliveries).popleft()))
 
 
 def answer(bell: Bell) -> tuple[Bell, ...]:

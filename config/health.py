@@ -97,7 +97,8 @@ def metrics(request: HttpRequest) -> HttpResponse:
 def _may_scrape(request: HttpRequest) -> bool:
     token = settings.METRICS_TOKEN
     if token:
-        return secrets.compare_digest(request.headers.get("Authorization", ""), f"Bearer {token}")
+        given = request.headers.get("Authorization", "")
+        return secrets.compare_digest(given.encode(), f"Bearer {token}".encode())
     try:
         return not settings.PRODUCTION and ipaddress.ip_address(request.META["REMOTE_ADDR"]).is_loopback
     except ValueError:

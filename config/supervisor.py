@@ -60,6 +60,7 @@ class Supervisor:
                     FIRST_WAIT if now - child.started_at > STEADY_SECONDS else min(LONGEST_WAIT, child.wait * 2)
                 )
                 child.restart_at = now + child.wait
+                _signal(child, signal.SIGKILL)  # what a killed Celery parent has left of its pool
                 self._say(child.name, f"ended with {child.process.returncode}; again in {child.wait:g} s")
                 child.process = None
             elif child.process is None and now >= child.restart_at and not self.stopping.is_set():

@@ -16,12 +16,12 @@ from maintenance import alarms, work_orders
 from maintenance.models import Alarm, AlarmTransition, Anomaly, WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
 from sensors import access
-from sensors.api import Scoped
+from sensors.api import Filters, Scoped
 from sensors.problems import Problem
 from sensors.schema import documented
 
 
-class AnomalyFilter(django_filters.FilterSet):
+class AnomalyFilter(Filters):
     started_after = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte")
     started_before = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt")
 
@@ -77,7 +77,7 @@ class OptionalComment(serializers.Serializer[Any]):
     comment = serializers.CharField(max_length=5000, required=False, default="", allow_blank=True)
 
 
-class AlarmFilter(django_filters.FilterSet):
+class AlarmFilter(Filters):
     is_open = django_filters.BooleanFilter()
 
     class Meta:
@@ -138,7 +138,7 @@ class Findings(serializers.Serializer[Any]):
     findings = serializers.CharField(max_length=20_000, help_text="What was found and done.")
 
 
-class WorkOrderFilter(django_filters.FilterSet):
+class WorkOrderFilter(Filters):
     class Meta:
         model = WorkOrder
         fields = ["site", "machine", "failure_mode", "maintenance_type", "priority", "status", "assigned_to", "alarm"]

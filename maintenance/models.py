@@ -9,9 +9,6 @@ from django.db.models.functions import Now
 
 from sensors.models import Equipment, Sensor, Site
 
-UNKNOWN_MODE = "UNK"
-INSTRUMENT_MODE = "AIR"
-
 
 class Priority(models.TextChoices):
     CRITICAL = "CRITICAL", "Critical"

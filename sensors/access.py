@@ -55,7 +55,7 @@ def site_for_ingest(user: User | AnonymousUser, slug: str | None) -> Site:
     """
     mine = sites(user, to="ingest")
     if slug is not None:
-        site = sites(user).filter(slug=slug).first()
+        site = sites(user).filter(slug=slug).first() if slug.isprintable() else None
         if site is None:
             raise Problem("not-found", f"There is no site {slug[:50]!r} among yours.")
         require(user, site.pk, to="ingest")

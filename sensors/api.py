@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import django_filters
-from django.db.models import Prefetch, QuerySet
+from django.db.models import ForeignKey, Prefetch, QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
@@ -20,6 +20,8 @@ from sensors.problems import Problem
 from sensors.schema import documented
 
 MOST_POINTS = 5_000
+DAY = timedelta(days=1)
+EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 QUALITIES = ("GOOD", "UNCERTAIN", "BAD")
 
 
@@ -44,7 +46,15 @@ class Sites(Scoped):
     serializer_class = SiteOut
 
 
-class EquipmentFilter(django_filters.FilterSet):
+class Filters(django_filters.FilterSet):
+    """Filters by the ids of other rows as plain numbers: whether a row of another site exists is not told."""
+
+    FILTER_DEFAULTS = django_filters.FilterSet.FILTER_DEFAULTS | {
+        ForeignKey: {"filter_class": django_filters.NumberFilter}
+    }
+
+
+class EquipmentFilter(Filters):
     class Meta:
         model = Equipment
         fields = ["site", "parent", "level", "criticality", "tag"]
@@ -62,7 +72,7 @@ class EquipmentTree(Scoped):
     filterset_class = EquipmentFilter
 
 
-class SensorFilter(django_filters.FilterSet):
+class SensorFilter(Filters):
     class Meta:
         model = Sensor
         fields = ["site", "equipment", "machine", "kind", "external_id"]
@@ -118,7 +128,7 @@ class Sensors(Scoped):
         asked = self.Window(data=request.query_params)
         asked.is_valid(raise_exception=True)
         end = asked.validated_data.get("to") or _after_newest(sensor)
-        start = asked.validated_data.get("from") or end - timedelta(days=1)
+        start = asked.validated_data.get("from") or (end - DAY if end > EARLIEST + DAY else EARLIEST)
         if start >= end:
             raise Problem("invalid", "`from` must be before `to`.")
         found = series.read(sensor.pk, start=start, end=end, points=asked.validated_data["points"])
@@ -132,7 +142,7 @@ def _after_newest(sensor: Sensor) -> datetime:
     return datetime.now(UTC) if newest is None else newest.measured_at + timedelta(microseconds=1)
 
 
-class BatchFilter(django_filters.FilterSet):
+class BatchFilter(Filters):
     class Meta:
         model = Batch
         fields = ["site"]

@@ -15,7 +15,7 @@ from sensors.models import LANES, Equipment, Sensor
 
 
 def place(equipment: Equipment) -> None:
-    """Give equipment that is about to be saved its machine and, where it is a new machine, the emptiest lane."""
+    """Give equipment that is about to be saved its machine and, where it is a new machine, the next lane in turn."""
     if equipment.level == Equipment.Level.MACHINE:
         if equipment.lane is None:
             equipment.lane = Equipment.objects.filter(level=Equipment.Level.MACHINE).count() % LANES

@@ -11,14 +11,14 @@ import numpy as np
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models import Q
 
 from sensors import codec, columns
 from sensors.codec import Decoded, SensorKey
 from sensors.columns import Columns
 from sensors.models import Batch, BatchPart, DiscoveredSensor, Sensor, Site
 
+DISCOVERED = DiscoveredSensor._meta.db_table
 KEY_LOCK = 0x62775F6B6579  # seed of the advisory locks of idempotency keys
 
 
@@ -132,26 +132,37 @@ def _parts(batch: Batch, decoded: Decoded, lane_of: Mapping[int, int]) -> list[B
     lanes = np.array([lane_of[int(sensor)] for sensor in unique], np.int16)[inverse]
     for lane in np.unique(lanes):
         parts.append(part(batch, decoded.accepted.take(lanes == lane), lane=int(lane)))
-    for name, held in decoded.held.items():
-        parts.append(part(batch, held, discovered=_discover(batch.site, name, readings=len(held))))
+    discovered = _discover(batch.site, {name: len(held) for name, held in decoded.held.items()})
+    parts += [part(batch, held, discovered_id=discovered[name]) for name, held in decoded.held.items()]
     return parts
 
 
-def part(
-    batch: Batch, readings: Columns, *, lane: int | None = None, discovered: DiscoveredSensor | None = None
-) -> BatchPart:
+def part(batch: Batch, readings: Columns, *, lane: int | None = None, discovered_id: int | None = None) -> BatchPart:
     """An unsaved part: waiting in a lane, or held back for a discovered sensor."""
     return BatchPart(
         batch=batch,
         lane=lane,
-        discovered=discovered,
+        discovered_id=discovered_id,
         state=BatchPart.State.HELD if lane is None else BatchPart.State.WAITING,
         readings=len(readings),
         columns=columns.pack(readings),
     )
 
 
-def _discover(site: Site, name: str, *, readings: int) -> DiscoveredSensor:
-    found, _ = DiscoveredSensor.objects.get_or_create(site=site, external_id=name)
-    DiscoveredSensor.objects.filter(pk=found.pk).update(readings=F("readings") + readings, last_seen_at=Now())
-    return found
+def _discover(site: Site, readings: Mapping[str, int]) -> dict[str, int]:
+    """Id of the discovered sensor of each name, with what is held back for it counted, in one statement.
+
+    In the order of names, so that two requests with the same names wait for each other and do not deadlock.
+    """
+    if not readings:
+        return {}
+    names = sorted(readings)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {DISCOVERED} AS known (site_id, external_id, readings)"
+            " SELECT %s, wanted.name, wanted.readings FROM unnest(%s::text[], %s::bigint[]) AS wanted(name, readings)"
+            " ON CONFLICT (site_id, external_id) DO UPDATE"
+            " SET readings = known.readings + excluded.readings, last_seen_at = now() RETURNING external_id, id",
+            [site.pk, names, [readings[name] for name in names]],
+        )
+        return dict(cursor.fetchall())

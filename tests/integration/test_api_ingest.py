@@ -95,6 +95,7 @@ MANY = json.dumps([reading("a")] * 20_000).encode()
         (gzip.compress(b" " * 50_000_000), {"Content-Encoding": "gzip"}, 413, "too-large"),
         (b"no gzip", {"Content-Encoding": "gzip"}, 400, "malformed"),
         (gzip.compress(b"[1, 2, 3]" * 99)[:-9], {"Content-Encoding": "gzip"}, 400, "malformed"),
+        (gzip.compress(b"[]") + gzip.compress(b"[]"), {"Content-Encoding": "gzip"}, 400, "malformed"),
         (b"[]", {"Content-Encoding": "br"}, 415, "unsupported-media-type"),
         (b"[3, null]", {}, 422, "unprocessable"),
     ],
@@ -133,7 +134,8 @@ def test_another_sites_sensor_is_refused_and_another_site_is_not_found(sender: U
     problem(
         client(sender).post(f"{URL}?site={other.site.slug}", [reading(other.pk)], JSON), status=404, name="not-found"
     )
-    problem(client(sender).post(f"{URL}?site=nowhere", [reading(other.pk)], JSON), status=404, name="not-found")
+    for slug in ("nowhere", "%00", "a%0Ab"):
+        problem(client(sender).post(f"{URL}?site={slug}", [reading(other.pk)], JSON), status=404, name="not-found")
     assert nothing_is_stored()
 
 

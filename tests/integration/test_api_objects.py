@@ -127,6 +127,19 @@ def test_a_window_that_makes_no_sense_is_a_clear_problem(sensor: Sensor, query: 
     problem(answer, status=400, name="invalid")
 
 
+def test_the_first_day_of_all_is_a_window_too(sensor: Sensor) -> None:
+    answer = client(member(sensor)).get(f"{API}sensors/{sensor.pk}/readings/?to=0001-01-01T12:00:00Z")
+    assert answer.json()["readings"] == []
+
+
+def test_a_filter_does_not_tell_whether_a_row_of_another_site_exists(sensor: Sensor) -> None:
+    http = client(factories.user(site=factories.site()))
+    for name, field, there in (("alarms", "machine", sensor.machine_id), ("sensors", "site", sensor.site_id)):
+        for value in (there, 987_654_321):
+            answer = http.get(f"{API}{name}/?{field}={value}")
+            assert (answer.status_code, answer.json()["results"]) == (200, [])
+
+
 def test_a_sensor_without_readings_has_an_empty_series(sensor: Sensor) -> None:
     empty = factories.sensor(machine=sensor.machine)
     assert client(member(sensor)).get(f"{API}sensors/{empty.pk}/readings/").json()["readings"] == []

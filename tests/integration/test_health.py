@@ -31,6 +31,7 @@ def test_metrics_are_shut_to_others(settings: Settings) -> None:
     assert Client(REMOTE_ADDR="192.0.2.1").get("/metrics").status_code == 403
     settings.METRICS_TOKEN = "a token"
     assert Client().get("/metrics").status_code == 403
+    assert Client(headers={"Authorization": "Bearer \xfc"}).get("/metrics").status_code == 403
     assert Client(headers={"Authorization": "Bearer wrong"}).get("/metrics").status_code == 403
     assert Client(headers={"Authorization": "Bearer a token"}).get("/metrics").status_code == 200
     settings.METRICS_TOKEN, settings.PRODUCTION = None, True

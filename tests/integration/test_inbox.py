@@ -40,6 +40,14 @@ def test_readings_of_an_unknown_sensor_are_held_and_counted() -> None:
     assert BatchPart.objects.filter(state="HELD", lane=None).count() == 3
 
 
+def test_many_unknown_names_cost_few_queries() -> None:
+    site = factories.site()
+    with CaptureQueriesContext(connection) as queries:
+        accept(site, *(reading(f"new-{n}") for n in range(500)))
+    assert DiscoveredSensor.objects.count() == 500
+    assert len(queries) <= 7
+
+
 def test_a_body_of_nothing_but_bad_readings_is_refused_and_nothing_is_stored() -> None:
     with pytest.raises(inbox.NothingAccepted) as caught:
         accept(factories.site(), reading("a", value=None), 3)

@@ -78,16 +78,16 @@ def test_a_row_that_is_not_due_is_not_claimed() -> None:
 
 def test_what_is_overdue_is_rung_once_and_then_left_alone_for_a_while() -> None:
     row = run()
-    assert lease.overdue(Run, limit=10, status="ACTIVE") == [row.pk]
-    assert lease.overdue(Run, limit=10, status="ACTIVE") == []
+    assert list(lease.overdue(Run, limit=10, status="ACTIVE")) == [row.pk]
+    assert lease.overdue(Run, limit=10, status="ACTIVE") == {}
 
 
 def test_what_is_leased_is_not_overdue() -> None:
     row = run()
     claim(row)
-    assert lease.overdue(Run, limit=10, status="ACTIVE") == []
+    assert lease.overdue(Run, limit=10, status="ACTIVE") == {}
     let_time_pass(row)
-    assert lease.overdue(Run, limit=10, status="ACTIVE") == [row.pk]
+    assert list(lease.overdue(Run, limit=10, status="ACTIVE")) == [row.pk]
 
 
 def test_one_lane_has_one_active_run() -> None:

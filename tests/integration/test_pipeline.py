@@ -210,6 +210,26 @@ def test_a_worker_that_died_is_found_by_the_sweep_when_its_lease_ran_out() -> No
     assert Alarm.objects.count() == 1
 
 
+def test_what_nobody_answers_for_is_done_by_the_sweep_itself() -> None:
+    s = sensor()
+    send(s.site, readings(s, [1.0, 12.0]))
+    sweeper.sweep()
+    assert not Run.objects.exists()
+    a_while_ago = timezone.now() - timedelta(minutes=1)
+    BatchPart.objects.update(created_at=a_while_ago)
+    sweeper.sweep()
+    assert Run.objects.get().status == "DONE"
+    lane = send(s.site, readings(s, [1.0], first=9)).lanes[0]
+    run_id = pipeline.begin(lane).bells[0].id
+    for rings in range(sweeper.PATIENT_RINGS):
+        Run.objects.filter(pk=run_id).update(ring_after=a_while_ago, rings=rings)
+        sweeper.sweep()
+        assert Run.objects.get(pk=run_id).status == "ACTIVE"
+    Run.objects.filter(pk=run_id).update(ring_after=a_while_ago)
+    sweeper.sweep()
+    assert Run.objects.get(pk=run_id).status == "DONE"
+
+
 def test_a_run_whose_workers_keep_dying_is_set_aside_and_frees_its_lane() -> None:
     s = sensor()
     lane = send(s.site, readings(s, [1.0])).lanes[0]
@@ -281,3 +301,16 @@ def test_nothing_is_unfinished_when_all_is_done() -> None:
     assert any(replay.unfinished(s.site).values())
     sweeper.work_off(sweeper.due())
     assert not any(replay.unfinished(s.site).values())
+
+
+def test_parts_that_no_run_can_take_are_set_aside_and_replayed_when_it_can() -> None:
+    s = sensor()
+    lane = send(s.site, readings(s, [1.0])).lanes[0]
+    run = Run.objects.create(lane=lane, attempts=99)
+    assert pipeline.perform("INGEST", run.pk).result == "failed"
+    assert BatchPart.objects.get().state == "SET_ASIDE"
+    assert list(sweeper.due()) == []
+    pipeline.replay(run.pk, actor="somebody")
+    sweeper.work_off(sweeper.due())
+    assert BatchPart.objects.get().state == "STORED"
+    assert Run.objects.get().status == "DONE"
