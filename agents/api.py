@@ -143,6 +143,8 @@ def _key(request: Request) -> str:
 def _body(request: Request) -> bytes:
     """The body, unpacked, within the limit. Raises ``Problem``."""
     most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
+        raise Problem("length-required", "Send the body in one piece, with Content-Length, not in chunks.")
     declared = request.META.get("CONTENT_LENGTH") or "0"
     if not declared.isdigit() or int(declared) > most:
         raise Problem("too-large", f"The body is {declared} bytes; at most {most} are taken. Send it in parts.")

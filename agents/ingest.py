@@ -41,6 +41,19 @@ def within_budget(sizes: Sequence[int], *, budget: int) -> int:
     return max(1, int(np.searchsorted(np.cumsum(sizes), budget, side="right"))) if sizes else 0
 
 
+def within_days(packed: Sequence[Packed], *, most: int) -> int:
+    """How many parts, from the first, together fall on at most so many days; at least one."""
+    days: set[int] = set()
+    for count, part in enumerate(packed):
+        try:
+            days.update((columns.unpack(part.data).at // columns.DAY_US).tolist())
+        except columns.NotColumns:
+            continue
+        if len(days) > most:
+            return max(1, count)
+    return len(packed)
+
+
 def ingest(packed: Sequence[Packed], *, known: Container[int] | None = None) -> tuple[Cargo, tuple[Refusal, ...]]:
     """Decode and order. A part that is damaged, or (where ``known`` is given) speaks of a sensor that is no more, is
     refused as a whole; the rest goes on."""

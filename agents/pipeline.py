@@ -176,6 +176,10 @@ def _give_up(stage: str, taken: Lease, verdict: failures.Verdict, started: datet
         mine = BatchPart.objects.filter(run_id=taken.id, state=BatchPart.State.TAKEN)
         if stage == Stage.INGEST:  # it has taken none yet; the next run must not meet the same ones again
             mine = BatchPart.objects.filter(pk__in=stages.parts_to_take(lane))
+        if stage not in (Stage.INGEST, Stage.VALIDATE):
+            BatchPart.objects.filter(run_id=taken.id, state=BatchPart.State.STORED).update(
+                error=f"Stored, but not judged: run {taken.id} failed at {stage} with {verdict.error_class}"
+            )
         mine.update(
             state=BatchPart.State.SET_ASIDE, run_id=taken.id, error=f"Run {taken.id} failed: {verdict.error_class}"
         )
@@ -213,7 +217,8 @@ def replay(run_id: int, *, actor: str) -> int:
         if failed.stage == Stage.INGEST:
             aside.update(state=BatchPart.State.WAITING, run_id=None, error="")
         else:
-            aside.update(state=BatchPart.State.TAKEN, error="")
+            aside.update(state=BatchPart.State.TAKEN)
+        BatchPart.objects.filter(run_id=run_id).update(error="")
     log.info("agents.pipeline.replay", run_id=run_id, actor=actor)
     return failed.lane
 

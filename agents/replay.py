@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 
 import orjson
 import requests
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -113,8 +113,17 @@ def send(plan: Plan, sender: Sender, *, batch: int, speed: float = 0) -> Iterato
 
 
 def _in_batches(readings: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    iterator = iter(readings)
-    while items := list(itertools.islice(iterator, size)):
+    """At most ``size`` readings, and no more days than the intake takes at once."""
+    items: list[dict[str, Any]] = []
+    days: set[str] = set()
+    for reading in readings:
+        day = reading["measured_at"][:10]
+        if len(items) == size or len(days | {day}) > settings.INGEST_MAX_DAYS:
+            yield items
+            items, days = [], set()
+        items.append(reading)
+        days.add(day)
+    if items:
         yield items
 
 

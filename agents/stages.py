@@ -64,6 +64,7 @@ def parts_to_take(lane: int) -> list[int]:
 def ingest_step(run: Run, attempt: int) -> Finish:
     waiting = BatchPart.objects.filter(lane=run.lane, state=BatchPart.State.WAITING)
     packed = cargos.packed(waiting.filter(id__in=parts_to_take(run.lane)))
+    packed = packed[: ingest.within_days(packed, most=settings.INGEST_MAX_DAYS)]
     loaded, _ = ingest.ingest(packed)
     known = set(fleet.table(np.unique(loaded.columns.sensor).tolist()).sensor.tolist())
     cargo, refusals = ingest.ingest(packed, known=known)

@@ -168,6 +168,7 @@ X_FRAME_OPTIONS = "DENY"
 # What an ingest request may be.
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.integer("INGEST_MAX_BYTES", 5_000_000, minimum=1_000)
 INGEST_MAX_READINGS = env.integer("INGEST_MAX_READINGS", 10_000, minimum=1)
+INGEST_MAX_DAYS = env.integer("INGEST_MAX_DAYS", 366, minimum=1)
 INGEST_MAX_FUTURE_SECONDS = env.integer("INGEST_MAX_FUTURE_SECONDS", 300, minimum=0)
 READINGS_RETENTION_DAYS = env.integer("READINGS_RETENTION_DAYS", 7_300, minimum=1)
 METRICS_TOKEN = env.optional("METRICS_TOKEN")

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from sensors import access, series
 from sensors.columns import to_instant
 from sensors.models import Batch, BatchPart, Equipment, Sensor, Site
+from sensors.paging import ByIdPagination
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -148,6 +149,10 @@ class BatchFilter(Filters):
         fields = ["site"]
 
 
+class NewestReceived(ByIdPagination):
+    ordering = ("-received_at", "-id")
+
+
 @documented("data", "batch", "batches")
 class Batches(Scoped):
     """What became of what was sent."""
@@ -174,7 +179,7 @@ class Batches(Scoped):
             ]  # fmt: skip
 
         def get_state(self, batch: Batch) -> str:
-            states = {part.state for part in batch.parts.all()}
+            states = {BatchPart.State.SET_ASIDE if part.error else part.state for part in batch.parts.all()}
             for state, answer in (("SET_ASIDE", "SET_ASIDE"), ("TAKEN", "IN_PROGRESS"), ("WAITING", "WAITING")):
                 if state in states:
                     return answer
@@ -182,6 +187,7 @@ class Batches(Scoped):
 
     queryset = Batch.objects.all()
     filterset_class = BatchFilter
+    pagination_class = NewestReceived
 
     def get_queryset(self) -> QuerySet[Any]:
         rows = super().get_queryset()

@@ -20,6 +20,7 @@ from sensors.columns import Columns, from_instant, to_instant
 
 FIELDS = frozenset({"sensor", "measured_at", "value"})
 LONGEST_NAME = 200
+LARGEST_VALUE = 1e100  # far beyond anything measured, far from where arithmetic on doubles overflows
 SMALLEST_ID, LARGEST_ID = 1, 2**63 - 1
 
 SensorKey = str | int
@@ -204,6 +205,8 @@ def _value(value: Any) -> float:
         number = math.inf
     if not math.isfinite(number):
         raise Refused("value", "not-finite", "The value is NaN or infinite.")
+    if abs(number) > LARGEST_VALUE:
+        raise Refused("value", "out-of-range", f"No sensor measures beyond {LARGEST_VALUE:g}.")
     return number
 
 

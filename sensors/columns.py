@@ -24,6 +24,7 @@ UInt8 = NDArray[np.uint8]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 SECOND_US = 1_000_000
+DAY_US = 86_400 * SECOND_US
 
 
 def from_instant(instant: datetime) -> int:

@@ -76,6 +76,7 @@ def accept(
     decoded = codec.decode(parsed, sensors=sensors, span=_span(received_at))
     if decoded.rejected == decoded.items:
         raise NothingAccepted(decoded.results)
+    _within_days([decoded.accepted, *decoded.held.values()])
     batch = Batch.objects.create(
         site=site,
         submitted_by=user,
@@ -93,6 +94,15 @@ def accept(
     parts = _parts(batch, decoded, lane_of)
     BatchPart.objects.bulk_create(parts)
     return Accepted(batch=batch, lanes=tuple(sorted({p.lane for p in parts if p.lane is not None})))
+
+
+def _within_days(readings: Sequence[Columns]) -> None:
+    """Raises ``TooManyReadings``: each day is a partition, and a transaction can write to so many."""
+    days = np.unique(np.concatenate([one.at // columns.DAY_US for one in readings])).size
+    if days > settings.INGEST_MAX_DAYS:
+        raise codec.TooManyReadings(
+            f"The readings fall on {days} days; at most {settings.INGEST_MAX_DAYS} are taken at once. Send it in parts."
+        )
 
 
 def _earlier(site: Site, user: User | None, key: str) -> Batch | None:

@@ -6,7 +6,7 @@ from rest_framework.pagination import CursorPagination
 class ByIdPagination(CursorPagination):
     """Newest first, by id."""
 
-    ordering = "-id"
+    ordering: str | tuple[str, ...] = "-id"
     page_size = 100
     max_page_size = 1000
     page_size_query_param = "page_size"

@@ -25,6 +25,7 @@ TITLES = {
     "method-not-allowed": (405, "The method is not allowed here"),
     "not-acceptable": (406, "No representation in the type asked for"),
     "conflict": (409, "The state of the resource does not allow this"),
+    "length-required": (411, "The length of the body is not given"),
     "too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "The content type is not accepted"),
     "unprocessable": (422, "The content cannot be processed"),
@@ -161,5 +162,5 @@ class Shape(serializers.Serializer[Any]):
     errors = Fault(many=True, required=False)  # type: ignore[assignment]  # a field of that name, as in the standard
 
 
-ANSWERS = {code: title for code, title in reversed(TITLES.values()) if code not in (406, 503)}
+ANSWERS = {code: title for code, title in reversed(TITLES.values()) if code not in (406, 411, 503)}
 """Status and title of the problems an operation may answer with."""

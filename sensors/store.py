@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 from django.db import connection, transaction
 
 from sensors import journal
-from sensors.columns import Columns, Float64, Int64, UInt8, from_instant, to_instant
+from sensors.columns import DAY_US, Columns, Float64, Int64, UInt8, from_instant, to_instant
 
 TABLE = "sensors_reading"
-DAY_US = 86_400_000_000
 POSTGRES_EPOCH_US = from_instant(datetime(2000, 1, 1, tzinfo=UTC))
+DAYS_AT_ONCE = 20
 PARTITION_LOCK = 0x62775F7061727473  # advisory lock: one process makes partitions at a time
 COPY = f"COPY {TABLE} (sensor_id, measured_at, value, quality, reason) FROM STDIN WITH (FORMAT binary)"
 COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -36,8 +36,13 @@ def days_of(columns: Columns) -> set[date]:
 def make_partitions(days: Iterable[date]) -> None:
     """Make the partitions that are missing. Not inside a transaction of the flow: it locks the table for a moment."""
     wanted = {_name(day): day for day in days}
-    if not _missing(wanted):
-        return
+    missing = _missing(wanted)
+    for first in range(0, len(missing), DAYS_AT_ONCE):
+        _make({name: wanted[name] for name in missing[first : first + DAYS_AT_ONCE]})
+
+
+def _make(wanted: Mapping[str, date]) -> None:
+    """A few in a transaction of their own: what is made stays made if the caller runs out of time."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [PARTITION_LOCK])
         for name in _missing(wanted):

@@ -115,7 +115,7 @@ class Adaptive:
         z = np.abs(value - forecast) / scale
         warm = (arrays["n"][rows] >= self.warm_up)[:, None] & np.ones_like(fresh)
         with np.errstate(invalid="ignore"):
-            score = np.where(warm, z / (z + threshold), np.nan)
+            score = np.where(warm, np.where(np.isinf(z), 1.0, z / (z + threshold)), np.nan)
             band = np.where(warm, threshold * scale, np.nan)
         verdict = np.where(warm & (z > threshold), np.where(value < forecast, 1, 2), 0)
         memory = MEMORIES[best % 3] * np.maximum(arrays["period"][rows], 1.0)

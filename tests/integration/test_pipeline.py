@@ -12,13 +12,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_redis import get_redis_connection
+from pytest_django import Settings
 
 from agents import cargo, lease, pipeline, replay, sweeper
 from agents.doorbell import Bell
 from agents.models import Run, StageAttempt
 from maintenance.models import Alarm, AlarmTransition, Anomaly, Channel, Decision, Notification, WorkOrder
 from mlops.models import MachineState
-from sensors import inbox, store
+from sensors import codec, inbox, store
 from sensors.models import BatchPart, Event, Reading, ReadingConflict, Sensor, Site
 from tests import factories
 
@@ -314,3 +315,39 @@ def test_parts_that_no_run_can_take_are_set_aside_and_replayed_when_it_can() -> 
     sweeper.work_off(sweeper.due())
     assert BatchPart.objects.get().state == "STORED"
     assert Run.objects.get().status == "DONE"
+
+
+def test_readings_of_many_days_come_in_runs_of_so_many_days(settings: Settings) -> None:
+    settings.INGEST_MAX_DAYS = 3
+    s = sensor()
+    body = [r for day in range(3) for r in readings(s, [1.0], first=day * 1440)]
+    lane = send(s.site, body).lanes[0]
+    send(s.site, readings(s, [1.0, 2.0], first=5 * 1440))
+    with pytest.raises(codec.TooManyReadings, match="4 days"):
+        send(s.site, [r for day in range(4) for r in readings(s, [1.0], first=day * 1440)])
+    sweeper.work_off([Bell("ingest", lane)])
+    assert list(Run.objects.order_by("id").values_list("readings", flat=True)) == [3, 2]
+
+
+def test_a_run_that_fails_after_storing_says_so_on_its_parts_until_it_is_replayed() -> None:
+    s = sensor()
+    lane = send(s.site, readings(s, [1.0, 12.0])).lanes[0]
+    run_id = pipeline.begin(lane).bells[0].id
+    pipeline.perform("VALIDATE", run_id)
+    Run.objects.filter(pk=run_id).update(attempts=99)
+    pipeline.perform("DETECT", run_id)
+    part = BatchPart.objects.get()
+    assert part.state == "STORED"
+    assert "not judged" in part.error
+    pipeline.replay(run_id, actor="somebody")
+    sweeper.work_off(sweeper.due())
+    assert BatchPart.objects.get().error == ""
+    assert Alarm.objects.count() == 1
+
+
+def test_values_at_the_edge_of_what_is_taken_are_judged_like_any_other() -> None:
+    s = sensor(high=None)
+    quiet = [20.0 + n % 5 for n in range(200)]
+    flow(s.site, readings(s, [*quiet, 1e100, -1e100, 1e100, *quiet]))
+    assert set(Run.objects.values_list("status", flat=True)) == {"DONE"}
+    assert Anomaly.objects.filter(peak_score__gt=0.9).exists()

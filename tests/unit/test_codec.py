@@ -46,6 +46,8 @@ def test_a_good_reading_is_accepted_without_a_word() -> None:
         ({"value": math.inf}, "not-finite"),
         ({"value": -math.inf}, "not-finite"),
         ({"value": 10**400}, "not-finite"),
+        ({"value": 1e101}, "out-of-range"),
+        ({"value": -1e308}, "out-of-range"),
         ({"measured_at": None}, "no-timestamp"),
         ({"measured_at": ""}, "no-timestamp"),
         ({"measured_at": 1_700_000_000}, "bad-timestamp"),

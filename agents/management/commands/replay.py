@@ -132,6 +132,9 @@ class Command(BaseCommand):
             for model in (Anomaly, Alarm, WorkOrder)
         ]
         self.stdout.write(f"Of the machine {plan.tag}: {', '.join(counts)}")
+        failed = parts.exclude(error="").values_list("error", flat=True)
+        if failed:
+            raise CommandError(f"{len(failed)} parts did not come through: {failed[0]}")
         if accounted != tally.sent:
             raise CommandError(f"The books do not balance: {tally.sent} sent, {accounted} accounted for.")
 
