@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import json
 from datetime import timedelta
 from typing import Any
@@ -88,6 +89,14 @@ def test_a_list_comes_in_pages(sensor: Sensor) -> None:
         page = http.get(page["next"]).json()
         seen += [row["id"] for row in page["results"]]
     assert len(seen) == len(set(seen)) == 5
+
+
+@pytest.mark.parametrize("position", ["p=%00", "p=abc", "p=", "o=-1", "nonsense"])
+def test_a_cursor_that_was_tampered_with_is_a_clear_problem(sensor: Sensor, position: str) -> None:
+    cursor = base64.b64encode(position.encode()).decode()
+    for name in ("alarms", "batches"):
+        answer = client(member(sensor)).get(f"{API}{name}/", {"cursor": cursor})
+        assert answer.status_code in (200, 404), answer.content
 
 
 def test_filters_narrow_a_list(sensor: Sensor) -> None:
