@@ -59,6 +59,7 @@ class SensorFault:
     last_at: int
     readings: int
     detail: str
+    retrospective: bool = False  # found in late data: it opens nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ the same however the stream of a sensor is split into Runs.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from agents import rates
@@ -56,7 +58,10 @@ def validate(*, columns: Columns, table: SensorTable, memory: State) -> Validate
     outside = (columns.value < table.physical_low[row]) | (columns.value > table.physical_high[row])
     reason[outside] = Reason.PHYSICAL_LIMIT
     stray = [
-        fault(columns, FaultKind.PHYSICAL_LIMIT, int(i), int(columns.at[i]), 1, "outside the physical limits")
+        replace(
+            fault(columns, FaultKind.PHYSICAL_LIMIT, int(i), int(columns.at[i]), 1, "outside the physical limits"),
+            retrospective=bool(late[i]),
+        )
         for i in np.flatnonzero(outside & keep & ~live)
     ]
     index = np.flatnonzero(live)

@@ -166,9 +166,9 @@ def test_the_sweep_leaves_a_new_message_to_its_own_bell_for_a_moment() -> None:
     channel(sensor.site)
     told = notifications.pending(RUN)
     ids = notifications.create(notify.notify(told.transitions, told.recipients), run_id=RUN)
-    assert lease.overdue(Notification, limit=10, status="PENDING") == []
+    assert lease.overdue(Notification, limit=10, status="PENDING") == {}
     Notification.objects.update(ring_after=timezone.now() - timedelta(seconds=1))
-    assert lease.overdue(Notification, limit=10, status="PENDING") == ids
+    assert list(lease.overdue(Notification, limit=10, status="PENDING")) == ids
 
 
 def test_disabling_for_one_message_touches_its_channel_alone() -> None:

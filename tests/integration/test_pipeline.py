@@ -164,6 +164,15 @@ def test_a_sensor_fault_ends_with_the_first_good_reading_after_it_whichever_run_
     assert gap.observed is None
 
 
+def test_a_sensor_fault_in_late_data_opens_nothing() -> None:
+    s = sensor(high=None, physical_high=50.0)
+    flow(s.site, readings(s, [1.0, 2.0], first=600))
+    flow(s.site, readings(s, [999.0]))
+    assert Anomaly.objects.get().retrospective
+    assert not WorkOrder.objects.exists()
+    assert not Notification.objects.exists()
+
+
 def test_what_redis_lost_is_rebuilt_and_the_run_goes_on() -> None:
     s = sensor()
     lane = send(s.site, readings(s, [1.0, 2.0, 12.0])).lanes[0]
