@@ -12,7 +12,7 @@ from django.conf import settings
 from django.http.request import RawPostDataException
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
 from rest_framework import serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.parsers import BaseParser
@@ -37,13 +37,18 @@ class RawJSON(BaseParser):
         return {"body": stream.read()}
 
 
+@extend_schema_field({"oneOf": [{"type": "string"}, {"type": "integer"}]})
+class NameOrId(serializers.CharField):
+    """Text is a name, a number is an id."""
+
+
 class Ingest(APIView):
     """Readings in."""
 
     parser_classes = [RawJSON]
 
     class ReadingIn(serializers.Serializer[Any]):
-        sensor = serializers.CharField(help_text="The sensor's name in the site, or its id.")
+        sensor = NameOrId(help_text="The sensor's name in the site as text, or its id as a number.")
         measured_at = serializers.DateTimeField(help_text="ISO 8601 with an offset.")
         value = serializers.FloatField(help_text="Finite, in the sensor's unit.")
 

@@ -6,9 +6,10 @@ import ipaddress
 import secrets
 from collections.abc import Iterator
 
+import structlog
 from django.conf import settings
 from django.core.cache import cache
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 from django_prometheus import exports
@@ -17,6 +18,9 @@ from redis.exceptions import RedisError
 
 from sensors import problems
 
+log = structlog.get_logger(__name__)
+
+DATABASE_UP = ("pdm_database_up", "Whether the database answered this scrape.")
 GAUGES = {
     "pdm_parts_waiting": (
         "Accepted parts no run has taken yet.",
@@ -40,14 +44,29 @@ class FlowCollector:
     """Gauges of the flow, read from the database when Prometheus asks."""
 
     def collect(self) -> Iterator[Metric]:
-        with connection.cursor() as cursor:
-            for name, (text, query) in GAUGES.items():
-                cursor.execute(query)
-                yield GaugeMetricFamily(name, text, value=float(cursor.fetchone()[0]))
+        """Without the database its gauges are absent and the other metrics are there: absence can be alarmed."""
+        values = _ask()
+        yield GaugeMetricFamily(*DATABASE_UP, value=float(bool(values)))
+        for name, value in values.items():
+            yield GaugeMetricFamily(name, GAUGES[name][0], value=value)
 
     def describe(self) -> list[Metric]:
         """Known beforehand, so that registering asks the database nothing."""
-        return [GaugeMetricFamily(name, text) for name, (text, _) in GAUGES.items()]
+        texts = {name: text for name, (text, _) in GAUGES.items()}
+        return [GaugeMetricFamily(name, text) for name, text in [DATABASE_UP, *texts.items()]]
+
+
+def _ask() -> dict[str, float]:
+    try:
+        with connection.cursor() as cursor:
+            values = {}
+            for name, (_, query) in GAUGES.items():
+                cursor.execute(query)
+                values[name] = float(cursor.fetchone()[0])
+            return values
+    except Error as error:
+        log.warning("health.database-silent", error=str(error).strip())
+        return {}
 
 
 REGISTRY.register(FlowCollector())
@@ -73,7 +92,7 @@ def _postgres() -> str:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'")
             return "read-only" if cursor.fetchone()[0] else "up"
-    except DatabaseError:
+    except Error:
         return "down"
 
 

@@ -37,6 +37,8 @@ api: list[URLPattern | URLResolver] = [
     path("auth/token/", tokens.Login.as_view(), name="token"),
     path("auth/refresh/", tokens.Refresh.as_view(), name="token-refresh"),
     path("auth/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist"),
+    path("auth/token/refresh/", tokens.Refresh.as_view(), name="token-refresh-under-token"),
+    path("auth/token/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist-under-token"),
     path("data/ingest", Ingest.as_view(), name="ingest"),
     path("schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(permission_classes=[AllowAny]), name="docs"),
@@ -52,5 +54,6 @@ urlpatterns = [
     path("health/ready", health.ready, name="ready"),
     path("metrics", health.metrics, name="metrics"),
 ]
+handler400 = "sensors.problems.bad_request"
 handler404 = "sensors.problems.not_found"
 handler500 = "sensors.problems.server_error"

@@ -6,7 +6,7 @@ from typing import Any
 
 import django_filters
 from django.contrib.auth.models import User
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -69,10 +69,17 @@ class Acting(Scoped):
         return Response(self.get_serializer(self.get_queryset().get(pk=row.pk)).data)
 
 
+def example(**body: str) -> Any:
+    """How a body may look, for the OpenAPI description."""
+    return extend_schema_serializer(examples=[OpenApiExample("Example", body, request_only=True)])
+
+
+@example(comment="The suction strainer is blocked; the spare one is being fetched.")
 class Comment(serializers.Serializer[Any]):
     comment = serializers.CharField(max_length=5000)
 
 
+@example(comment="Seen, on my way.")
 class OptionalComment(serializers.Serializer[Any]):
     comment = serializers.CharField(max_length=5000, required=False, default="", allow_blank=True)
 
@@ -124,6 +131,7 @@ class Alarms(Acting):
         return self.act(request, alarms.comment, form=Comment)
 
 
+@example(assignee="maria")
 class Assignment(serializers.Serializer[Any]):
     assignee = serializers.CharField(max_length=150, help_text="User name of somebody who works in the site.")
 
@@ -134,6 +142,7 @@ class Assignment(serializers.Serializer[Any]):
         return assignee
 
 
+@example(findings="Bearing worn on the drive side; replaced, shaft aligned, vibration back to 2.1 mm/s.")
 class Findings(serializers.Serializer[Any]):
     findings = serializers.CharField(max_length=20_000, help_text="What was found and done.")
 

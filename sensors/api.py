@@ -21,6 +21,7 @@ from sensors.problems import Problem
 from sensors.schema import documented
 
 MOST_POINTS = 5_000
+MOST_READINGS = 5_000_000
 DAY = timedelta(days=1)
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 QUALITIES = ("GOOD", "UNCERTAIN", "BAD")
@@ -118,7 +119,7 @@ class Sensors(Scoped):
         tags=["sensors"],
         summary="Readings of a sensor over a window",
         description="At most `points`; a window with more is downsampled so that its peaks survive (M4). Readings of "
-        "bad quality are there, and marked.",
+        f"bad quality are there, and marked. A window of more than {MOST_READINGS:,} readings is refused.",
         parameters=[Window],
         responses={200: Readings},
         filters=False,
@@ -132,7 +133,11 @@ class Sensors(Scoped):
         start = asked.validated_data.get("from") or (end - DAY if end > EARLIEST + DAY else EARLIEST)
         if start >= end:
             raise Problem("invalid", "`from` must be before `to`.")
-        found = series.read(sensor.pk, start=start, end=end, points=asked.validated_data["points"])
+        points = asked.validated_data["points"]
+        try:
+            found = series.read(sensor.pk, start=start, end=end, points=points, most=MOST_READINGS)
+        except series.WindowTooLarge as error:
+            raise Problem("invalid", str(error)) from error
         rows = zip(found.at.tolist(), found.value.tolist(), found.quality.tolist(), strict=True)
         readings = [{"measured_at": to_instant(at), "value": v, "quality": QUALITIES[q]} for at, v, q in rows]
         return Response({"sensor": sensor.pk, "unit": sensor.unit, "total": found.total, "readings": readings})

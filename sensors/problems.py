@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
+from django.views import defaults
 from rest_framework import exceptions, renderers, serializers, status
 from rest_framework.response import Response
 
 MEDIA_TYPE = "application/problem+json"
+TOO_LARGE = "The body is larger than this service takes."
 
 TITLES = {
     "invalid": (400, "The request is not valid"),
@@ -33,6 +36,32 @@ TITLES = {
     "internal": (500, "Something failed on our side"),
     "unavailable": (503, "Not available at the moment"),
 }
+MEANINGS = {
+    "invalid": "A field of the body or a parameter of the address is missing or has a value that it may not have. "
+    "Correct it and send the request again.",
+    "malformed": "The body is not JSON in UTF-8, is nested too deeply, or is not packed as its headers say. "
+    "Nothing of it was taken.",
+    "not-authenticated": "The request has no access token, or one that has run out, was given for something else, or "
+    "belongs to an account that may no longer log in. Get a new one at /api/v1/auth/token/ or /api/v1/auth/refresh/ "
+    "and send it in the header Authorization: Bearer.",
+    "forbidden": "The role of the account does not allow this. Ask an administrator of the site for another role.",
+    "not-found": "There is nothing at this address, or it belongs to a site that the account is no member of.",
+    "method-not-allowed": "The address is right, the method is not; the header Allow names those that are.",
+    "not-acceptable": "Answers are JSON; leave the header Accept away, or ask for application/json.",
+    "conflict": "The row is in a state in which this cannot be done, for instance an alarm that has been acknowledged "
+    "already; or a request with the same idempotency key is under way. Read the row again before another try.",
+    "length-required": "The body came in chunks, without its length. Send it in one piece, with Content-Length.",
+    "too-large": "The body has more bytes or more readings than one request may have. Send it in several requests.",
+    "unsupported-media-type": "The body is in a type or encoding that is not read here. Send application/json, as it "
+    "is or, for readings, packed with gzip.",
+    "unprocessable": "The body could be read, and nothing in it could be accepted; or the idempotency key belongs to "
+    "a request with another body. Each refused item is named with its reason. Nothing was stored.",
+    "too-many-requests": "There were too many tries within a short time. Wait as long as the header Retry-After says.",
+    "internal": "A fault of the service, which was logged; nothing of the request was stored. Try again later, and "
+    "tell the operator if it comes again.",
+    "unavailable": "The service cannot answer at the moment. Try again after a while.",
+}
+"""What each type means, and what to do: the text of its page."""
 BY_STATUS = {code: name for name, (code, _) in reversed(TITLES.items())} | {400: "invalid"}
 
 
@@ -72,6 +101,8 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         error = exceptions.NotFound()
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
+    elif isinstance(error, RequestDataTooBig):
+        error = Problem("too-large", TOO_LARGE)
     if not isinstance(error, exceptions.APIException):
         return None
     name = error.name if isinstance(error, Problem) else _name(error)
@@ -125,11 +156,12 @@ def _pointers(detail: Any, pointer: str) -> Iterator[dict[str, str]]:
 
 
 def page(request: HttpRequest, name: str) -> HttpResponse:
-    """What a problem type means: the page its ``type`` points to."""
+    """What a problem type means, for people: the page its ``type`` points to."""
     if name not in TITLES:
         return plain(request, "not-found", f"There is no problem type {name!r}.")
     code, title = TITLES[name]
-    return JsonResponse({"type": _type(name), "title": title, "status": code})
+    said = {"type": _type(name), "title": title, "status": code, "meaning": MEANINGS[name]}
+    return render(request, "problem.html", said)
 
 
 def plain(request: HttpRequest, name: str, detail: str) -> HttpResponse:
@@ -139,12 +171,29 @@ def plain(request: HttpRequest, name: str, detail: str) -> HttpResponse:
     return JsonResponse(body, status=code, content_type=MEDIA_TYPE)
 
 
-def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if not _is_for_clients(request):
+        return defaults.bad_request(request, exception)
+    if isinstance(exception, RequestDataTooBig):
+        return plain(request, "too-large", TOO_LARGE)
+    return plain(request, "invalid", "The request is not one that this service takes.")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if not _is_for_clients(request):
+        return defaults.page_not_found(request, exception)
     return plain(request, "not-found", "No such page.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    if not _is_for_clients(request):
+        return defaults.server_error(request)
     return plain(request, "internal", "The fault was logged; nothing of the request was stored.")
+
+
+def _is_for_clients(request: HttpRequest) -> bool:
+    """Programs ask below /api/; whoever sees another page is a person."""
+    return request.path.startswith("/api/")
 
 
 class Shape(serializers.Serializer[Any]):

@@ -72,6 +72,12 @@ def test_a_refresh_token_is_used_up_by_refreshing_and_by_logging_out() -> None:
     problem(Client().post(REFRESH, {"refresh": second}, JSON), status=401, name="not-authenticated")
 
 
+def test_refreshing_and_logging_out_are_found_under_the_token_too() -> None:
+    fresh = Client().post(f"{TOKEN}refresh/", {"refresh": str(RefreshToken.for_user(factories.user()))}, JSON).json()
+    assert Client().post(f"{TOKEN}blacklist/", {"refresh": fresh["refresh"]}, JSON).status_code == 200
+    problem(Client().post(REFRESH, {"refresh": fresh["refresh"]}, JSON), status=401, name="not-authenticated")
+
+
 def forged(**claims: object) -> str:
     user = factories.user()
     good = {**AccessToken.for_user(user).payload, **claims}
@@ -107,6 +113,21 @@ def test_a_refresh_token_of_an_account_that_is_gone_is_refused() -> None:
     token = str(RefreshToken.for_user(user))
     user.delete()
     problem(Client().post(REFRESH, {"refresh": token}, JSON), status=401, name="not-authenticated")
+
+
+def test_a_refresh_token_of_a_disabled_account_is_refused() -> None:
+    user = factories.user()
+    token = str(RefreshToken.for_user(user))
+    user.is_active = False
+    user.save(update_fields=["is_active"])
+    problem(Client().post(REFRESH, {"refresh": token}, JSON), status=401, name="not-authenticated")
+
+
+def test_a_refresh_token_of_an_account_that_is_gone_can_be_given_back() -> None:
+    user = factories.user()
+    token = str(RefreshToken.for_user(user))
+    user.delete()
+    assert Client().post(BLACKLIST, {"refresh": token}, JSON).status_code in (200, 401)
 
 
 def test_a_changed_password_ends_the_tokens_given_before() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 from datetime import timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from agents import sweeper
 from agents.models import Run
 from maintenance.models import Alarm, Anomaly, WorkOrder
-from sensors import inbox
+from sensors import api, inbox, problems
 from sensors.models import Batch, Membership, Sensor
 from tests import factories
 from tests.client import JSON, client, problem
@@ -24,6 +25,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_empty")]
 API = "/api/v1/"
 OPEN = {
     "api/v1/auth/token/", "api/v1/auth/refresh/", "api/v1/auth/blacklist/", "api/v1/schema/", "api/v1/docs/",
+    "api/v1/auth/token/refresh/", "api/v1/auth/token/blacklist/",
 }  # fmt: skip
 
 
@@ -134,6 +136,15 @@ def test_readings_come_in_a_window_in_at_most_so_many_points_with_their_peaks(se
 def test_a_window_that_makes_no_sense_is_a_clear_problem(sensor: Sensor, query: str) -> None:
     answer = client(member(sensor)).get(f"{API}sensors/{sensor.pk}/readings/?{query}")
     problem(answer, status=400, name="invalid")
+
+
+def test_a_window_with_too_many_readings_is_a_clear_problem(sensor: Sensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = f"{API}sensors/{sensor.pk}/readings/"
+    http = client(member(sensor))
+    monkeypatch.setattr(api, "MOST_READINGS", 5)
+    assert http.get(path).json()["total"] == 5
+    monkeypatch.setattr(api, "MOST_READINGS", 4)
+    problem(http.get(path), status=400, name="invalid")
 
 
 def test_the_first_day_of_all_is_a_window_too(sensor: Sensor) -> None:
@@ -265,6 +276,20 @@ def test_an_unknown_address_is_a_problem() -> None:
     problem(client().get("/api/v1/nothing"), status=404, name="not-found")
 
 
-def test_the_type_of_a_problem_leads_to_its_page() -> None:
+def test_an_unknown_address_outside_the_api_is_a_page_for_people() -> None:
+    answer = client().get("/admin-of-old/")
+    assert answer.status_code == 404
+    assert answer["Content-Type"].startswith("text/html")
+
+
+def test_the_type_of_a_problem_leads_to_a_page_for_people() -> None:
     answer = client().get(client().get("/api/v1/nothing").json()["type"])
-    assert answer.json()["title"] == "Not found"
+    assert answer["Content-Type"].startswith("text/html")
+    assert "belongs to a site that the account is no member of" in answer.content.decode()
+
+
+@pytest.mark.parametrize("name", problems.TITLES)
+def test_every_type_of_problem_is_explained(name: str) -> None:
+    page = client().get(f"/problems/{name}")
+    assert page.status_code == 200
+    assert problems.MEANINGS[name] in html.unescape(page.content.decode())
