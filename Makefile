@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos lint types check lock clean
+.PHONY: help demo up down test chaos bench-detectors lint types check lock clean
 .PHONY: .venv/main .venv/tests
 
 PYTHON ?=
@@ -16,7 +16,7 @@ UV_VERSION := 0.13.9
 COMPILE := $(VENV) -m uv pip compile --quiet --universal --python-version 3.11 --no-header
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/main ## Stream real data through the whole service and show what it found (ARGS=--exit ends after that)
 	@$(VENV) manage.py demo $(ARGS)
@@ -32,6 +32,9 @@ test: .venv/tests ## Run all tests: unit, integration, e2e, crash points (ARGS g
 
 chaos: .venv/tests ## Random faults on the whole service, and what was lost or doubled (ARGS="--seeds 3 --seconds 60")
 	@$(VENV) -m tests.chaos.storm $(ARGS)
+
+bench-detectors: .venv/tests ## What the detector finds on real data and what it costs in false alarms
+	@$(VENV) -m tests.bench.detectors
 
 lint: .venv/tests ## Check style and format
 	@$(VENV) -m ruff check .

@@ -14,10 +14,7 @@ WITHOUT_SERVERS = {"makemigrations", "check", "spectacular", "collectstatic", "d
 def main(arguments: list[str]) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     if len(arguments) > 1 and arguments[1] not in WITHOUT_SERVERS and "--help" not in arguments:
-        embedded.ensure(
-            postgres=not os.environ.get("DATABASE_URL") and not os.environ.get("DATABASE_URL_FILE"),
-            redis_server=not os.environ.get("REDIS_URL") and not os.environ.get("REDIS_URL_FILE"),
-        )
+        embedded.ensure_needed()
     execute_from_command_line(arguments)
 
 

@@ -137,6 +137,8 @@ def _attempt(stage: str, taken: Lease, started: datetime) -> Outcome:
         lease.fence(Run, taken, **changes, **finish.changes)
         bells = finish.commit()
         _record(stage, taken, started, StageAttempt.Outcome.DONE)
+        if following is None:  # what a failure had said of its parts is over
+            BatchPart.objects.filter(run_id=run.pk).exclude(error="").update(error="")
         failpoints.reach(f"{stage}:finishing")
     failpoints.reach(f"{stage}:committed")
     finish.after()
@@ -218,7 +220,6 @@ def replay(run_id: int, *, actor: str) -> int:
             aside.update(state=BatchPart.State.WAITING, run_id=None, error="")
         else:
             aside.update(state=BatchPart.State.TAKEN)
-        BatchPart.objects.filter(run_id=run_id).update(error="")
     log.info("agents.pipeline.replay", run_id=run_id, actor=actor)
     return failed.lane
 

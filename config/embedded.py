@@ -103,6 +103,12 @@ def ensure(*, postgres: bool = True, redis_server: bool = True) -> None:
             _start_redis()
 
 
+def ensure_needed() -> None:
+    """``ensure`` for those servers that no variable points elsewhere."""
+    given = [any(os.environ.get(name) for name in (url, f"{url}_FILE")) for url in ("DATABASE_URL", "REDIS_URL")]
+    ensure(postgres=not given[0], redis_server=not given[1])
+
+
 def release() -> None:
     """Stop the servers if this was the last process that used them."""
     global _users_lock

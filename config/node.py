@@ -10,7 +10,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management import call_command
 
-from config import supervisor
+from config import embedded, supervisor
 from config.supervisor import Supervisor
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -29,7 +29,12 @@ def prepare(*, port: int, flower_port: int, concurrency: int = 1, extra: Mapping
     children = supervisor.service(
         port=port, flower_port=flower_port, beat_file=home() / "beat", concurrency=concurrency
     )
-    return Supervisor(children, folder=settings.BASE_DIR, environment=environment() | dict(extra or {}))
+    return Supervisor(
+        children,
+        folder=settings.BASE_DIR,
+        environment=environment() | dict(extra or {}),
+        tend=embedded.ensure_needed,
+    )
 
 
 def home() -> Path:

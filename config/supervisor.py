@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
 STOP_SECONDS = 20
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
+TEND_SECONDS = 5.0
 STEADY_SECONDS = 30  # a child that lived so long starts with a short wait again
 
 
@@ -40,6 +41,8 @@ class Supervisor:
     environment: Mapping[str, str]
     out: TextIO = field(default_factory=lambda: sys.stderr)
     stopping: threading.Event = field(default_factory=threading.Event)
+    tend: Callable[[], None] | None = None
+    """Called every few seconds: starts again what the children stand on. May raise; that is said, and tried again."""
 
     def start(self) -> None:
         for child in self.children:
@@ -47,9 +50,19 @@ class Supervisor:
 
     def watch(self) -> None:
         """Restart what dies until ``stopping`` is set, then stop all."""
+        tended_at = time.monotonic()
         while not self.stopping.wait(0.2):
             self.check()
+            if self.tend is not None and time.monotonic() - tended_at > TEND_SECONDS:
+                self._tend(self.tend)
+                tended_at = time.monotonic()
         self.stop()
+
+    def _tend(self, tend: Callable[[], None]) -> None:
+        try:
+            tend()
+        except Exception as error:
+            self._say("servers", f"{type(error).__name__}: {error}")
 
     def check(self) -> None:
         """One look: note the dead, and start again those whose wait is over."""

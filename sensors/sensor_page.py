@@ -81,7 +81,7 @@ def _until(request: HttpRequest, newest_at: datetime) -> datetime:
         asked = parse_datetime(request.GET.get("until", ""))
     except ValueError:
         asked = None
-    return newest_at if asked is None or asked.tzinfo is None else min(asked, newest_at)
+    return newest_at if asked is None or asked.tzinfo is None else max(columns.EPOCH, min(asked, newest_at))
 
 
 def _window(sensor: Sensor, period: str, *, until: datetime) -> Window:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +22,7 @@ def _servers(request: pytest.FixtureRequest) -> None:
     """Start the embedded servers where a collected test needs them."""
     if all(Path(item.path).parent.name == "unit" for item in request.session.items):
         return
-    embedded.ensure(postgres=not os.environ.get("DATABASE_URL"), redis_server=not os.environ.get("REDIS_URL"))
+    embedded.ensure_needed()
 
 
 @pytest.fixture(scope="session")

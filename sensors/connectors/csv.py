@@ -10,7 +10,7 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import MAXYEAR, UTC, datetime, tzinfo
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,8 @@ def parse_instant(text: str, *, zone: tzinfo, after: datetime | None = None) -> 
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
+        return None
+    if not 1 < instant.year < MAXYEAR:  # where an offset could lead out of the calendar
         return None
     if instant.utcoffset() is not None:
         return instant

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import random
 import signal
@@ -32,9 +31,10 @@ import requests
 
 from agents.channels.sink import SmtpSink
 from config import node
+from tests.bench import results
+from tests.bench.results import row
 
 ROOT = Path(__file__).resolve().parents[2]
-OUT = Path(os.environ.get("BELLWETHER_BENCH") or ROOT / ".bellwether" / "bench")
 READINGS = 20
 MACHINES = 8
 EXCURSIONS = 0.03
@@ -336,10 +336,6 @@ def rows(
     crashes = sum(count for kind, count in faults.done.items() if "bells" not in kind and "emptied" not in kind)
     cuts = statistics.quantiles(client.seconds, n=100)
 
-    def row(name: str, value: float, unit: str, *, goal: Any = None, ok: bool | None = None, detail: str = "") -> Any:
-        return {"name": name, "goal": goal, "value": value, "unit": unit, "baseline": None, "ratio": None, "ok": ok,
-                "detail": detail}  # fmt: skip
-
     kinds = ", ".join(f"{count} x {kind}" for kind, count in sorted(faults.done.items()))
     lost, missed = sent - found["stored"], client.excursions - found["excursions found"]
     undelivered = found["messages"] - unique
@@ -365,14 +361,6 @@ def rows(
     ]  # fmt: skip
 
 
-def show(found: list[dict[str, Any]]) -> None:
-    for row in found:
-        mark = {True: "ok  ", False: "FAIL", None: "    "}[row["ok"]]
-        goal = "" if row["goal"] is None else f"goal {row['goal']}"
-        sys.stdout.write(f"{mark} {row['name']:45} {row['value']:>10.10g} {row['unit']:10} {goal:20} {row['detail']}\n")
-    sys.stdout.flush()
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=1, help="How many runs, each of another seed.")
@@ -384,10 +372,9 @@ def main() -> int:
     for seed in range(options.first_seed, options.first_seed + options.seeds):
         with tempfile.TemporaryDirectory(prefix="bellwether-storm-") as folder:
             found = storm(seed=seed, seconds=options.seconds, rate=options.rate, home=Path(folder) / "home")
-        show(found)
+        results.show(found)
         everything += found
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "chaos.json").write_text(json.dumps(everything, indent=1))
+    results.keep("chaos", everything)
     return 0 if all(row["ok"] is not False for row in everything) else 1
 
 

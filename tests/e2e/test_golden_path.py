@@ -128,6 +128,24 @@ def replayed(home: Path, site: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+@pytest.mark.timeout(300)
+def test_the_service_starts_its_servers_again_when_they_die(home: Path) -> None:
+    pid_file = home / "redis" / "redis.pid"
+    with service(home):
+        for _ in range(2):
+            redis, postgres = int(pid_file.read_text()), postmaster(home)
+            os.kill(redis, signal.SIGKILL)
+            os.kill(postgres, signal.SIGQUIT)  # an immediate shutdown, as a crash leaves it
+            until(lambda was=redis: pid_file.exists() and int(pid_file.read_text()) != was)  # type: ignore[misc]
+            until(lambda was=postgres: postmaster(home) not in (0, was))  # type: ignore[misc]
+
+
+def postmaster(home: Path) -> int:
+    """Process id of the embedded Postgres, 0 where it does not run."""
+    pid_file = home / "postgres" / "postmaster.pid"
+    return int(pid_file.read_text().splitlines()[0]) if pid_file.exists() else 0
+
+
 @pytest.mark.timeout(600)
 def test_workers_killed_at_any_moment_change_nothing_of_the_outcome(home: Path) -> None:
     dice = random.Random(SEED)

@@ -349,6 +349,7 @@ def test_a_run_that_fails_after_storing_says_so_on_its_parts_until_it_is_replaye
     assert part.state == "STORED"
     assert "not judged" in part.error
     pipeline.replay(run_id, actor="somebody")
+    assert "not judged" in BatchPart.objects.get().error
     sweeper.work_off(sweeper.due())
     assert BatchPart.objects.get().error == ""
     assert Alarm.objects.count() == 1

@@ -49,6 +49,11 @@ def test_the_hour_that_is_skipped_in_spring_is_no_instant() -> None:
     assert csv.parse_instant("2026-03-29 03:30", zone=ROME) == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31 23:59:59", "0001-01-01T00:00:00+14:00"])
+def test_the_edges_of_the_calendar_are_no_instants(text: str) -> None:
+    assert csv.parse_instant(text, zone=ROME) is None
+
+
 def test_epoch_seconds_are_instants() -> None:
     assert csv.parse_instant("1700000000", zone=ROME) == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 

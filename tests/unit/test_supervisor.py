@@ -3,9 +3,12 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from config.supervisor import Child, Supervisor
 
@@ -41,6 +44,26 @@ def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
     until(started_twice)
     supervisor.stop()
     assert "ended with 0; again in" in out.getvalue()
+
+
+def test_what_the_children_stand_on_is_tended_and_a_failure_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor, out = supervise(tmp_path)
+    monkeypatch.setattr("config.supervisor.TEND_SECONDS", 0.0)
+    tended = threading.Event()
+
+    def tend() -> None:
+        tended.set()
+        raise OSError("no room")
+
+    supervisor.tend = tend
+    watching = threading.Thread(target=supervisor.watch)
+    watching.start()
+    until(lambda: "servers | OSError: no room" in out.getvalue())
+    supervisor.stopping.set()
+    watching.join()
+    assert tended.is_set()
 
 
 def test_stop_ends_every_child_and_starts_none_again(tmp_path: Path) -> None:
