@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold.decorators import action
 
-from agents import doorbell, pipeline
+from agents import dead_letters, doorbell
 from agents.models import Run, StageAttempt
 from sensors import ask, desk, show
 from sensors.desk import ACTORS, Desk, Lines, column
@@ -110,7 +110,7 @@ class RunPage(Desk):
             done="Replaying",
             form=Confirmation,
             perform=partial(_replay, request.user.get_username()),
-            refusals=(pipeline.NotReplayable,),
+            refusals=(dead_letters.NotReplayable,),
             explain="It goes on at the stage where it failed. What was done stays done; readings that were judged "
             "meanwhile make its own late, so a replay neither pages nor clears.",
             hidden=hidden or {},
@@ -148,4 +148,4 @@ class RunPage(Desk):
 
 
 def _replay(actor: str, run: Run, answers: dict[str, Any]) -> None:
-    doorbell.ring_lanes([pipeline.replay(run.pk, actor=actor)])
+    doorbell.ring_lanes([dead_letters.replay(run.pk, actor=actor)])

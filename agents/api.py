@@ -20,7 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from agents import doorbell, pipeline
+from agents import dead_letters, doorbell
 from agents.models import Run, StageAttempt
 from sensors import access, codec, inbox
 from sensors.problems import Problem
@@ -245,8 +245,8 @@ class Runs(viewsets.ReadOnlyModelViewSet[Run]):
     def replay(self, request: Request, pk: str) -> Response:
         run = self.get_object()
         try:
-            lane = pipeline.replay(run.pk, actor=access.user_of(request).get_username())
-        except pipeline.NotReplayable as error:
+            lane = dead_letters.replay(run.pk, actor=access.user_of(request).get_username())
+        except dead_letters.NotReplayable as error:
             raise Problem("conflict", str(error)) from error
         doorbell.ring_lanes([lane])
         return Response({"id": run.pk, "status": Run.Status.REPLAY}, status=202)

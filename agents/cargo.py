@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from redis.exceptions import RedisError
 
 from agents import ingest
 from agents.ingest import Cargo, Packed
+from agents.models import Run
 from sensors import columns
 from sensors.columns import Bool, UInt8
 from sensors.models import BatchPart
@@ -33,6 +35,9 @@ class Verdicts:
     reason: UInt8
     late: Bool
 
+    def take(self, which: Bool) -> Verdicts:
+        return Verdicts(self.keep[which], self.quality[which], self.reason[which], self.late[which])
+
     def pack(self) -> bytes:
         rows = np.stack([self.keep.view(np.uint8), self.quality, self.reason, self.late.view(np.uint8)])
         return zlib.compress(rows.tobytes(), 1)
@@ -43,34 +48,48 @@ def unpack_verdicts(data: bytes) -> Verdicts:
     return Verdicts(keep.view(np.bool_), quality, reason, late.view(np.bool_))
 
 
-def put(run_id: int, cargo: Cargo) -> None:
+def put(run: Run, cargo: Cargo) -> None:
     """Leave the cargo for the next stage. Redis may be down: the next stage rebuilds it then."""
     try:
-        get_redis_connection("default").set(_key(run_id), _pack(cargo), ex=KEEP_SECONDS)
+        get_redis_connection("default").set(_key(run), _pack(cargo), ex=KEEP_SECONDS)
     except RedisError as error:
-        log.warning("agents.cargo.not-cached", run_id=run_id, error=str(error))
+        log.warning("agents.cargo.not-cached", run_id=run.pk, error=str(error))
 
 
-def get(run_id: int) -> Cargo:
-    """The cargo of a run, the same to the bit wherever it comes from."""
+def get(run: Run, *, only: Collection[int] | None = None) -> Cargo:
+    """The cargo of a run, or of some of its parts only, the same to the bit wherever it comes from."""
+    whole = _whole(run)
+    return whole if only is None else take(whole, of_parts(whole, only))
+
+
+def of_parts(cargo: Cargo, parts: Collection[int]) -> Bool:
+    """For each reading whether it belongs to one of the parts."""
+    return np.isin(cargo.part, np.fromiter(parts, np.int64, len(parts)))
+
+
+def take(cargo: Cargo, which: Bool) -> Cargo:
+    return Cargo(cargo.columns.take(which), cargo.part[which])
+
+
+def _whole(run: Run) -> Cargo:
     try:
-        cached = get_redis_connection("default").get(_key(run_id))
+        cached = get_redis_connection("default").get(_key(run))
     except RedisError as error:
-        log.warning("agents.cargo.cache-unreachable", run_id=run_id, error=str(error))
+        log.warning("agents.cargo.cache-unreachable", run_id=run.pk, error=str(error))
         cached = None
     if cached is not None:
         try:
             return _unpack(cached)
         except columns.NotColumns as error:
-            log.warning("agents.cargo.cache-damaged", run_id=run_id, error=str(error))
-    return ingest.ingest(packed(BatchPart.objects.filter(run_id=run_id).exclude(state="SET_ASIDE")))[0]
+            log.warning("agents.cargo.cache-damaged", run_id=run.pk, error=str(error))
+    return ingest.ingest(packed(BatchPart.objects.filter(run_id=run.pk).exclude(state="SET_ASIDE")))[0]
 
 
-def drop(run_id: int) -> None:
+def drop(run: Run) -> None:
     try:
-        get_redis_connection("default").delete(_key(run_id))
+        get_redis_connection("default").delete(_key(run))
     except RedisError as error:
-        log.warning("agents.cargo.not-dropped", run_id=run_id, error=str(error))
+        log.warning("agents.cargo.not-dropped", run_id=run.pk, error=str(error))
 
 
 def packed(parts: QuerySet[BatchPart]) -> list[Packed]:
@@ -78,8 +97,8 @@ def packed(parts: QuerySet[BatchPart]) -> list[Packed]:
     return [Packed(id=part, readings=readings, data=bytes(data)) for part, readings, data in rows]
 
 
-def _key(run_id: int) -> str:
-    return f"cargo:{run_id}"
+def _key(run: Run) -> str:
+    return f"cargo:{run.pk}.{run.edition}"
 
 
 def _pack(cargo: Cargo) -> bytes:

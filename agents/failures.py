@@ -1,54 +1,118 @@
-"""What to make of a failed attempt. Pure: deciding is here, doing is in the pipeline."""
+"""What to make of a failed attempt. Pure: deciding is here, doing is in the pipeline and in quarantine."""
 
 from __future__ import annotations
 
+import hashlib
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
 
 from django.db import DataError, InterfaceError, OperationalError
 
-TRANSIENT_CODES = {
-    "40001",  # serialization failure
-    "40P01",  # deadlock
-    "55P03",  # lock not available
-    "57014",  # statement timeout
-}
+
+class Refused(ValueError):
+    """The data itself leads nowhere: it cannot be decoded, or speaks of a sensor that is no more."""
+
+
+class Kind(StrEnum):
+    """What sort of failure it is; what follows from it stands in ``POLICIES``."""
+
+    PERMANENT = "PERMANENT"  # the data itself: no other try helps
+    TRANSIENT = "TRANSIENT"  # somebody was in the way
+    INFRASTRUCTURE = "INFRASTRUCTURE"  # the database is gone: no verdict can be stored
+    BUG = "BUG"  # whatever else was raised
+    DEATH = "DEATH"  # the worker was killed
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How often a stage is tried: at once within one attempt, and in how many attempts before quarantine."""
+
+    tries: int
+    attempts: int
+
+
+POLICIES: Mapping[Kind, Policy] = MappingProxyType(
+    {
+        Kind.PERMANENT: Policy(tries=1, attempts=1),
+        Kind.TRANSIENT: Policy(tries=3, attempts=6),
+        Kind.BUG: Policy(tries=1, attempts=2),
+        Kind.DEATH: Policy(tries=1, attempts=2),
+    }
+)
+"""An infrastructure failure has none: nothing is stored, the lease runs out and the run resumes."""
+
+CODES: Mapping[str, Kind] = MappingProxyType(
+    {
+        "40001": Kind.TRANSIENT,  # serialization failure
+        "40P01": Kind.TRANSIENT,  # deadlock
+        "55P03": Kind.TRANSIENT,  # lock not available
+        "57014": Kind.TRANSIENT,  # statement timeout
+    }
+)
+"""What Postgres answered, before the type of the exception is looked at."""
+
+TYPES: tuple[tuple[type[BaseException], Kind], ...] = (
+    (Refused, Kind.PERMANENT),
+    (DataError, Kind.PERMANENT),
+    (OperationalError, Kind.INFRASTRUCTURE),
+    (InterfaceError, Kind.INFRASTRUCTURE),
+)
+"""The first that fits; whatever fits none is a bug."""
+
 FIRST_WAIT_SECONDS = 2
 LONGEST_WAIT_SECONDS = 60
+MOST_TEXT = 8_000
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Try again after ``wait`` seconds, or (None) set the run aside."""
+    """What failed, and what follows: try again after ``wait`` seconds, or (None) off to quarantine."""
 
-    wait: float | None
+    kind: Kind
     error_class: str
     error: str
+    cause: str
+    wait: float | None = None
 
 
-def is_infrastructure(error: BaseException) -> bool:
-    """Whether the database itself is gone: no verdict can be stored, the lease runs out and the run resumes."""
-    return isinstance(error, (OperationalError, InterfaceError)) and _code(error) not in TRANSIENT_CODES
+def classify(error: BaseException) -> Kind:
+    kind = CODES.get(getattr(error.__cause__, "pgcode", None) or "")
+    return kind or next((kind for fits, kind in TYPES if isinstance(error, fits)), Kind.BUG)
 
 
-def judge(error: BaseException, *, attempt: int, most: int) -> Verdict:
+def judge(error: BaseException, *, stage: str, attempt: int) -> Verdict:
     """The verdict on the ``attempt``-th failure in a row (1 is the first) of one stage."""
-    wait = None if attempt >= most or isinstance(error, DataError) else wait_after(attempt)
-    return Verdict(wait, type(error).__qualname__, "".join(traceback.format_exception(error))[-8_000:])
-
-
-def worker_died(attempts: int) -> Verdict:
-    """The verdict on a run whose workers were killed over and over."""
+    kind = classify(error)
+    final = kind in POLICIES and attempt >= POLICIES[kind].attempts
+    name = type(error).__qualname__
     return Verdict(
-        None,
-        "WorkerDied",
-        f"{attempts - 1} attempts began and none ended: its workers were killed, or lost the database.",
+        kind=kind,
+        error_class=name,
+        error="".join(traceback.format_exception(error))[-MOST_TEXT:],
+        cause=cause_of(stage, name, _places(error)),
+        wait=None if final else wait_after(attempt),
     )
+
+
+def worker_died(how: str, *, stage: str) -> Verdict:
+    """The verdict on work that nobody lived to end. ``how``: what is known of the deaths."""
+    return Verdict(kind=Kind.DEATH, error_class="WorkerDied", error=how, cause=cause_of(stage, "WorkerDied"))
+
+
+def cause_of(stage: str, error_class: str, places: str = "") -> str:
+    """Failures with the same cause are one group: stage, error class, and place in the code, without line numbers."""
+    return hashlib.sha256(f"{stage}/{error_class}/{places}".encode()).hexdigest()[:16]
+
+
+def _places(error: BaseException) -> str:
+    if isinstance(error, Refused):
+        return str(error).split(":")[0]
+    frames = traceback.extract_tb(error.__traceback__)
+    return " ".join(f"{frame.filename.rsplit('/', 2)[-1]}:{frame.name}" for frame in frames[-6:])
 
 
 def wait_after(attempt: int) -> float:
     return float(min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1)))
-
-
-def _code(error: BaseException) -> str | None:
-    return getattr(error.__cause__, "pgcode", None)

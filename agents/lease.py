@@ -55,6 +55,19 @@ def fence(model: type[models.Model], lease: Lease, **changes: Any) -> None:
         raise Fenced(f"{model._meta.label} {lease.id}: token {lease.token} is no longer the newest")
 
 
+def extend(model: type[models.Model], lease: Lease, *, seconds: float) -> None:
+    """Hold the row for so long from now on, if it is still ours. Raises ``Fenced``."""
+    table = connection.ops.quote_name(model._meta.db_table)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET lease_until = clock_timestamp() + %s * interval '1 second'"
+            " WHERE id = %s AND lease_token = %s AND lease_until IS NOT NULL",
+            [seconds, lease.id, lease.token],
+        )
+        if cursor.rowcount != 1:
+            raise Fenced(f"{model._meta.label} {lease.id}: token {lease.token} is no longer the newest")
+
+
 def overdue(model: type[models.Model], *, limit: int, **state: str) -> dict[int, int]:
     """Rows that are due and unleased and were not rung for lately, as id -> how often they were rung for by now.
 

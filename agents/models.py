@@ -15,9 +15,11 @@ class Run(models.Model):
 
     class Status(models.TextChoices):
         ACTIVE = "ACTIVE", "Active"
+        QUARANTINE = "QUARANTINE", "In quarantine: searched for the part that fails"
         DONE = "DONE", "Done"
         FAILED = "FAILED", "Failed: set aside, can be replayed"
         REPLAY = "REPLAY", "Waiting to be replayed"
+        DISCARDED = "DISCARDED", "Discarded by a person, with a reason"
 
     class Stage(models.TextChoices):
         INGEST = "INGEST", "Ingest"
@@ -39,8 +41,20 @@ class Run(models.Model):
     readings = models.PositiveIntegerField(default=0)
     verdicts = models.BinaryField(default=bytes, help_text="Keep, quality, reason and lateness, written by validate.")
     findings = models.JSONField(default=dict, help_text="What a stage leaves for the next.")
+    split_from = models.ForeignKey(
+        "self", models.PROTECT, null=True, related_name="split_off", help_text="The run it was a piece of, at first."
+    )
+    edition = models.PositiveIntegerField(
+        db_default=0, help_text="Grows when the run is divided: readings cached before are no longer its own."
+    )
+    quarantines = models.PositiveIntegerField(db_default=0, help_text="At this stage.")
     error_class = models.CharField(max_length=200, blank=True)
     error = models.TextField(blank=True)
+    cause = models.CharField(
+        max_length=16, blank=True, db_default="", help_text="Hash of stage, error class and place in the code."
+    )
+    payload_sha256 = models.CharField(max_length=64, blank=True, db_default="", help_text="Of the packed readings.")
+    resolution = models.TextField(blank=True, db_default="", help_text="Who discarded it, and why.")
     created_at = models.DateTimeField(db_default=Now(), db_index=True)
     finished_at = models.DateTimeField(null=True)
 
@@ -49,7 +63,10 @@ class Run(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["lane"], condition=Q(status="ACTIVE"), name="run_one_active_per_lane"),
             models.CheckConstraint(condition=Q(lane__lt=LANES), name="run_lane"),
-            models.CheckConstraint(condition=Q(status__in=["ACTIVE", "DONE", "FAILED", "REPLAY"]), name="run_status"),
+            models.CheckConstraint(
+                condition=Q(status__in=["ACTIVE", "QUARANTINE", "DONE", "FAILED", "REPLAY", "DISCARDED"]),
+                name="run_status",
+            ),
             models.CheckConstraint(
                 condition=Q(stage__in=["INGEST", "VALIDATE", "DETECT", "DECIDE", "NOTIFY"]), name="run_stage"
             ),
@@ -57,10 +74,17 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["due_at"], condition=Q(status="ACTIVE"), name="run_due"),
             models.Index(fields=["lane", "id"], condition=Q(status="REPLAY"), name="run_to_replay"),
+            models.Index(fields=["due_at"], condition=Q(status="QUARANTINE"), name="run_in_quarantine"),
+            models.Index(fields=["cause", "id"], condition=Q(status="FAILED"), name="run_set_aside"),
         ]
 
     def __str__(self) -> str:
         return f"run {self.pk} in lane {self.lane}"
+
+    @property
+    def place(self) -> int:
+        """Where it stands in the order of its lane: a piece stands where the whole stood."""
+        return self.split_from_id or self.pk
 
 
 class StageAttempt(models.Model):
@@ -69,6 +93,8 @@ class StageAttempt(models.Model):
     class Outcome(models.TextChoices):
         DONE = "DONE", "Done"
         RETRY = "RETRY", "Failed, will be tried again"
+        QUARANTINE = "QUARANTINE", "Failed, sent to quarantine"
+        SEARCHED = "SEARCHED", "Searched in quarantine for the part that fails"
         FAILED = "FAILED", "Failed for good"
         FENCED = "FENCED", "Another worker had taken over"
 
@@ -89,7 +115,8 @@ class StageAttempt(models.Model):
             models.UniqueConstraint(fields=["run", "stage"], condition=Q(outcome="DONE"), name="stage_done_once"),
             models.CheckConstraint(condition=Q(ended_at__gte=F("started_at")), name="stage_attempt_ends_after_start"),
             models.CheckConstraint(
-                condition=Q(outcome__in=["DONE", "RETRY", "FAILED", "FENCED"]), name="stage_attempt_outcome"
+                condition=Q(outcome__in=["DONE", "RETRY", "QUARANTINE", "SEARCHED", "FAILED", "FENCED"]),
+                name="stage_attempt_outcome",
             ),
         ]
 

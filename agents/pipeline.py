@@ -6,6 +6,8 @@ with the fence. What ``perform`` returns are the bells to ring next; it rings no
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,11 +16,11 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from agents import failpoints, failures, lease, stages
+from agents import attempts, failpoints, failures, lease, quarantine, stages
 from agents.doorbell import Bell
 from agents.lease import Lease
 from agents.models import Run, StageAttempt
@@ -28,23 +30,20 @@ log = structlog.get_logger(__name__)
 
 Stage = Run.Stage
 ORDER = (Stage.INGEST, Stage.VALIDATE, Stage.DETECT, Stage.DECIDE, Stage.NOTIFY)
-STEPS: dict[str, Callable[[Run, int], stages.Finish]] = {
+STEPS: dict[str, Callable[[Run, int, stages.Units], stages.Finish]] = {
     Stage.INGEST: stages.ingest_step,
     Stage.VALIDATE: stages.validate_step,
     Stage.DETECT: stages.detect_step,
     Stage.DECIDE: stages.decide_step,
     Stage.NOTIFY: stages.notify_step,
 }
+A_BREATH = 0.05, 0.2  # seconds between two tries of one attempt
 A_MOMENT = timedelta(seconds=2)  # the sweep leaves a run alone so long after a stage: its own bell is on the way
-
-
-class NotReplayable(Exception):
-    """Only a run that failed can be replayed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended: done, stale (nothing to claim), retry, failed or fenced; and what to ring next."""
+    """How an attempt ended: done, stale (nothing to claim), retry, quarantine or fenced; and what to ring next."""
 
     result: str
     bells: tuple[Bell, ...] = ()
@@ -98,35 +97,55 @@ def perform(stage: str, run_id: int) -> Outcome:
             return _guarded(stage, taken, started)
         except lease.Fenced as error:
             log.warning("agents.pipeline.fenced", error=str(error))
-            _record(stage, taken, started, StageAttempt.Outcome.FENCED)
+            attempts.record(taken, stage, started, StageAttempt.Outcome.FENCED)
             return Outcome("fenced")
 
 
 def _guarded(stage: str, taken: Lease, started: datetime) -> Outcome:
-    if taken.attempt > settings.RUN_MAX_ATTEMPTS:
-        return _give_up(stage, taken, failures.worker_died(taken.attempt), started)
+    most = failures.POLICIES[failures.Kind.DEATH].attempts
+    if taken.attempt > most and (deaths := attempts.deaths(taken, stage)) >= most:
+        how = f"{deaths} attempts began and did not end: their workers were killed, or lost the database."
+        return _to_quarantine(stage, taken, failures.worker_died(how, stage=stage), started)
     try:
-        return _attempt(stage, taken, started)
+        return _in_place(stage, taken, started)
     except lease.Fenced:
         raise
     except Exception as error:
-        if failures.is_infrastructure(error):
+        verdict = failures.judge(error, stage=stage, attempt=taken.attempt)
+        if verdict.kind is failures.Kind.INFRASTRUCTURE:
             raise  # no verdict: the lease runs out and the run resumes
-        log.exception("agents.pipeline.failed", attempt=taken.attempt)
-        return _failed(stage, taken, error, started)
+        log.exception("agents.pipeline.failed", attempt=taken.attempt, kind=verdict.kind)
+        return _failed(stage, taken, verdict, started)
+
+
+def _in_place(stage: str, taken: Lease, started: datetime) -> Outcome:
+    """One attempt; where somebody was only in the way for a moment, a few tries of it."""
+    for left in reversed(range(failures.POLICIES[failures.Kind.TRANSIENT].tries)):
+        try:
+            return _attempt(stage, taken, started)
+        except lease.Fenced:
+            raise
+        except Exception as error:
+            if not left or failures.classify(error) is not failures.Kind.TRANSIENT:
+                raise
+            log.info("agents.pipeline.in-the-way", error=str(error).strip())
+            time.sleep(random.uniform(*A_BREATH))
+    raise AssertionError("the last try returns or raises")
 
 
 def _attempt(stage: str, taken: Lease, started: datetime) -> Outcome:
     failpoints.reach(f"{stage}:claimed")
     run = Run.objects.get(pk=taken.id)
-    finish = STEPS[stage](run, taken.attempt)
+    finish = STEPS[stage](run, taken.attempt, None)
     failpoints.reach(f"{stage}:worked")
     following = ORDER[ORDER.index(Stage(stage)) + 1] if stage != ORDER[-1] else None
     changes: dict[str, Any] = {
         "attempts": 0,
         "rings": 0,
+        "quarantines": 0,
         "error_class": "",
         "error": "",
+        "cause": "",
         "ring_after": Now() + A_MOMENT,
     }
     if following is None:
@@ -136,7 +155,7 @@ def _attempt(stage: str, taken: Lease, started: datetime) -> Outcome:
     with transaction.atomic():
         lease.fence(Run, taken, **changes, **finish.changes)
         bells = finish.commit()
-        _record(stage, taken, started, StageAttempt.Outcome.DONE)
+        attempts.record(taken, stage, started, StageAttempt.Outcome.DONE)
         if following is None:  # what a failure had said of its parts is over
             BatchPart.objects.filter(run_id=run.pk).exclude(error="").update(error="")
         failpoints.reach(f"{stage}:finishing")
@@ -148,6 +167,12 @@ def _attempt(stage: str, taken: Lease, started: datetime) -> Outcome:
     return Outcome("done", (*bells, *_lane_again(run.lane)))
 
 
+def search(run_id: int) -> Outcome:
+    """Find what makes a run in quarantine fail, and let the rest of it go on."""
+    bells = quarantine.search(run_id, steps=STEPS)
+    return Outcome("done" if bells else "stale", bells)
+
+
 def _lane_again(lane: int) -> tuple[Bell, ...]:
     """What came in while the run was on its way waits for the next one."""
     waiting = BatchPart.objects.filter(lane=lane, state=BatchPart.State.WAITING).exists()
@@ -155,73 +180,32 @@ def _lane_again(lane: int) -> tuple[Bell, ...]:
     return (Bell("ingest", lane),) if waiting or replays else ()
 
 
-def _failed(stage: str, taken: Lease, error: Exception, started: datetime) -> Outcome:
-    verdict = failures.judge(error, attempt=taken.attempt, most=settings.RUN_MAX_ATTEMPTS)
+def _failed(stage: str, taken: Lease, verdict: failures.Verdict, started: datetime) -> Outcome:
     if verdict.wait is None:
-        return _give_up(stage, taken, verdict, started)
+        return _to_quarantine(stage, taken, verdict, started)
     due_at = Now() + timedelta(seconds=verdict.wait)
     with transaction.atomic():
         lease.fence(Run, taken, due_at=due_at, ring_after=due_at, error_class=verdict.error_class, error=verdict.error)
-        _record(stage, taken, started, StageAttempt.Outcome.RETRY, verdict)
+        attempts.record(taken, stage, started, StageAttempt.Outcome.RETRY, verdict)
     return Outcome("retry")
 
 
-def _give_up(stage: str, taken: Lease, verdict: failures.Verdict, started: datetime) -> Outcome:
-    """Set the run aside with its reason, and free the lane for what comes after it."""
-    log.error("agents.pipeline.set-aside", error_class=verdict.error_class)
+def _to_quarantine(stage: str, taken: Lease, verdict: failures.Verdict, started: datetime) -> Outcome:
+    """Free the lane, and have the run searched for the part that fails."""
+    log.error("agents.pipeline.to-quarantine", error_class=verdict.error_class)
     with transaction.atomic():
         lease.fence(
-            Run, taken, status=Run.Status.FAILED, finished_at=Now(),
-            error_class=verdict.error_class, error=verdict.error,
+            Run, taken, status=Run.Status.QUARANTINE, attempts=0, rings=0, due_at=Now(), ring_after=Now() + A_MOMENT,
+            quarantines=F("quarantines") + 1, error_class=verdict.error_class, error=verdict.error,
+            cause=verdict.cause,
         )  # fmt: skip
         lane = Run.objects.values_list("lane", flat=True).get(pk=taken.id)
-        mine = BatchPart.objects.filter(run_id=taken.id, state=BatchPart.State.TAKEN)
-        if stage == Stage.INGEST:  # it has taken none yet; the next run must not meet the same ones again
-            mine = BatchPart.objects.filter(pk__in=stages.parts_to_take(lane))
-        if stage not in (Stage.INGEST, Stage.VALIDATE):
-            BatchPart.objects.filter(run_id=taken.id, state=BatchPart.State.STORED).update(
-                error=f"Stored, but not judged: run {taken.id} failed at {stage} with {verdict.error_class}"
-            )
-        mine.update(
-            state=BatchPart.State.SET_ASIDE, run_id=taken.id, error=f"Run {taken.id} failed: {verdict.error_class}"
-        )
-        _record(stage, taken, started, StageAttempt.Outcome.FAILED, verdict)
-    return Outcome("failed", _lane_again(lane))
-
-
-def _record(stage: str, taken: Lease, started: datetime, outcome: str, verdict: failures.Verdict | None = None) -> None:
-    StageAttempt.objects.create(
-        run_id=taken.id,
-        stage=stage,
-        lease_token=taken.token,
-        worker=lease.OWNER,
-        started_at=started,
-        ended_at=max(started, timezone.now()),
-        outcome=outcome,
-        error_class=verdict.error_class if verdict else "",
-        error=verdict.error if verdict else "",
-    )
-
-
-def replay(run_id: int, *, actor: str) -> int:
-    """Put a failed run back at the stage where it failed; returns its lane. Raises ``NotReplayable``.
-
-    It keeps its row: what it had done stays done, and readings judged meanwhile make its own late.
-    """
-    with transaction.atomic():
-        failed = Run.objects.select_for_update().filter(pk=run_id, status=Run.Status.FAILED).first()
-        if failed is None:
-            raise NotReplayable(f"Run {run_id} has not failed, or is being replayed already.")
-        Run.objects.filter(pk=run_id).update(
-            status=Run.Status.REPLAY, attempts=0, rings=0, finished_at=None, due_at=Now()
-        )
-        aside = BatchPart.objects.filter(run_id=run_id, state=BatchPart.State.SET_ASIDE)
-        if failed.stage == Stage.INGEST:
-            aside.update(state=BatchPart.State.WAITING, run_id=None, error="")
-        else:
-            aside.update(state=BatchPart.State.TAKEN)
-    log.info("agents.pipeline.replay", run_id=run_id, actor=actor)
-    return failed.lane
+        if stage == Stage.INGEST and not BatchPart.objects.filter(run_id=taken.id).exists():
+            # It has taken none yet; the lane's next run must not meet the same ones.
+            take = BatchPart.objects.filter(pk__in=stages.parts_to_take(lane), state=BatchPart.State.WAITING)
+            take.update(state=BatchPart.State.TAKEN, run_id=taken.id)
+        attempts.record(taken, stage, started, StageAttempt.Outcome.QUARANTINE, verdict)
+    return Outcome("quarantine", (Bell("quarantine", taken.id), *_lane_again(lane)))
 
 
 def idle_lanes_with_work(*, for_seconds: float = 0) -> list[int]:

@@ -1,21 +1,23 @@
 """What each stage loads before its pure middle, and what it commits after it.
 
 A step does the loading and the work, with no transaction open, and returns a ``Finish``: changes of the run's row,
-what to write in the finishing transaction, and what to do after it.
+what to write in the finishing transaction, and what to do after it. With ``only`` it works on some of the run's units
+and nothing else: that is how quarantine finds the one that fails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import numpy as np
 from django.conf import settings
+from django.db.models import Q, Sum
 from numpy.typing import NDArray
 
 from agents import cargo as cargos
-from agents import decide, detect, ingest, notify, outcomes, validate
+from agents import dead_letters, decide, detect, failpoints, failures, ingest, notify, outcomes, validate
 from agents.cargo import Verdicts
 from agents.doorbell import Bell
 from agents.findings import AnomalyFinding, Quality, Reason, SensorFault, Validated
@@ -30,6 +32,7 @@ from sensors.columns import Bool, Float64, SensorTable
 from sensors.models import BatchPart
 
 Kind = TypeVar("Kind", bound=np.generic)
+Units = Collection[int] | None
 
 
 class PartsTaken(RuntimeError):
@@ -61,28 +64,58 @@ def parts_to_take(lane: int) -> list[int]:
     return [part for part, _ in sizes[:count]]
 
 
-def ingest_step(run: Run, attempt: int) -> Finish:
-    waiting = BatchPart.objects.filter(lane=run.lane, state=BatchPart.State.WAITING)
-    packed = cargos.packed(waiting.filter(id__in=parts_to_take(run.lane)))
+def units_of(run: Run) -> list[int]:
+    """What the run's stage can be divided into: parts where it reads them, then machines; none where neither."""
+    if run.stage == Run.Stage.NOTIFY:
+        return []
+    if run.stage == Run.Stage.DECIDE:
+        return sorted(int(machine) for machine in run.findings["clocks"])
+    return list(BatchPart.objects.filter(run_id=run.pk).order_by("id").values_list("id", flat=True))
+
+
+def piece_of(run: Run, units: Collection[int]) -> dict[str, Any]:
+    """The fields of a run that carries only these of the run's units on from the same stage."""
+    if run.stage == Run.Stage.DECIDE:
+        clocks = {str(machine): run.findings["clocks"][str(machine)] for machine in units}
+        return {"findings": run.findings | {"clocks": clocks}}
+    readings = BatchPart.objects.filter(pk__in=units).aggregate(total=Sum("readings"))["total"] or 0
+    if run.stage != Run.Stage.DETECT:
+        return {"readings": readings}
+    mine = cargos.of_parts(cargos.get(run), units)
+    return {"readings": readings, "verdicts": cargos.unpack_verdicts(bytes(run.verdicts)).take(mine).pack()}
+
+
+def ingest_step(run: Run, attempt: int, only: Units = None) -> Finish:
+    mine = BatchPart.objects.filter(run_id=run.pk)
+    owned = list(mine.order_by("id").values_list("id", flat=True))  # of a run that was in quarantine or is replayed
+    packed = cargos.packed(BatchPart.objects.filter(pk__in=only or owned or parts_to_take(run.lane)))
     packed = packed[: ingest.within_days(packed, most=settings.INGEST_MAX_DAYS)]
     loaded, _ = ingest.ingest(packed)
+    failpoints.taste(run.stage, loaded.columns.value)
     known = set(fleet.table(np.unique(loaded.columns.sensor).tolist()).sensor.tolist())
     cargo, refusals = ingest.ingest(packed, known=known)
     refused = {refusal.part_id: refusal.reason for refusal in refusals}
     taken = [part.id for part in packed if part.id not in refused]
+    if owned and refused and not taken:
+        raise failures.Refused("; ".join(refused.values()))
 
     def commit() -> tuple[Bell, ...]:
-        if waiting.filter(id__in=taken).update(state=BatchPart.State.TAKEN, run_id=run.pk) != len(taken):
+        free = Q(lane=run.lane, state=BatchPart.State.WAITING) | Q(run_id=run.pk)
+        change = {"state": BatchPart.State.TAKEN, "run_id": run.pk}
+        if BatchPart.objects.filter(free, pk__in=taken).update(**change) != len(taken):
             raise PartsTaken(f"lane {run.lane}")
         for part_id, reason in refused.items():
-            waiting.filter(id=part_id).update(state=BatchPart.State.SET_ASIDE, error=reason)
+            verdict = failures.judge(failures.Refused(reason), stage=run.stage, attempt=attempt)
+            dead_letters.split_off(run, parts=[part_id], verdict=verdict, fields={"readings": 0})
+        mine.filter(pk__in=owned).exclude(pk__in=taken).update(state=BatchPart.State.WAITING, run_id=None)
         return ()
 
-    return Finish({"readings": len(cargo.part)}, commit, lambda: cargos.put(run.pk, cargo))
+    return Finish({"readings": len(cargo.part)}, commit, lambda: cargos.put(run, cargo))
 
 
-def validate_step(run: Run, attempt: int) -> Finish:
-    cargo = cargos.get(run.pk)
+def validate_step(run: Run, attempt: int, only: Units = None) -> Finish:
+    cargo = cargos.get(run, only=only)
+    failpoints.taste(run.stage, cargo.columns.value)
     table = fleet.table(np.unique(cargo.columns.sensor).tolist())
     memory, _ = machine_states.load(np.unique(table.machine).tolist(), part="memory")
     stored = _stored_before(cargo, memory, everything=attempt > 1)
@@ -97,7 +130,7 @@ def validate_step(run: Run, attempt: int) -> Finish:
     def commit() -> tuple[Bell, ...]:
         store.insert(kept, quality=verdicts.quality[verdicts.keep], reason=verdicts.reason[verdicts.keep])
         outcomes.write(results)
-        machine_states.save(validated.memory, machine_of=_machine_of(table), part="memory", run_id=run.pk)
+        machine_states.save(validated.memory, machine_of=_machine_of(table), part="memory", run_id=run.place)
         anomalies.record([_fault(found) for found in validated.faults], run_id=run.pk)
         anomalies.close_faults(good)
         return ()
@@ -145,12 +178,16 @@ def _machine_of(table: SensorTable) -> dict[int, int]:
     return dict(zip(table.sensor.tolist(), table.machine.tolist(), strict=True))
 
 
-def detect_step(run: Run, attempt: int) -> Finish:
-    cargo, verdicts = cargos.get(run.pk), cargos.unpack_verdicts(bytes(run.verdicts))
+def detect_step(run: Run, attempt: int, only: Units = None) -> Finish:
+    cargo, verdicts = cargos.get(run), cargos.unpack_verdicts(bytes(run.verdicts))
+    if only is not None:
+        mine = cargos.of_parts(cargo, only)
+        cargo, verdicts = cargos.take(cargo, mine), verdicts.take(mine)
+    failpoints.taste(run.stage, cargo.columns.value)
     table = fleet.table(np.unique(cargo.columns.sensor).tolist())
     learned, seen = machine_states.load(np.unique(table.machine).tolist(), part="learned")
     machine = table.machine[table.rows(cargo.columns.sensor)]
-    overtaken = np.isin(machine, [m for m, last in seen.items() if last > run.pk])  # a replay comes late (P3)
+    overtaken = np.isin(machine, [m for m, last in seen.items() if last > run.place])  # a replay comes late (P3)
     late = verdicts.late | overtaken
     detected = detect.detect(
         columns=cargo.columns,
@@ -167,14 +204,16 @@ def detect_step(run: Run, attempt: int) -> Finish:
 
     def commit() -> tuple[Bell, ...]:
         anomalies.record([_sighting(found) for found in detected.anomalies], run_id=run.pk)
-        machine_states.save(detected.state, machine_of=_machine_of(table), part="learned", run_id=run.pk)
+        machine_states.save(detected.state, machine_of=_machine_of(table), part="learned", run_id=run.place)
         return ()
 
     return Finish({"findings": {"clocks": machines}}, commit)
 
 
-def decide_step(run: Run, attempt: int) -> Finish:
+def decide_step(run: Run, attempt: int, only: Units = None) -> Finish:
     clocks = {int(machine): clock for machine, clock in run.findings["clocks"].items()}
+    if only is not None:
+        clocks = {machine: clocks[machine] for machine in only}
     decide.decide(alarms.situations(clocks, clocks=clocks))  # what cannot be decided fails before anything is locked
 
     def commit() -> tuple[Bell, ...]:
@@ -185,14 +224,14 @@ def decide_step(run: Run, attempt: int) -> Finish:
     return Finish(commit=commit)
 
 
-def notify_step(run: Run, attempt: int) -> Finish:
+def notify_step(run: Run, attempt: int, only: Units = None) -> Finish:
     waiting = notifications.pending(run.pk)
     rows = notify.notify(waiting.transitions, waiting.recipients)
 
     def commit() -> tuple[Bell, ...]:
         return tuple(Bell("deliver", row) for row in notifications.create(rows, run_id=run.pk))
 
-    return Finish(commit=commit, after=lambda: cargos.drop(run.pk))
+    return Finish(commit=commit, after=lambda: cargos.drop(run))
 
 
 def _sighting(found: AnomalyFinding) -> Sighting:

@@ -16,6 +16,7 @@ from agents.models import Run
 from maintenance.models import Notification
 from sensors import discovery
 
+STAGES = frozenset(stage.lower() for stage in Run.Stage.values)
 MOST = 300
 PATIENT_RINGS = 3
 PATIENT_SECONDS = 10
@@ -25,7 +26,10 @@ PASS_SECONDS = 10.0
 def sweep() -> int:
     """One pass; how many bells were due."""
     found = list(_due())
-    work_off([bell for bell, unanswered in found if unanswered or not doorbell.ring(bell)], seconds=PASS_SECONDS)
+    silent = [bell for bell, unanswered in found if unanswered or not doorbell.ring(bell)]
+    work_off(
+        [bell for bell in silent if bell.queue != "quarantine"], seconds=PASS_SECONDS
+    )  # what kills is not for here
     return len(found)
 
 
@@ -43,6 +47,8 @@ def _due() -> Iterable[tuple[Bell, bool]]:
     for run in Run.objects.filter(pk__in=rings).order_by("pk").only("pk", "lane", "stage"):
         bell = Bell("ingest", run.lane) if run.stage == Run.Stage.INGEST else Bell(run.stage.lower(), run.pk)
         yield bell, rings[run.pk] > PATIENT_RINGS
+    for run_id in lease.overdue(Run, limit=MOST, status="QUARANTINE"):
+        yield Bell("quarantine", run_id), False
     waiting_long = set(pipeline.idle_lanes_with_work(for_seconds=PATIENT_SECONDS))
     for lane in pipeline.idle_lanes_with_work():
         yield Bell("ingest", lane), lane in waiting_long
@@ -54,18 +60,18 @@ def _due() -> Iterable[tuple[Bell, bool]]:
 def work_off(bells: Iterable[Bell], *, seconds: float = math.inf) -> None:
     """Answer bells in this process, and those they lead to, each in its turn, until nothing is left or time is up.
 
-    Stages go before deliveries, so that a target that hangs holds up no run. What is left is due at the next pass.
+    Stages go before everything else, so that a target that hangs holds up no run. What is left is due at the next pass.
     """
     ends = time.monotonic() + seconds
-    stages, deliveries = deque[Bell](), deque[Bell]()
+    stages, others = deque[Bell](), deque[Bell]()
 
     def sort(found: Iterable[Bell]) -> None:
         for bell in found:
-            (deliveries if bell.queue == "deliver" else stages).append(bell)
+            (stages if bell.queue in STAGES else others).append(bell)
 
     sort(bells)
-    while (stages or deliveries) and time.monotonic() < ends:
-        sort(answer((stages or deliveries).popleft()))
+    while (stages or others) and time.monotonic() < ends:
+        sort(answer((stages or others).popleft()))
 
 
 def answer(bell: Bell) -> tuple[Bell, ...]:
@@ -75,4 +81,6 @@ def answer(bell: Bell) -> tuple[Bell, ...]:
     if bell.queue == "deliver":
         deliver.deliver(bell.id)
         return ()
+    if bell.queue == "quarantine":
+        return pipeline.search(bell.id).bells
     return pipeline.perform(bell.queue.upper(), bell.id).bells

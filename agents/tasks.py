@@ -36,6 +36,11 @@ def notify(run_id: int, **_: Any) -> None:
     doorbell.ring_all(pipeline.perform(Run.Stage.NOTIFY, run_id).bells)
 
 
+@shared_task(name="agents.quarantine", queue="quarantine")
+def quarantine(run_id: int, **_: Any) -> None:
+    doorbell.ring_all(pipeline.search(run_id).bells)
+
+
 @shared_task(name="agents.deliver", queue="deliver")
 def deliver(notification_id: int, **_: Any) -> None:
     delivery.deliver(notification_id)

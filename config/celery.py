@@ -17,7 +17,7 @@ from kombu import Exchange, Queue
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 STAGE_QUEUES = ("ingest", "validate", "detect", "decide", "notify")
-QUEUES = (*STAGE_QUEUES, "deliver", "housekeeping")
+QUEUES = (*STAGE_QUEUES, "quarantine", "deliver", "housekeeping")
 
 app = Celery("bellwether")
 app.config_from_object("django.conf:settings", namespace="CELERY")

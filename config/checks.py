@@ -67,10 +67,12 @@ def check_limits(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Chec
 
 
 def _failpoint() -> list[CheckMessage]:
-    if not os.environ.get(failpoints.VARIABLE):
-        return []
-    hint = "It is for tests: a process that gets there dies on purpose."
-    return [Error(f"{failpoints.VARIABLE} is set in production.", hint=hint, id="bellwether.E008")]
+    hint = "It is for tests: a process that gets there fails on purpose."
+    return [
+        Error(f"{name} is set in production.", hint=hint, id="bellwether.E008")
+        for name in (failpoints.VARIABLE, failpoints.POISON)
+        if os.environ.get(name)
+    ]
 
 
 def _debug() -> list[CheckMessage]:

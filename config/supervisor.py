@@ -133,14 +133,17 @@ def _signal(child: Child, number: int) -> None:
         return
 
 
+QUIET = ("-l", "WARNING", "--without-gossip", "--without-mingle")
+
+
 def service(*, port: int, flower_port: int, beat_file: Path, concurrency: int, web_threads: int = 8) -> list[Child]:
     """The processes of one node: web, a worker for each group of stages, beat, sweep and Flower."""
     python = sys.executable
     celery = [python, "-m", "celery", "-A", "config"]
 
     def worker(name: str, queues: str) -> Child:
-        options = ["-n", f"{name}@%h", "-Q", queues, "--concurrency", str(concurrency), "-l", "WARNING"]
-        return Child(name, [*celery, "worker", *options, "--without-gossip", "--without-mingle"])
+        options = ["-n", f"{name}@%h", "-Q", queues, "--concurrency", str(concurrency), *QUIET]
+        return Child(name, [*celery, "worker", *options])
 
     return [
         Child(
@@ -154,6 +157,8 @@ def service(*, port: int, flower_port: int, beat_file: Path, concurrency: int, w
         worker("intake", "ingest,validate"),
         worker("judge", "detect,decide"),
         worker("outbox", "notify,deliver,housekeeping"),
+        # One at a time and in the process itself: what it tries runs in children of its own (agents.probe).
+        Child("aside", [*celery, "worker", "-n", "aside@%h", "-Q", "quarantine", "--pool", "solo", *QUIET]),
         Child("beat", [*celery, "beat", "-s", str(beat_file), "-l", "WARNING"]),
         Child("sweep", [python, "manage.py", "sweep"]),
         Child(

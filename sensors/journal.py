@@ -25,6 +25,8 @@ WORK_ORDER_STARTED = "work_order.started"
 WORK_ORDER_COMPLETED = "work_order.completed"
 WORK_ORDER_CANCELLED = "work_order.cancelled"
 READINGS_EXPIRED = "readings.expired"
+RUN_REPLAYED = "run.replayed"
+RUN_DISCARDED = "run.discarded"
 
 TYPES = frozenset(
     {
@@ -33,6 +35,7 @@ TYPES = frozenset(
         WORK_ORDER_OPENED, WORK_ORDER_OCCURRED, WORK_ORDER_RAISED, WORK_ORDER_ASSIGNED, WORK_ORDER_STARTED,
         WORK_ORDER_COMPLETED, WORK_ORDER_CANCELLED,
         READINGS_EXPIRED,
+        RUN_REPLAYED, RUN_DISCARDED,
     }
 )  # fmt: skip
 

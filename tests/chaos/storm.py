@@ -256,7 +256,7 @@ class Faults:
         self.recovery.setdefault(kind, []).append(took)
 
     def _worker(self) -> int:
-        until(lambda: len(self.service.workers()) == 3, limit=PATIENCE)
+        until(lambda: len(self.service.workers()) == 4, limit=PATIENCE)
         return self.dice.choice(self.service.workers())
 
     def kill_worker(self) -> None:

@@ -4,25 +4,21 @@ nothing had happened. Every worker is a process of its own that ends by ``os._ex
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connections
-from django.utils import timezone
 from pytest_django import Settings
 
-from agents import failpoints, sweeper
+from agents import failpoints, quarantine
 from agents.channels.sink import SmtpSink
 from agents.doorbell import Bell
 from agents.models import Run, StageAttempt
-from maintenance.models import AlarmTransition, Anomaly, Channel, Decision, Notification, WorkOrder
-from mlops.models import MachineState
+from maintenance.models import Channel, Notification
 from sensors import inbox
-from sensors.models import BatchPart, Event, Reading, Sensor
-from tests import factories
+from sensors.models import Sensor
+from tests import factories, workers
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_empty")]
 
@@ -57,55 +53,6 @@ def send(sensor: Sensor) -> list[Bell]:
     return [Bell("ingest", lane) for lane in taken.lanes]
 
 
-def worker(bells: list[Bell], *, dies_at: str | None) -> int:
-    """Answer bells in a child process; its exit status."""
-    connections.close_all()
-    child = os.fork()
-    if child == 0:
-        if dies_at is not None:
-            os.environ[failpoints.VARIABLE] = dies_at
-        try:
-            sweeper.work_off(bells)
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
-def let_leases_run_out() -> None:
-    long_ago = timezone.now() - timedelta(seconds=1)
-    for model in (Run, Notification):
-        model._default_manager.filter(lease_until__isnull=False).update(lease_until=long_ago)
-        model._default_manager.update(ring_after=long_ago)
-
-
-def recover() -> None:
-    """What the sweep does after a crash, until nothing is due."""
-    let_leases_run_out()
-    while bells := list(sweeper.due()):
-        sweeper.work_off(bells)
-
-
-def effects(sensor: Sensor) -> dict[str, Any]:
-    """Everything the flow did, without the ids."""
-    site = sensor.site
-    return {
-        "readings": sorted(Reading.objects.filter(sensor=sensor).values_list("measured_at", "value", "quality")),
-        "anomalies": sorted(
-            Anomaly.objects.filter(site=site).values_list("kind", "started_at", "ended_at", "readings")
-        ),
-        "transitions": sorted(AlarmTransition.objects.filter(alarm__site=site).values_list("action", "at")),
-        "orders": sorted(WorkOrder.objects.filter(site=site).values_list("failure_mode", "occurrences")),
-        "decisions": sorted(Decision.objects.filter(machine=sensor.machine).values_list("action", "reason", "at")),
-        "notifications": sorted(Notification.objects.filter(site=site).values_list("subject_line", "status")),
-        "events": sorted(Event.objects.filter(site=site).values_list("type", "occurred_at")),
-        "parts": sorted(BatchPart.objects.filter(batch__site=site).values_list("state", "stored", "already_stored")),
-        "stages": sorted(StageAttempt.objects.filter(outcome="DONE").values_list("stage", flat=True)),
-        "memory": bytes(MachineState.objects.get(machine=sensor.machine).memory),
-    }
-
-
 def without_ids(found: dict[str, Any], sensor: Sensor) -> dict[str, Any]:
     """The names of machine and sensor differ from run to run."""
     text = repr({k: v for k, v in found.items() if k != "memory"})
@@ -115,8 +62,8 @@ def without_ids(found: dict[str, Any], sensor: Sensor) -> dict[str, Any]:
 @pytest.fixture
 def undisturbed(sensor: Sensor, sink: SmtpSink) -> dict[str, Any]:
     """What comes of the readings where nobody dies; the tables are empty again afterwards but for the sensor."""
-    assert worker(send(sensor), dies_at=None) == 0
-    found = effects(sensor)
+    assert workers.work(send(sensor), environment=None) == 0
+    found = workers.effects(sensor)
     assert {key for key, value in found.items() if not value} == set()
     assert {status for _, status in found["notifications"]} == {"SENT"}
     return without_ids(found, sensor)
@@ -137,9 +84,9 @@ def twin(undisturbed: dict[str, Any], sink: SmtpSink) -> Sensor:
 def test_a_stage_that_dies_anywhere_leaves_nothing_lost_and_nothing_doubled(
     point: str, undisturbed: dict[str, Any], twin: Sensor, sink: SmtpSink
 ) -> None:
-    assert worker(send(twin), dies_at=point) == failpoints.EXIT_STATUS
-    recover()
-    assert without_ids(effects(twin), twin) == undisturbed
+    assert workers.work(send(twin), environment={failpoints.VARIABLE: point}) == failpoints.EXIT_STATUS
+    workers.recover()
+    assert without_ids(workers.effects(twin), twin) == undisturbed
     assert len(sink.received) == len({mail.message_id for mail in sink.received})
 
 
@@ -147,21 +94,20 @@ def test_a_stage_that_dies_anywhere_leaves_nothing_lost_and_nothing_doubled(
 def test_a_delivery_that_dies_sends_again_at_most_once_and_under_the_same_key(
     point: str, undisturbed: dict[str, Any], twin: Sensor, sink: SmtpSink
 ) -> None:
-    assert worker(send(twin), dies_at=point) == failpoints.EXIT_STATUS
-    recover()
-    assert without_ids(effects(twin), twin) == undisturbed
+    assert workers.work(send(twin), environment={failpoints.VARIABLE: point}) == failpoints.EXIT_STATUS
+    workers.recover()
+    assert without_ids(workers.effects(twin), twin) == undisturbed
     unique = {mail.message_id for mail in sink.received}
     assert len(unique) == Notification.objects.filter(site=twin.site).count()
     in_the_window = point in ("deliver:sent", "deliver:recording")
     assert len(sink.received) - len(unique) == (1 if in_the_window else 0)
 
 
-def test_dying_again_and_again_at_the_same_point_sets_the_run_aside(twin: Sensor, settings: Settings) -> None:
-    bells = send(twin)
-    for _ in range(settings.RUN_MAX_ATTEMPTS):
-        assert worker(bells, dies_at="DETECT:claimed") == failpoints.EXIT_STATUS
-        let_leases_run_out()
-        bells = [bell for bell in sweeper.due() if bell.queue == "detect"]
-    recover()
+def test_dying_again_and_again_where_no_trial_fails_sets_the_whole_run_aside(twin: Sensor) -> None:
+    fatal = {failpoints.VARIABLE: "DETECT:claimed"}
+    assert workers.work(send(twin), environment=fatal) == failpoints.EXIT_STATUS
+    workers.recover(environment=fatal)
     run = Run.objects.order_by("-id")[0]
     assert (run.status, run.error_class, run.stage) == ("FAILED", "WorkerDied", "DETECT")
+    assert "passed every trial" in run.error
+    assert run.stage_attempts.filter(outcome="SEARCHED").count() == quarantine.MOST_QUARANTINES

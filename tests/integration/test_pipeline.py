@@ -189,9 +189,9 @@ def test_a_cargo_is_the_same_from_redis_and_from_the_parts() -> None:
     lane = send(s.site, readings(s, [3.0, 1.0, 2.0])).lanes[0]
     send(s.site, readings(s, [5.0], first=9))
     run_id = pipeline.begin(lane).bells[0].id
-    cached = cargo.get(run_id)
+    cached = cargo.get(Run.objects.get(pk=run_id))
     get_redis_connection("default").flushdb()
-    rebuilt = cargo.get(run_id)
+    rebuilt = cargo.get(Run.objects.get(pk=run_id))
     assert (cached.columns.at == rebuilt.columns.at).all()
     assert (cached.columns.value == rebuilt.columns.value).all()
     assert (cached.part == rebuilt.part).all()
@@ -240,48 +240,6 @@ def test_what_nobody_answers_for_is_done_by_the_sweep_itself() -> None:
     assert Run.objects.get(pk=run_id).status == "DONE"
 
 
-def test_a_run_whose_workers_keep_dying_is_set_aside_and_frees_its_lane() -> None:
-    s = sensor()
-    lane = send(s.site, readings(s, [1.0])).lanes[0]
-    run_id = pipeline.begin(lane).bells[0].id
-    Run.objects.filter(pk=run_id).update(attempts=99)
-    assert pipeline.perform("VALIDATE", run_id).result == "failed"
-    run = Run.objects.get()
-    assert (run.status, run.error_class) == ("FAILED", "WorkerDied")
-    assert BatchPart.objects.get().state == "SET_ASIDE"
-    flow(s.site, readings(s, [2.0], first=5))
-    assert Reading.objects.count() == 1
-
-
-def test_a_replayed_run_ends_as_late_data_and_changes_nothing_else() -> None:
-    s = sensor()
-    lane = send(s.site, readings(s, [1.0, 12.0])).lanes[0]
-    run_id = pipeline.begin(lane).bells[0].id
-    Run.objects.filter(pk=run_id).update(attempts=99)
-    pipeline.perform("VALIDATE", run_id)
-    flow(s.site, readings(s, [2.0], first=60))
-    pipeline.replay(run_id, actor="somebody")
-    with pytest.raises(pipeline.NotReplayable):
-        pipeline.replay(run_id, actor="somebody")
-    sweeper.work_off(sweeper.due())
-    assert set(Run.objects.values_list("status", flat=True)) == {"DONE"}
-    assert Reading.objects.count() == 3
-    assert BatchPart.objects.filter(state="STORED").count() == 2
-    assert not Alarm.objects.exists()
-    assert Anomaly.objects.get(detector="limits").retrospective
-
-
-def test_a_part_that_cannot_be_decoded_is_set_aside_and_the_rest_goes_on() -> None:
-    s = sensor()
-    bad = send(s.site, readings(s, [1.0])).batch
-    BatchPart.objects.filter(batch=bad).update(columns=b"nonsense")
-    flow(s.site, readings(s, [2.0], first=1))
-    part = BatchPart.objects.get(batch=bad)
-    assert part.state == "SET_ASIDE"
-    assert "cannot be decoded" in part.error
-    assert Reading.objects.count() == 1
-
-
 def test_the_state_of_a_machine_names_the_last_run_it_has_seen() -> None:
     s = sensor()
     flow(s.site, readings(s, [1.0]))
@@ -313,19 +271,6 @@ def test_nothing_is_unfinished_when_all_is_done() -> None:
     assert not any(replay.unfinished(s.site).values())
 
 
-def test_parts_that_no_run_can_take_are_set_aside_and_replayed_when_it_can() -> None:
-    s = sensor()
-    lane = send(s.site, readings(s, [1.0])).lanes[0]
-    run = Run.objects.create(lane=lane, attempts=99)
-    assert pipeline.perform("INGEST", run.pk).result == "failed"
-    assert BatchPart.objects.get().state == "SET_ASIDE"
-    assert list(sweeper.due()) == []
-    pipeline.replay(run.pk, actor="somebody")
-    sweeper.work_off(sweeper.due())
-    assert BatchPart.objects.get().state == "STORED"
-    assert Run.objects.get().status == "DONE"
-
-
 def test_readings_of_many_days_come_in_runs_of_so_many_days(settings: Settings) -> None:
     settings.INGEST_MAX_DAYS = 3
     s = sensor()
@@ -336,23 +281,6 @@ def test_readings_of_many_days_come_in_runs_of_so_many_days(settings: Settings) 
         send(s.site, [r for day in range(4) for r in readings(s, [1.0], first=day * 1440)])
     sweeper.work_off([Bell("ingest", lane)])
     assert list(Run.objects.order_by("id").values_list("readings", flat=True)) == [3, 2]
-
-
-def test_a_run_that_fails_after_storing_says_so_on_its_parts_until_it_is_replayed() -> None:
-    s = sensor()
-    lane = send(s.site, readings(s, [1.0, 12.0])).lanes[0]
-    run_id = pipeline.begin(lane).bells[0].id
-    pipeline.perform("VALIDATE", run_id)
-    Run.objects.filter(pk=run_id).update(attempts=99)
-    pipeline.perform("DETECT", run_id)
-    part = BatchPart.objects.get()
-    assert part.state == "STORED"
-    assert "not judged" in part.error
-    pipeline.replay(run_id, actor="somebody")
-    assert "not judged" in BatchPart.objects.get().error
-    sweeper.work_off(sweeper.due())
-    assert BatchPart.objects.get().error == ""
-    assert Alarm.objects.count() == 1
 
 
 def test_values_at_the_edge_of_what_is_taken_are_judged_like_any_other() -> None:

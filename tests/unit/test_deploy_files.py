@@ -93,14 +93,15 @@ def test_the_queues_of_one_node_are_those_of_compose() -> None:
 
 @pytest.mark.parametrize("name", sorted(WORKERS))
 def test_a_worker_is_started_as_on_one_node(name: str) -> None:
-    there, here = node()["intake"], command(name)
+    there, here = node()["aside" if name == "quarantine" else "intake"], command(name)
     own = {"-n", "-Q", "--concurrency"}
 
     def shared(words: list[str]) -> list[str]:
         return [word for i, word in enumerate(words) if word not in own and words[i - 1] not in own]
 
     assert ["-m", *shared(here)] == shared(there)
-    assert f"--destination {name}@$$HOSTNAME" in services()[name]["healthcheck"]["test"][1]
+    if name != "quarantine":
+        assert f"--destination {name}@$$HOSTNAME" in services()[name]["healthcheck"]["test"][1]
 
 
 def test_beat_flower_and_sweep_are_started_as_on_one_node() -> None:
@@ -157,7 +158,7 @@ def test_a_service_says_whether_it_is_well(name: str) -> None:
     check = services()[name].get("healthcheck")
     if name == "web":
         assert check is None  # the image's own
-    elif name in {"migrate", "beat", "sweeper"}:
+    elif name in {"migrate", "beat", "sweeper", "quarantine"}:
         assert check == {"disable": True}
     else:
         assert check["test"] and check["interval"] and check["timeout"] and check["retries"]
