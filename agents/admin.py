@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from django import forms
 from django.contrib import admin
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from unfold import widgets
 from unfold.decorators import action
 
 from agents import dead_letters, doorbell
 from agents.models import Run, StageAttempt
-from sensors import ask, desk, show
+from sensors import ask, columns, desk, show
 from sensors.desk import ACTORS, Desk, Lines, column
 from sensors.models import BatchPart
+
+LINES = 50
+"""Readings of a part that its page shows."""
 
 
 class AttemptLines(Lines):
@@ -42,6 +47,48 @@ class Confirmation(forms.Form):
     """Nothing is asked but whether it is meant."""
 
 
+class Reason(forms.Form):
+    reason = forms.CharField(
+        max_length=2_000, widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 4}), help_text="Kept with the run."
+    )
+
+
+Button = Callable[[HttpRequest, dict[str, Sequence[str]]], ask.Question]
+
+
+def replaying(request: HttpRequest, hidden: dict[str, Sequence[str]]) -> ask.Question:
+    def perform(run: Run, answers: dict[str, Any]) -> None:
+        doorbell.ring_lanes([dead_letters.replay(run.pk, actor=request.user.get_username())])
+
+    return ask.Question(
+        title="Replay failed runs",
+        button="Replay",
+        done="Replaying",
+        form=Confirmation,
+        perform=perform,
+        refusals=(dead_letters.NotReplayable,),
+        explain="It goes on at the stage where it failed. What was done stays done; readings that were judged "
+        "meanwhile make its own late, so a replay neither pages nor clears.",
+        hidden=hidden,
+    )
+
+
+def discarding(request: HttpRequest, hidden: dict[str, Sequence[str]]) -> ask.Question:
+    def perform(run: Run, answers: dict[str, Any]) -> None:
+        dead_letters.discard(run.pk, actor=request.user.get_username(), reason=answers["reason"])
+
+    return ask.Question(
+        title="Discard failed runs",
+        button="Discard",
+        done="Discarded",
+        form=Reason,
+        perform=perform,
+        refusals=(dead_letters.NotDiscardable,),
+        explain="Nobody will judge what they carry. They stay, with your reason, and a replay takes them back.",
+        hidden=hidden,
+    )
+
+
 @admin.register(Run)
 class RunPage(Desk):
     list_display = (
@@ -56,26 +103,35 @@ class RunPage(Desk):
         "error_class",
     )
     list_filter = ("status", "stage", "created_at")
-    search_fields = ("=id", "=lane", "error_class")
-    search_help_text = "A run's number, a lane, or part of an error's name."
+    search_fields = ("=id", "=lane", "=cause", "=split_from", "error_class")
+    search_help_text = "A run's number, the one it was split from, a lane, a cause, or part of an error's name."
     date_hierarchy = "created_at"
     ordering = ("-id",)
     fieldsets = (
         (
             None,
-            {"fields": (("status_label", "stage"), ("lane", "readings_count"), ("created_at", "finished_at"), "parts")},
+            {
+                "fields": (
+                    ("status_label", "stage"),
+                    ("lane", "readings_count"),
+                    ("created_at", "finished_at"),
+                    ("parts", "piece_of", "pieces"),
+                ),
+            },
         ),
         ("Work", {"fields": (("attempts", "rings"), ("lease_owner", "lease_until"), ("due_at", "ring_after"))}),
-        ("Error", {"fields": ("error_class", "error_trace")}),
+        ("Error", {"fields": (("error_class", "cause"), "resolution", "error_trace")}),
+        ("What it carries", {"fields": ("payload_sha256", "payload"), "classes": ("collapse",)}),
         ("Left for the next stage", {"fields": ("left",), "classes": ("collapse",)}),
     )
     readonly_fields = (
         "status_label", "stage", "lane", "readings_count", "created_at", "finished_at", "parts", "attempts", "rings",
-        "lease_owner", "lease_until", "due_at", "ring_after", "error_class", "error_trace", "left",
+        "lease_owner", "lease_until", "due_at", "ring_after", "error_class", "cause", "resolution", "error_trace",
+        "payload_sha256", "payload", "left", "piece_of", "pieces",
     )  # fmt: skip
     inlines = (AttemptLines,)
-    actions = ("replay_selected",)
-    actions_detail = ("replay",)
+    actions = ("replay_selected", "discard_selected")
+    actions_detail = ("replay", "discard")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         """A run serves a lane, which sites share: it is shown to those who may see all that it carried."""
@@ -95,32 +151,37 @@ class RunPage(Desk):
 
     @admin.action(description="Replay", permissions=["act"])
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse:
-        hidden = ask.selected(request, "replay_selected")
-        return self._ask(request, list(queryset), back=reverse("admin:agents_run_changelist"), hidden=hidden)
+        return self._ask_selected(request, queryset, replaying, "replay_selected")
+
+    @admin.action(description="Discard", permissions=["act"])
+    def discard_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse:
+        return self._ask_selected(request, queryset, discarding, "discard_selected")
 
     @action(description="Replay", url_path="replay", permissions=["act"], icon="replay")
     def replay(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        row = ask.row_of(self, request, object_id)
-        return self._ask(request, [row], back=reverse("admin:agents_run_change", args=[row.pk]))
+        return self._ask_one(request, object_id, replaying)
 
-    def _ask(self, request: HttpRequest, rows: list[Run], *, back: str, hidden: Any = None) -> HttpResponse:
-        question = ask.Question(
-            title="Replay failed runs",
-            button="Replay",
-            done="Replaying",
-            form=Confirmation,
-            perform=partial(_replay, request.user.get_username()),
-            refusals=(dead_letters.NotReplayable,),
-            explain="It goes on at the stage where it failed. What was done stays done; readings that were judged "
-            "meanwhile make its own late, so a replay neither pages nor clears.",
-            hidden=hidden or {},
+    @action(description="Discard", url_path="discard", permissions=["act"], icon="delete")
+    def discard(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask_one(request, object_id, discarding)
+
+    def _ask_one(self, request: HttpRequest, key: str, button: Button) -> HttpResponse:
+        row = ask.row_of(self, request, key)
+        return ask.answer(
+            self, request, [row], button(request, {}), back=reverse("admin:agents_run_change", args=[row.pk])
         )
-        return ask.answer(self, request, rows, question, back=back)
+
+    def _ask_selected(self, request: HttpRequest, rows: QuerySet[Run], button: Button, name: str) -> HttpResponse:
+        question = button(request, ask.selected(request, name))
+        return ask.answer(self, request, list(rows), question, back=reverse("admin:agents_run_changelist"))
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         row = self.get_object(request, str(object_id))
-        fits = row is not None and row.status == Run.Status.FAILED and self.may(request, row, ACTORS)
-        return super().get_actions_detail(request, object_id) if fits else []
+        if row is None or not self.may(request, row, ACTORS):
+            return []
+        fitting = {"agents_run_replay": dead_letters.ASIDE, "agents_run_discard": (Run.Status.FAILED,)}
+        offered = super().get_actions_detail(request, object_id)
+        return [one for one in offered if row.status in fitting[one.action_name]]
 
     @column("Status", ordering="status")
     def status_label(self, row: Run) -> str:
@@ -146,6 +207,28 @@ class RunPage(Desk):
     def left(self, row: Run) -> str:
         return show.pretty(row.findings)
 
+    @column("Piece of")
+    def piece_of(self, row: Run) -> str:
+        return show.link_to("agents_run", row.split_from_id, f"run {row.split_from_id}")
 
-def _replay(actor: str, run: Run, answers: dict[str, Any]) -> None:
-    doorbell.ring_lanes([dead_letters.replay(run.pk, actor=actor)])
+    @column("Split off")
+    def pieces(self, row: Run) -> str:
+        return show.listing("agents_run", "pieces set apart from it", q=row.pk) if row.edition else show.DASH
+
+    @column("Readings as they came")
+    def payload(self, row: Run) -> str:
+        return show.trace("\n\n".join(_told(held) for held in dead_letters.payload(row.pk)))
+
+
+def _told(held: dead_letters.Payload) -> str:
+    """A part for people: where it came from, and its first readings, one a line."""
+    head = f"part {held.part.pk} of batch {held.part.batch_id}, {held.part.batch.site}: {held.part.readings} readings"
+    if held.readings is None:
+        return f"{head}\n{held.told}\n{bytes(held.part.columns)[:64].hex(' ')}"
+    shown = held.readings.take(np.arange(len(held.readings)) < LINES)
+    lines = [
+        f"  sensor {sensor}  {columns.to_instant(at).isoformat()}  {value!r}"
+        for sensor, at, value in zip(shown.sensor.tolist(), shown.at.tolist(), shown.value.tolist(), strict=True)
+    ]
+    more = [f"  and {len(held.readings) - LINES} more"] if len(held.readings) > LINES else []
+    return "\n".join([head, *lines, *more])

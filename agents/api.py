@@ -1,4 +1,4 @@
-"""The way in, and the flow's own record over REST."""
+"""The way in."""
 
 from __future__ import annotations
 
@@ -6,22 +6,18 @@ import re
 import zlib
 from typing import Any, cast
 
-import django_filters
 import structlog
 from django.conf import settings
 from django.http.request import RawPostDataException
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_field
-from rest_framework import serializers, viewsets
-from rest_framework.decorators import action
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import serializers
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from agents import dead_letters, doorbell
-from agents.models import Run, StageAttempt
+from agents import doorbell
 from sensors import access, codec, inbox
 from sensors.problems import Problem
 
@@ -177,76 +173,3 @@ def _inflate(packed: bytes, *, most: int) -> bytes:
     if not unpacker.eof:
         raise Problem("malformed", "The gzip body ends too early.")
     return body
-
-
-class RunFilter(django_filters.FilterSet):
-    class Meta:
-        model = Run
-        fields = ["status", "stage", "lane"]
-
-
-class Runs(viewsets.ReadOnlyModelViewSet[Run]):
-    """Runs of the flow; lanes are shared by sites, so only administrators of the installation see them."""
-
-    class RunOut(serializers.ModelSerializer[Run]):
-        class Meta:
-            model = Run
-            fields = [
-                "id", "lane", "status", "stage", "attempts", "readings", "error_class", "error", "created_at",
-                "finished_at",
-            ]  # fmt: skip
-
-    class RunDetail(RunOut):
-        class RunAttempt(serializers.ModelSerializer[StageAttempt]):
-            class Meta:
-                model = StageAttempt
-                fields = ["stage", "outcome", "worker", "started_at", "ended_at", "error_class"]
-
-        stage_attempts = RunAttempt(many=True)
-
-        class Meta:
-            model = Run
-            fields = ["id", "lane", "status", "stage", "attempts", "readings", "error_class", "error", "created_at",
-                      "finished_at", "stage_attempts"]  # fmt: skip
-
-    permission_classes = [access.IsSuperuser]
-    queryset = Run.objects.defer("verdicts", "findings")
-    filterset_class = RunFilter
-
-    def get_serializer_class(self) -> Any:
-        return self.RunOut if self.action == "list" else self.RunDetail
-
-    @extend_schema(
-        tags=["runs"],
-        summary="List runs",
-        description="Of all lanes, newest first.",
-        responses={200: RunOut(many=True)},
-    )
-    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().list(request, *args, **kwargs)
-
-    @extend_schema(
-        tags=["runs"],
-        summary="One run with its attempts",
-        description="What each attempt at each stage came to.",
-        responses={200: RunDetail},
-    )
-    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().retrieve(request, *args, **kwargs)
-
-    @extend_schema(
-        tags=["runs"],
-        summary="Replay a failed run",
-        description="It goes on at the stage where it failed; what it had done stays done.",
-        request=None,
-        responses={202: OpenApiResponse(OpenApiTypes.OBJECT, "Will be replayed.")},
-    )
-    @action(detail=True, methods=["post"])
-    def replay(self, request: Request, pk: str) -> Response:
-        run = self.get_object()
-        try:
-            lane = dead_letters.replay(run.pk, actor=access.user_of(request).get_username())
-        except dead_letters.NotReplayable as error:
-            raise Problem("conflict", str(error)) from error
-        doorbell.ring_lanes([lane])
-        return Response({"id": run.pk, "status": Run.Status.REPLAY}, status=202)

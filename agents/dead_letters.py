@@ -24,6 +24,7 @@ from sensors.models import BatchPart
 
 log = structlog.get_logger(__name__)
 
+MOST_PARTS = 50
 ASIDE = (Run.Status.FAILED, Run.Status.DISCARDED)
 Stage = Run.Stage
 
@@ -144,9 +145,9 @@ def waiting(*, causes: Iterable[str] | None = None) -> list[int]:
 
 
 def payload(run_id: int) -> list[Payload]:
-    """What a run carries, part by part, as it came."""
+    """What a run carries, part by part, as it came: the first ``MOST_PARTS``."""
     found = []
-    for part in BatchPart.objects.filter(run_id=run_id).select_related("batch__site").order_by("id"):
+    for part in BatchPart.objects.filter(run_id=run_id).select_related("batch__site").order_by("id")[:MOST_PARTS]:
         try:
             found.append(Payload(part, columns.unpack(bytes(part.columns)), ""))
         except columns.NotColumns as error:

@@ -9,7 +9,8 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
-from agents.api import Ingest, Runs
+from agents.api import Ingest
+from agents.run_api import Runs
 from config import health
 from maintenance.api import Alarms, Anomalies, WorkOrders
 from sensors import problems, tokens

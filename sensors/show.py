@@ -19,6 +19,7 @@ TONES: Mapping[str, str] = {
     "CRITICAL": "danger", "HIGH": "warning", "MEDIUM": "info", "LOW": "plain",
     "OPEN": "warning", "ASSIGNED": "info", "IN_PROGRESS": "info", "COMPLETED": "fine", "CANCELLED": "plain",
     "ACTIVE": "info", "DONE": "fine", "FAILED": "danger", "REPLAY": "warning", "RETRY": "warning", "FENCED": "plain",
+    "QUARANTINE": "warning", "SEARCHED": "violet", "DISCARDED": "plain",
     "HELD": "warning", "WAITING": "info", "TAKEN": "info", "STORED": "fine", "SET_ASIDE": "danger",
     "PENDING": "info", "SENT": "fine", "MACHINE": "warning", "INSTRUMENT": "violet",
 }  # fmt: skip
