@@ -26,6 +26,7 @@ from sensors.models import BatchPart, Equipment, Sensor, Site
 
 HTTP_SECONDS = 30
 WAIT_LIMIT_SECONDS = 900
+LATER = (requests.codes.too_many_requests, requests.codes.service_unavailable)
 
 Sender = Callable[[bytes], Mapping[str, Any]]
 """Sends one body; answers with the counts ``accepted``, ``held``, ``duplicates`` and ``rejected``."""
@@ -149,7 +150,7 @@ def through_inbox(site: Site) -> Sender:
 
 
 def through_http(url: str, *, site: Site, username: str, password: str) -> Sender:
-    """Through the REST API, with a token that is renewed when it expires."""
+    """Through the REST API, with a token that is renewed when it expires; comes again when the intake says later."""
     session = requests.Session()
     session.trust_env = False
 
@@ -173,10 +174,10 @@ def through_http(url: str, *, site: Site, username: str, password: str) -> Sende
     def sender(body: bytes) -> Mapping[str, Any]:
         if "Authorization" not in session.headers:
             log_in()
-        answer = post(body)
+        answer = _patiently(lambda: post(body))
         if answer.status_code == requests.codes.unauthorized:
             log_in()
-            answer = post(body)
+            answer = _patiently(lambda: post(body))
         if answer.status_code == requests.codes.unprocessable_entity:
             return {"accepted": 0, "held": 0, "duplicates": 0, "rejected": len(answer.json()["errors"])}
         if answer.status_code != requests.codes.accepted:
@@ -185,6 +186,16 @@ def through_http(url: str, *, site: Site, username: str, password: str) -> Sende
         return counted
 
     return sender
+
+
+def _patiently(post: Callable[[], requests.Response]) -> requests.Response:
+    """The answer, once it is another than "later", or the last one after ``WAIT_LIMIT_SECONDS``."""
+    deadline = time.monotonic() + WAIT_LIMIT_SECONDS
+    while True:
+        answer = post()
+        if answer.status_code not in LATER or time.monotonic() > deadline:
+            return answer
+        time.sleep(float(answer.headers.get("Retry-After", 1)))
 
 
 def unfinished(site: Site) -> dict[str, int]:
