@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from agents import doorbell
+from agents import doorbell, intake
 from sensors import access, codec, inbox
 from sensors.problems import Problem
 
@@ -71,7 +71,8 @@ class Ingest(APIView):
         summary="Send readings",
         description="A list of readings, or an object with the list under `readings`; `Content-Encoding: gzip` is "
         "accepted. 202 means that what was accepted and held is stored durably. What turns out to be a duplicate of a "
-        "stored reading is told by the batch.",
+        "stored reading is told by the batch. 429 and 503 mean later: send the same request again "
+        "after the seconds of `Retry-After`; what was stored before is not stored twice.",
         parameters=[
             OpenApiParameter("site", str, description="Slug; needed only if you may send to several sites."),
             OpenApiParameter(
@@ -80,6 +81,13 @@ class Ingest(APIView):
                 OpenApiParameter.HEADER,
                 description="The same key with the same body gives the first answer again, marked by the header "
                 "`Idempotent-Replayed`; with another body it is refused. Keys are kept as long as their batch.",
+            ),
+            OpenApiParameter(
+                "Retry-After",
+                int,
+                OpenApiParameter.HEADER,
+                response=[429, 503],
+                description="Seconds to wait before the same request is sent again.",
             ),
         ],
         request=ReadingIn(many=True),
@@ -107,6 +115,7 @@ class Ingest(APIView):
                 received_at=timezone.now(),
                 correlation_id=str(structlog.contextvars.get_contextvars().get("request_id", ""))[:64],
                 idempotency_key=_key(request),
+                admit=intake.admit,
             )
         except codec.Malformed as error:
             raise Problem("malformed", str(error)) from error
@@ -125,6 +134,10 @@ class Ingest(APIView):
         answer |= {"batch": batch.pk, "received_at": batch.received_at, "results": batch.results}
         answer |= {"status_url": request.build_absolute_uri(f"/api/v1/batches/{batch.pk}/")}
         return Response(answer, status=202, headers={"Idempotent-Replayed": "true"} if taken.replayed else None)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        intake.count_failure(exc)
+        return super().handle_exception(exc)
 
 
 def _key(request: Request) -> str:

@@ -171,6 +171,13 @@ INGEST_MAX_READINGS = env.integer("INGEST_MAX_READINGS", 10_000, minimum=1)
 INGEST_MAX_DAYS = env.integer("INGEST_MAX_DAYS", 366, minimum=1)
 INGEST_MAX_FUTURE_SECONDS = env.integer("INGEST_MAX_FUTURE_SECONDS", 300, minimum=0)
 READINGS_RETENTION_DAYS = env.integer("READINGS_RETENTION_DAYS", 7_300, minimum=1)
+
+# When the intake says "later": what may wait (503), and what may be sent a second (429; 0 = no quota).
+INTAKE_MAX_BACKLOG_SECONDS = env.integer("INTAKE_MAX_BACKLOG_SECONDS", 60, minimum=1)
+INTAKE_MAX_BACKLOG_READINGS = env.integer("INTAKE_MAX_BACKLOG_READINGS", 2_000_000, minimum=1)
+INTAKE_CLIENT_READINGS_PER_SECOND = env.integer("INTAKE_CLIENT_READINGS_PER_SECOND", 0, minimum=0)
+INTAKE_SITE_READINGS_PER_SECOND = env.integer("INTAKE_SITE_READINGS_PER_SECOND", 0, minimum=0)
+
 METRICS_TOKEN = env.optional("METRICS_TOKEN")
 
 REST_FRAMEWORK = {

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import random
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
+import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponse
 from django.shortcuts import render
@@ -16,8 +20,19 @@ from django.views import defaults
 from rest_framework import exceptions, renderers, serializers, status
 from rest_framework.response import Response
 
+log = structlog.get_logger(__name__)
+
 MEDIA_TYPE = "application/problem+json"
 TOO_LARGE = "The body is larger than this service takes."
+NO_DATABASE = "The database cannot be used at the moment. Send the request again, with the same Idempotency-Key if any."
+SHUT = (
+    "25006",  # read-only: a standby, or an operator's setting
+    "25P03",  # the server ended an idle transaction
+)
+"""Postgres's codes that mean trouble though Django tells them as InternalError."""
+BEYOND_LIMITS = "54"
+"""The class of codes of a statement that is too large or too deep, and will be tomorrow."""
+RETRY_SECONDS = (5, 15)
 
 TITLES = {
     "invalid": (400, "The request is not valid"),
@@ -56,10 +71,14 @@ MEANINGS = {
     "is or, for readings, packed with gzip.",
     "unprocessable": "The body could be read, and nothing in it could be accepted; or the idempotency key belongs to "
     "a request with another body. Each refused item is named with its reason. Nothing was stored.",
-    "too-many-requests": "There were too many tries within a short time. Wait as long as the header Retry-After says.",
+    "too-many-requests": "There were too many tries within a short time, the client or its site sends more readings a "
+    "second than was agreed, or more of the site's readings wait than its share while others wait too. Nothing was "
+    "stored. Wait as long as the header Retry-After says, then send the same again.",
     "internal": "A fault of the service, which was logged; nothing of the request was stored. Try again later, and "
     "tell the operator if it comes again.",
-    "unavailable": "The service cannot answer at the moment. Try again after a while.",
+    "unavailable": "More readings wait than are worked off in good time, or the database cannot be used at the moment. "
+    "Wait as long as the header Retry-After says, then send the same again: with the same Idempotency-Key it is taken "
+    "once, however often it is sent, and a reading that was stored before is not stored twice.",
 }
 """What each type means, and what to do: the text of its page."""
 BY_STATUS = {code: name for name, (code, _) in reversed(TITLES.items())} | {400: "invalid"}
@@ -69,13 +88,26 @@ class Problem(exceptions.APIException):
     """An answer that says what was wrong; ``errors`` are pairs of detail and JSON pointer into the body."""
 
     def __init__(
-        self, name: str, detail: str, *, errors: list[dict[str, str]] | None = None, retry_after: int | None = None
+        self, name: str, detail: str, *, errors: list[dict[str, str]] | None = None, retry_after: float | None = None
     ) -> None:
         self.name = name
         self.status_code, _ = TITLES[name]
         self.errors = errors
         self.retry_after = retry_after
         super().__init__(detail)
+
+
+def retry_soon() -> float:
+    """Seconds for Retry-After where nobody knows how long it takes; spread, so that clients do not come all at once."""
+    return random.uniform(*RETRY_SECONDS)
+
+
+def is_database_trouble(error: BaseException | None) -> bool:
+    """Whether the database is gone, full, shut or too slow, so that the same request may well succeed later."""
+    code = getattr(getattr(error, "__cause__", None), "pgcode", None) or ""
+    if isinstance(error, InternalError):
+        return code in SHUT
+    return isinstance(error, (OperationalError, InterfaceError)) and not code.startswith(BEYOND_LIMITS)
 
 
 class JSONRenderer(renderers.JSONRenderer):
@@ -103,6 +135,9 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         error = exceptions.PermissionDenied()
     elif isinstance(error, RequestDataTooBig):
         error = Problem("too-large", TOO_LARGE)
+    elif is_database_trouble(error):
+        log.error("api.database-trouble", error=str(error).strip())
+        error = Problem("unavailable", NO_DATABASE, retry_after=retry_soon())
     if not isinstance(error, exceptions.APIException):
         return None
     name = error.name if isinstance(error, Problem) else _name(error)
@@ -186,8 +221,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500, called while the error is being handled: it may come from a middleware, before DRF."""
     if not _is_for_clients(request):
         return defaults.server_error(request)
+    if is_database_trouble(sys.exception()):
+        answer = plain(request, "unavailable", NO_DATABASE)
+        answer["Retry-After"] = str(math.ceil(retry_soon()))
+        return answer
     return plain(request, "internal", "The fault was logged; nothing of the request was stored.")
 
 
@@ -211,5 +251,5 @@ class Shape(serializers.Serializer[Any]):
     errors = Fault(many=True, required=False)  # type: ignore[assignment]  # a field of that name, as in the standard
 
 
-ANSWERS = {code: title for code, title in reversed(TITLES.values()) if code not in (406, 411, 503)}
+ANSWERS = {code: title for code, title in reversed(TITLES.values()) if code not in (406, 411)}
 """Status and title of the problems an operation may answer with."""

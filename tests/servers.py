@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -148,6 +149,68 @@ def slow_loris() -> Iterator[int]:
         finally:
             closing.set()
             server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def silent() -> Iterator[tuple[int, list[object]]]:
+    """The port of a server that takes connections and never answers, and who connected."""
+    closing, connected = threading.Event(), list[object]()
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            connected.append(self.client_address)
+            closing.wait(STALL_SECONDS)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield int(server.server_address[1]), connected
+        finally:
+            closing.set()
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def deaf_after_commit(upstream: Callable[[], socket.socket]) -> Iterator[int]:
+    """The port of a way to Postgres that passes COMMIT on and then breaks off: it is done, and the client never hears.
+
+    The connection must not be encrypted.
+    """
+
+    def pass_on(here: socket.socket, there: socket.socket, told: threading.Event, *, up: bool) -> None:
+        try:
+            while data := here.recv(65_536):
+                if up and b"COMMIT" in data:
+                    told.set()
+                if told.is_set() and not up:
+                    break  # the answer to COMMIT has come: it is kept back
+                there.sendall(data)
+        except OSError:
+            return  # the other direction has closed both
+        finally:
+            for end in (here, there):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            told = threading.Event()
+            with upstream() as server:
+                down = threading.Thread(target=pass_on, args=(server, self.request, told), kwargs={"up": False})
+                down.start()
+                pass_on(self.request, server, told, up=True)
+                down.join()
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield int(proxy.server_address[1])
+        finally:
+            proxy.shutdown()
             thread.join()
 
 

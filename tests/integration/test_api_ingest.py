@@ -197,7 +197,7 @@ def test_a_key_in_flight_is_a_conflict(sensor: Sensor, sender: User) -> None:
 
     def hold() -> None:
         with transaction.atomic():
-            inbox._earlier(sensor.site, sender, "k")
+            inbox._hold_key(Batch(site=sensor.site, submitted_by=sender, idempotency_key="k"))
             held.set()
             release.wait(30)
         connection.close()

@@ -36,6 +36,7 @@ PURE = (
     "sensors.chart",
     "mlops.state",
     "mlops.detectors",
+    "agents.admission",
     "agents.findings",
     "agents.ingest",
     "agents.validate",
