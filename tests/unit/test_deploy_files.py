@@ -20,6 +20,7 @@ from django.core.management import get_commands
 from django.urls import resolve
 from django_prometheus import middleware
 
+from agents import intake
 from config import celery, embedded, health, supervisor
 from deploy import healthcheck
 from tests.unit import test_env
@@ -309,13 +310,18 @@ def expressions() -> list[str]:
     return rules + [target["expr"] for panel in board["panels"] for target in panel["targets"]]
 
 
+def metrics() -> set[str]:
+    """Names of our own, as Prometheus sees them."""
+    return {*health.GAUGES, *(f"{counter._name}_total" for counter in (intake.ADMITTED, intake.REFUSED))}
+
+
 def test_rules_and_dashboards_ask_for_metrics_that_exist() -> None:
     exported = Path(middleware.__file__).read_text(encoding="utf-8")
     asked = {name for text in expressions() for name in re.findall(r"\b(?:pdm|django)_\w+", text)}
     assert len(asked) >= 6
     for name in asked:
         base = re.sub(r"_(total|bucket|count|sum)$", "", name)
-        assert name in health.GAUGES or f'"{base}"' in exported or f'"{name}"' in exported, name
+        assert name in metrics() or f'"{base}"' in exported or f'"{name}"' in exported, name
 
 
 def test_grafana_finds_its_source_and_its_dashboards() -> None:
@@ -412,7 +418,7 @@ def test_direct_dependencies_are_pinned_as_compiled() -> None:
 
 # What is told to people
 
-PAGES = ("README.md", "docs/architecture.md", "docs/deployment.md")
+PAGES = ("README.md", "docs/architecture.md", "docs/deployment.md", "docs/intake.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -437,7 +443,7 @@ def test_a_page_names_commands_addresses_and_metrics_that_exist(page: str) -> No
     assert set(re.findall(r"^(?:    |`)make ([a-z]+)", text, re.M)) <= targets()
     for address in re.findall(r"http://127\.0\.0\.1:8000(/[\w/.-]*)", text):
         assert resolve(address.replace("BATCH", "7b7c5a0e-3f0e-4f3e-9d0e-000000000000"))
-    assert set(re.findall(r"\bpdm_\w+", text)) <= set(health.GAUGES)
+    assert set(re.findall(r"\bpdm_\w+", text)) <= metrics()
 
 
 def test_deployment_names_every_service_and_every_check() -> None:
