@@ -1,0 +1,190 @@
+"""The real service, ``manage.py up``, on embedded servers in a home of its own: what the storm strikes at."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import psycopg2
+import redis
+import requests
+
+from config import node
+
+ROOT = Path(__file__).resolve().parents[2]
+SITES = ("north", "south")
+WORKERS = 3
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
+NOT_PASSED_ON = ("DATABASE_URL", "REDIS_URL", "BELLWETHER_POISON", "BELLWETHER_FAILPOINT")
+
+SETUP = """
+import json
+from maintenance.models import Channel
+from sensors import fleet, onboarding
+from sensors.models import Equipment, Sensor
+wanted = json.loads({wanted!r})
+passwords = {{}}
+for slug in wanted["sites"]:
+    site, _ = onboarding.site(slug=slug, name=slug.title())
+    passwords[slug] = onboarding.new_password(onboarding.member(slug, site=site, role="INGEST").user).password
+    Channel.objects.create(site=site, kind="EMAIL", name="Mail", target=slug + "@plant.example")
+    if wanted["hook"]:
+        Channel.objects.create(
+            site=site, kind="WEBHOOK", name="Hook", target=wanted["hook"] + "/" + slug, secret="signs the storm"
+        )
+    for name in wanted["machines"]:
+        machine = fleet.save_equipment(Equipment(site=site, tag=name, name=name, criticality="CRITICAL"))
+        fleet.save_sensor(Sensor(site=site, equipment=machine, external_id=name, name=name, high=wanted["high"]))
+print(json.dumps(passwords))
+"""
+
+
+class Service:
+    """Started with ``prepare`` and ``start``, ended with ``stop``; ``sql`` and ``redis`` go past any proxy."""
+
+    def __init__(self, home: Path, *, lease_seconds: int, environment: Mapping[str, str] | None = None) -> None:
+        self.home = home
+        self.environment = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON} | {
+            "BELLWETHER_HOME": str(home),
+            "LEASE_SECONDS": str(lease_seconds),
+            "JWT_ACCESS_MINUTES": "600",
+            **(environment or {}),
+        }
+        self.port = node.free_port(0)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = home.parent / "up.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._in_use: IO[str] | None = None
+
+    def run(self, *arguments: str) -> str:
+        """Run Python beside the service; what it printed. Raises ``RuntimeError``."""
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=ROOT, env=self.environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{arguments}: {done.stdout[-2000:]} {done.stderr[-2000:]}")
+        return done.stdout
+
+    def prepare(self) -> None:
+        """Start the servers, keep them while this process lives, and make the tables."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._in_use = (self.home / "users.lock").open("w")  # as config.embedded does: whoever leaves last stops them
+        fcntl.flock(self._in_use, fcntl.LOCK_SH)
+        said = self.run("-c", "from config import embedded; embedded.ensure(); print(embedded._socket_dir())")
+        self.sockets = Path(said.strip())
+        self.run("manage.py", "migrate", "-v", "0")
+
+    def set_up(self, *, machines: tuple[str, ...], high: float, hook: str = "") -> dict[str, str]:
+        """The sites with their machines, a sensor of the same name on each, and channels; a password by site."""
+        wanted = json.dumps({"sites": SITES, "machines": machines, "high": high, "hook": hook})
+        said = self.run("manage.py", "shell", "--no-imports", "-c", SETUP.format(wanted=wanted))
+        passwords: dict[str, str] = json.loads(said.splitlines()[-1])
+        return passwords
+
+    def start(self, environment: Mapping[str, str] | None = None) -> float:
+        """Start all processes, with more in their environment; seconds until the service said that it is ready."""
+        flower = node.free_port(0)
+        command = [sys.executable, "manage.py", "up", "--port", str(self.port), "--flower-port", str(flower)]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=self.environment | dict(environment or {}), stdout=log, stderr=log
+            )
+        return until(self.is_ready, limit=START_SECONDS)
+
+    def is_ready(self) -> bool:
+        try:
+            return session().get(f"{self.url}/health/ready", timeout=10).status_code == requests.codes.ok
+        except requests.RequestException:
+            return False
+
+    def halt(self) -> None:
+        """Stop the processes and leave the servers running."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(STOP_SECONDS)
+            self.process = None
+
+    def stop(self) -> None:
+        self.halt()
+        if self._in_use is not None:
+            self._in_use.close()
+        self.run("manage.py", "down")
+
+    def ensure_servers(self) -> None:
+        """Start again what a fault has killed."""
+        self.run("-c", "from config import embedded; embedded.ensure()")
+
+    def processes(self, word: str) -> list[int]:
+        """Ids of the service's processes that have this word in their command: worker, sweep, gunicorn."""
+        assert self.process is not None
+        return [child for child in children(self.process.pid) if word in command_of(child)]
+
+    def redis(self) -> redis.Redis:
+        return redis.Redis(unix_socket_path=str(self.redis_socket), socket_timeout=2)
+
+    @property
+    def redis_socket(self) -> Path:
+        return self.sockets / "redis.sock"
+
+    @property
+    def postgres_socket(self) -> Path:
+        return self.sockets / ".s.PGSQL.5432"
+
+    def redis_pid(self) -> int:
+        return int((self.home / "redis" / "redis.pid").read_text())
+
+    def postgres_pid(self) -> int:
+        return int((self.home / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0])
+
+    def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Rows of a query, over a connection of its own that no fault but a crash of Postgres can hit."""
+        connection = psycopg2.connect(host=str(self.sockets), user="postgres", dbname="bellwether")
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(query, values)
+                return cursor.fetchall()
+        finally:
+            connection.close()
+
+    def number(self, query: str, *values: Any) -> int:
+        return int(self.sql(query, *values)[0][0] or 0)
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def children(parent: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def session() -> requests.Session:
+    """Without a look at proxy variables."""
+    made = requests.Session()
+    made.trust_env = False
+    return made
+
+
+def until(condition: Callable[[], bool], *, limit: float) -> float:
+    """Wait for a condition; how long it took. Raises ``TimeoutError``."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > limit:
+            raise TimeoutError(f"not true after {limit:g} s")
+        time.sleep(0.05)
+    return time.monotonic() - began
