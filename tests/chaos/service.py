@@ -150,8 +150,16 @@ class Service:
         connection = psycopg2.connect(host=str(self.sockets), user="postgres", dbname="bellwether")
         try:
             with connection.cursor() as cursor:
-                cursor.execute(query, values)
+                cursor.execute(query, values or None)
                 return cursor.fetchall()
+        finally:
+            connection.close()
+
+    def execute(self, statements: str) -> None:
+        connection = psycopg2.connect(host=str(self.sockets), user="postgres", dbname="bellwether")
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statements)
         finally:
             connection.close()
 
