@@ -10,6 +10,7 @@ import json
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -75,7 +76,13 @@ class Ledger:
     accepted: list[Accepted] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     """Answers that no client should get: the request is given up."""
+    answers: Counter[str] = field(default_factory=Counter)
+    """What was said to whoever asked, by status; ``none``: the connection failed or time ran out."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, answer: str) -> None:
+        with self.lock:
+            self.answers[answer] += 1
 
     def add(self, accepted: Accepted) -> None:
         with self.lock:
@@ -157,7 +164,9 @@ class Sender(threading.Thread):
                 f"{self.url}/api/v1/data/ingest", data=wanted.body, headers=headers, timeout=TIMEOUT_SECONDS
             )
         except requests.RequestException:
+            self.ledger.note("none")
             return None
+        self.ledger.note(str(answer.status_code))
         if answer.status_code == requests.codes.accepted:
             return str(answer.json()["batch"])
         if answer.status_code < 500 and answer.status_code not in (requests.codes.conflict, requests.codes.too_many):

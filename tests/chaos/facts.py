@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -144,20 +143,21 @@ def load(service: Service, deliveries: Sequence[Delivery]) -> Facts:
         alarms={what: service.number(query) for what, query in CONTRADICTIONS.items()},
         strays={what: service.number(query) for what, query in STRAYS.items()},
         held={what: service.number(query) for what, query in HELD.items()}
-        | {"broker messages older than their expiry": expired(service)},
+        | {f"messages in {queue} older than their expiry": count for queue, count in expired(service).items()},
         messages=[Message(*row) for row in service.sql(MESSAGES)],
         deliveries=list(deliveries),
     )  # fmt: skip
 
 
-def expired(service: Service) -> int:
+def expired(service: Service) -> Counter[str]:
     """Messages that lie in a queue although their time is over: nobody looks at that queue."""
-    store = service.redis()
-    waiting: list[bytes] = []
+    store, now = service.redis(), datetime.now(UTC)
+    found: Counter[str] = Counter()
     for name in store.keys("bw:*"):
         if store.type(name) == b"list":
-            waiting += store.lrange(name, 0, -1)
-    return sum(is_over(json.loads(message), now=datetime.fromtimestamp(time.time(), UTC)) for message in waiting)
+            waiting = store.lrange(name, 0, -1)
+            found[name.decode()] += sum(is_over(json.loads(message), now=now) for message in waiting)
+    return found
 
 
 def is_over(message: Mapping[str, Any], *, now: datetime) -> bool:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import redis
 
 from tests.chaos.proxy import Proxy
-from tests.chaos.service import WORKERS, Service, children, until
+from tests.chaos.service import WORKERS, Service, children, kill_group, until
 
 PATIENCE = 120.0
 STALL_SECONDS = 4.0
@@ -114,7 +114,7 @@ def worker(arena: Arena) -> int:
 
 
 def kill_worker(arena: Arena) -> None:
-    os.killpg(worker(arena), signal.SIGKILL)
+    kill_group(worker(arena))
 
 
 def kill_pool_process(arena: Arena) -> None:
@@ -133,7 +133,7 @@ def freeze_worker(arena: Arena) -> None:
 def kill(word: str) -> Callable[[Arena], None]:
     def harm(arena: Arena) -> None:
         until(lambda: bool(arena.service.processes(word)), limit=PATIENCE)
-        os.killpg(arena.service.processes(word)[0], signal.SIGKILL)
+        kill_group(arena.service.processes(word)[0])
 
     return harm
 

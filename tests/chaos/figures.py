@@ -65,6 +65,17 @@ def recovery(strike: Strike, times: Times) -> Recovery:
     return Recovery(progress, max(behind, default=0.0))
 
 
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Seconds since 1970 at which the quiet phase and the faults began."""
+
+    peace: float
+    storm: float
+
+    def are_quiet_at(self, at: float) -> bool:
+        return self.peace <= at < self.storm
+
+
 def latencies(name: str, seconds: Sequence[float], *, quiet: Sequence[float]) -> list[dict[str, Any]]:
     """p50, p95 and p99 under faults, beside those of the quiet phase."""
     if len(seconds) < 2 or len(quiet) < 2:
@@ -78,7 +89,7 @@ def latencies(name: str, seconds: Sequence[float], *, quiet: Sequence[float]) ->
 
 
 def rows(
-    service: Service, accepted: Sequence[Accepted], strikes: Sequence[Strike], *, storm_began: float
+    service: Service, accepted: Sequence[Accepted], strikes: Sequence[Strike], phases: Phases
 ) -> list[dict[str, Any]]:
     """A row for each figure that has no goal."""
     times = load(service)
@@ -87,12 +98,12 @@ def rows(
     rings = service.number("SELECT count(*) FROM storm_ring")
     return [
         *latencies(
-            "due to accepted", [one.seconds for one in asked if one.due_at >= storm_began],
-            quiet=[one.seconds for one in asked if one.due_at < storm_began],
+            "due to accepted", [one.seconds for one in asked if one.due_at >= phases.storm],
+            quiet=[one.seconds for one in asked if phases.are_quiet_at(one.due_at)],
         ),
         *latencies(
-            "received to done", [end - begin for begin, end in times.parts if begin >= storm_began],
-            quiet=[end - begin for begin, end in times.parts if begin < storm_began],
+            "received to done", [end - begin for begin, end in times.parts if begin >= phases.storm],
+            quiet=[end - begin for begin, end in times.parts if phases.are_quiet_at(begin)],
         ),
         row("re-dispatches", 1000 * rings / max(1, len(asked)), "per 1,000 requests", detail=f"{rings} by the sweep"),
         row("attempts fenced", outcomes.get("FENCED", 0), "attempts", detail=f"{outcomes.get('DONE', 0)} done"),

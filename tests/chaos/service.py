@@ -28,9 +28,11 @@ NOT_PASSED_ON = ("DATABASE_URL", "REDIS_URL", "BELLWETHER_POISON", "BELLWETHER_F
 
 SETUP = """
 import json
+from django.core.management import call_command
 from maintenance.models import Channel
 from sensors import fleet, onboarding
 from sensors.models import Equipment, Sensor
+call_command("migrate", verbosity=0)
 wanted = json.loads({wanted!r})
 passwords = {{}}
 for slug in wanted["sites"]:
@@ -75,16 +77,18 @@ class Service:
         return done.stdout
 
     def prepare(self) -> None:
-        """Start the servers, keep them while this process lives, and make the tables."""
+        """Start the servers, and keep them until ``stop``."""
         self.home.mkdir(parents=True, exist_ok=True)
         self._in_use = (self.home / "users.lock").open("w")  # as config.embedded does: whoever leaves last stops them
         fcntl.flock(self._in_use, fcntl.LOCK_SH)
         said = self.run("-c", "from config import embedded; embedded.ensure(); print(embedded._socket_dir())")
         self.sockets = Path(said.strip())
-        self.run("manage.py", "migrate", "-v", "0")
 
     def set_up(self, *, machines: tuple[str, ...], high: float, hook: str = "") -> dict[str, str]:
-        """The sites with their machines, a sensor of the same name on each, and channels; a password by site."""
+        """The tables, and in them the sites, each with machines, a sensor of the same name on each, and channels.
+
+        Returns a password by site, of a client called like the site.
+        """
         wanted = json.dumps({"sites": SITES, "machines": machines, "high": high, "hook": hook})
         said = self.run("manage.py", "shell", "--no-imports", "-c", SETUP.format(wanted=wanted))
         passwords: dict[str, str] = json.loads(said.splitlines()[-1])
@@ -114,10 +118,17 @@ class Service:
             self.process = None
 
     def stop(self) -> None:
-        self.halt()
+        """End everything at once: nothing of it is needed any more."""
+        if self.process is not None:
+            groups = children(self.process.pid)
+            self.process.kill()  # first, or it would start the others again
+            self.process.wait(STOP_SECONDS)
+            self.process = None
+            for group in groups:
+                kill_group(group)
         if self._in_use is not None:
             self._in_use.close()
-        self.run("manage.py", "down")
+        self.run("-c", "from config import embedded; embedded.stop()")
 
     def ensure_servers(self) -> None:
         """Start again what a fault has killed."""
@@ -179,6 +190,13 @@ def children(parent: int) -> list[int]:
         return [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
     except FileNotFoundError:
         return []
+
+
+def kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # it has just ended by itself
 
 
 def session() -> requests.Session:

@@ -28,6 +28,7 @@ from tests.chaos import facts, figures, invariants, model
 from tests.chaos.client import HIGH, MACHINES, POISON, POISONED, READINGS, Clients
 from tests.chaos.facts import Facts
 from tests.chaos.faults import FAULTS, PATIENCE, Arena, Fault, Storm
+from tests.chaos.figures import Phases
 from tests.chaos.invariants import Violation
 from tests.chaos.model import Model
 from tests.chaos.proxy import Proxy, Target
@@ -37,7 +38,11 @@ from tests.chaos.sinks import Log, StormyHook, StormyMail
 POISON_IS_GIVEN = False
 """Whether batches that break their stage are among the requests."""
 POISON_PATIENCE = 300.0
+SETTLE_SECONDS = 60.0
 
+DONE_RUNS = "SELECT count(*) FROM agents_run WHERE status = 'DONE'"
+BEHIND = """SELECT count(*) FROM sensors_batchpart
+WHERE state IN ('WAITING', 'TAKEN') AND created_at < clock_timestamp() - interval '2 seconds'"""
 ON_THE_WAY = {
     "parts": """SELECT count(*) FROM sensors_batchpart p JOIN sensors_equipment e ON e.lane = p.lane
         WHERE p.state IN ('WAITING', 'TAKEN') AND e.tag <> %s""",
@@ -84,7 +89,6 @@ def arena(plan: Plan, home: Path, log: Log) -> Iterator[tuple[Arena, dict[str, s
             "mail": Target(port=mail.port), "hook": Target(port=hook.port),
         }  # fmt: skip
         proxies = {name: stack.enter_context(Proxy(target)) for name, target in ways.items()}
-        stack.callback(service.halt)
         passwords = service.set_up(
             machines=(*MACHINES, POISONED), high=HIGH, hook=f"http://127.0.0.1:{proxies['hook'].port}"
         )
@@ -110,12 +114,13 @@ def run(plan: Plan, home: Path) -> Outcome:
         service.start(environment | (poison if plan.poison else {}))
         clients = Clients(service.url, passwords, rate=plan.rate, seed=plan.seed, poison=plan.poison)
         storm = Storm(where, plan.faults)
-        storm_began = _rage(plan, clients, storm)
+        phases = _rage(plan, clients, storm)
         say("  the last request is accepted")
+        log.is_kind = True
         drained = until(lambda: is_drained(service, without=POISONED), limit=PATIENCE)
         until(lambda: is_drained(service, without=""), limit=POISON_PATIENCE)
-        log.is_kind = True
         say("  all is done")
+        settle(service)
         wanted = model.of(clients.ledger.accepted)
         found = facts.load(service, log.deliveries)
         windows = sum(strike.fault.senders for strike in storm.strikes)
@@ -127,7 +132,7 @@ def run(plan: Plan, home: Path) -> Outcome:
         rows = [
             *_counts(plan, clients, storm, found, log),
             *_verdicts(violations, invariants.RULES),
-            *figures.rows(service, clients.ledger.accepted, storm.strikes, storm_began=storm_began),
+            *figures.rows(service, clients.ledger.accepted, storm.strikes, phases),
             row("drained after the last request", drained, "s", detail="without what poison holds up"),
         ]
         if plan.poison:
@@ -137,26 +142,31 @@ def run(plan: Plan, home: Path) -> Outcome:
         return Outcome(rows, violations)
 
 
-def _rage(plan: Plan, clients: Clients, storm: Storm) -> float:
-    """Load in peace, then under faults, then none; when the faults began."""
-    began = time.time()
+def _rage(plan: Plan, clients: Clients, storm: Storm) -> Phases:
+    """Load in peace, then under faults, then none. Peace begins when the workers have caught up with the start."""
+    service = storm.arena.service
     clients.start()
     try:
-        until(
-            lambda: storm.arena.service.number("SELECT count(*) FROM agents_run WHERE status = 'DONE'") > 0,
-            limit=PATIENCE,
-        )
-        time.sleep(max(0.0, began + plan.quiet - time.time()))
-        storm_began = time.time()
+        until(lambda: service.number(DONE_RUNS) > 0 and service.number(BEHIND) == 0, limit=PATIENCE)
+        peace = time.time()
+        time.sleep(plan.quiet)
+        began = time.time()
         storm.rage(seconds=plan.seconds, say=say, goes_on=clients.are_sending)
     finally:
         clients.stop()
-    return storm_began
+    return Phases(peace, began)
 
 
 def is_drained(service: Service, *, without: str) -> bool:
     """Whether all has come to an end, but for what the machine of that name sent."""
     return not any(service.number(query, without) for query in ON_THE_WAY.values())
+
+
+def settle(service: Service) -> None:
+    """Give the workers time for what still lies in their queues; what nobody takes is found by the invariants."""
+    ends = time.monotonic() + SETTLE_SECONDS
+    while facts.expired(service).total() and time.monotonic() < ends:
+        time.sleep(0.2)
 
 
 def _replayed(service: Service, environment: dict[str, str], wanted: Model, log: Log) -> list[Violation]:
@@ -171,22 +181,23 @@ def _replayed(service: Service, environment: dict[str, str], wanted: Model, log:
 def _counts(plan: Plan, clients: Clients, storm: Storm, found: Facts, log: Log) -> list[dict[str, Any]]:
     accepted = clients.ledger.accepted
     kinds = Counter(strike.fault.name for strike in storm.strikes)
-    dealt = ", ".join(f"{count} x {kind}" for kind, count in sorted(kinds.items()))
     asked = [one for one in accepted if not one.duplicate]
     twice = [one for one in accepted if one.duplicate]
-    said = ", ".join(f"{count} {what}" for what, count in sorted(log.counts().items()))
-    statuses = ", ".join(f"{count} {status}" for status, count in sorted(Counter(found.runs.values()).items()))
     return [
-        row("faults", len(storm.strikes), "faults", detail=f"seed {plan.seed}: {dealt}"),
+        row("faults", len(storm.strikes), "faults", detail=f"seed {plan.seed}: {_told(kinds)}"),
         row("requests accepted", len(asked), "requests",
-            detail=f"{READINGS} readings each; {sum(one.repeats for one in asked)} repeats until accepted"),
+            detail=f"{READINGS} readings each; answers: {_told(clients.ledger.answers)}"),
         row("requests sent again", len(twice), "requests", detail=f"{sum(not one.keyed for one in twice)} without key"),
         row("batches poisoned", len({one.request for one in accepted if one.request.poison}), "batches"),
-        row("runs", len(found.runs), "runs", detail=statuses),
-        row("messages", len(found.messages), "messages", detail=said),
+        row("runs", len(found.runs), "runs", detail=_told(Counter(found.runs.values()))),
+        row("messages", len(found.messages), "messages", detail=_told(log.counts())),
         row("messages delivered again", invariants.doubled(found), "copies",
             detail=f"{invariants.unheard(found)} answers late or broken off"),
     ]  # fmt: skip
+
+
+def _told(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} x {what}" for what, count in sorted(counts.items()))
 
 
 def _verdicts(violations: Sequence[Violation], rules: Sequence[str]) -> list[dict[str, Any]]:
