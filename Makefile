@@ -10,6 +10,8 @@
 
 PYTHON ?=
 ARGS ?=
+SEEDS ?= 2
+SECONDS ?= 75
 VENV := .venv/bin/python
 PIP := $(VENV) -m pip --quiet --disable-pip-version-check
 UV_VERSION := 0.13.9
@@ -30,8 +32,8 @@ down: .venv/main ## Stop the servers of our own that a crash left running
 test: .venv/tests ## Run all tests: unit, integration, e2e, crash points (ARGS go to pytest)
 	@$(VENV) -m pytest -q tests/unit tests/integration tests/e2e tests/chaos $(ARGS)
 
-chaos: .venv/tests ## Random faults on the whole service, and what was lost or doubled (ARGS="--seeds 3 --seconds 60")
-	@$(VENV) -m tests.chaos.storm $(ARGS)
+chaos: .venv/tests ## Random faults on the whole service, and what was lost or doubled (SEEDS=20 SECONDS=75 for longer)
+	@$(VENV) -m tests.chaos.storm --seeds $(SEEDS) --seconds $(SECONDS) $(ARGS)
 
 bench-detectors: .venv/tests ## What the detector finds on real data and what it costs in false alarms
 	@$(VENV) -m tests.bench.detectors

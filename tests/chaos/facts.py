@@ -44,6 +44,9 @@ class Facts:
 
     parts: Sequence[Part] = ()
     runs: Mapping[int, str] = field(default_factory=dict)
+    """Status of each."""
+    split_from: Mapping[int, int] = field(default_factory=dict)
+    """Of each run that quarantine made of a piece of another one, that one."""
     done: Sequence[tuple[int, str]] = ()
     """Run and stage of each attempt that was committed."""
     readings: Mapping[Place, float] = field(default_factory=dict)
@@ -74,6 +77,9 @@ MESSAGES = """
 SELECT m.key, c.kind, s.slug, cs.slug, lower(m.payload->'site'->>'name'), m.status, m.attempts
 FROM maintenance_notification m JOIN maintenance_channel c ON c.id = m.channel_id
 JOIN sensors_site s ON s.id = m.site_id JOIN sensors_site cs ON cs.id = c.site_id
+"""
+SPLIT = """
+SELECT id, (to_jsonb(r) ->> 'split_from_id')::bigint FROM agents_run r WHERE to_jsonb(r) ->> 'split_from_id' IS NOT NULL
 """
 OPEN_ORDERS = """
 SELECT count(*) FROM (SELECT 1 FROM maintenance_workorder WHERE status NOT IN ('COMPLETED', 'CANCELLED')
@@ -135,7 +141,8 @@ def load(service: Service, deliveries: Sequence[Delivery]) -> Facts:
     """The whole database, the queues and what the sinks wrote down."""
     return Facts(
         parts=[Part(*row) for row in service.sql(PARTS)],
-        runs={int(run): str(status) for run, status in service.sql("SELECT id, status FROM agents_run")},
+        runs={run: status for run, status in service.sql("SELECT id, status FROM agents_run")},
+        split_from={run: whole for run, whole in service.sql(SPLIT)},
         done=[(run, stage) for run, stage in service.sql(
             "SELECT run_id, stage FROM agents_stageattempt WHERE outcome = 'DONE'")],
         readings={(site, sensor, at): value for site, sensor, at, value in service.sql(READINGS)},

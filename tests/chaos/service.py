@@ -17,11 +17,10 @@ import psycopg2
 import redis
 import requests
 
-from config import node
+from config import node, supervisor
 
 ROOT = Path(__file__).resolve().parents[2]
 SITES = ("north", "south")
-WORKERS = 3
 START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 NOT_PASSED_ON = ("DATABASE_URL", "REDIS_URL", "BELLWETHER_POISON", "BELLWETHER_FAILPOINT")
@@ -48,6 +47,10 @@ for slug in wanted["sites"]:
         fleet.save_sensor(Sensor(site=site, equipment=machine, external_id=name, name=name, high=wanted["high"]))
 print(json.dumps(passwords))
 """
+
+
+NODE = supervisor.service(port=0, flower_port=0, beat_file=Path("beat"), concurrency=1)
+WORKERS = sum("worker" in child.command for child in NODE)
 
 
 class Service:

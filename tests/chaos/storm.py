@@ -47,7 +47,7 @@ ON_THE_WAY = {
     "parts": """SELECT count(*) FROM sensors_batchpart p JOIN sensors_equipment e ON e.lane = p.lane
         WHERE p.state IN ('WAITING', 'TAKEN') AND e.tag <> %s""",
     "runs": """SELECT count(*) FROM agents_run r JOIN sensors_equipment e ON e.lane = r.lane
-        WHERE r.status NOT IN ('DONE', 'FAILED', 'SPLIT') AND e.tag <> %s""",
+        WHERE r.status NOT IN ('DONE', 'FAILED') AND e.tag <> %s""",
     "messages": "SELECT count(*) FROM maintenance_notification WHERE status = 'PENDING' AND %s <> ''",
 }
 
@@ -237,7 +237,7 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=75, help="Of faults in each storm.")
     parser.add_argument("--quiet", type=float, default=15, help="Seconds of load without faults before.")
-    parser.add_argument("--rate", type=float, default=15, help="Requests a second.")
+    parser.add_argument("--rate", type=float, default=10, help="Requests a second.")
     parser.add_argument("--lease", type=int, default=15, help="Seconds that a worker may hold what it works on.")
     asked = parser.parse_args()
     everything: list[dict[str, Any]] = []

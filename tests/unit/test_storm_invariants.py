@@ -54,7 +54,7 @@ WELL = Facts(
         Part(POISON, "north", "SET_ASIDE", 3, READINGS, 0, "Run 3 failed"),
     ),
     runs={1: "DONE", 2: "DONE", 3: "FAILED"},
-    done=[(run, stage) for run in (1, 2) for stage in sorted(STAGES)] + [(3, "INGEST")],
+    done=[(run, stage) for run in (1, 2) for stage in STAGES] + [(3, "INGEST")],
     readings={place: value for place, value in MODEL.readings.items() if place[1] != "p0"},
     excursions=Counter([EXCURSION]),
     alarms={"two open orders": 0},
@@ -151,8 +151,20 @@ def test_the_same_key_must_give_the_same_batch() -> None:
 ALL_DONE = but(
     runs={1: "DONE", 2: "DONE", 3: "DONE"},
     readings=MODEL.readings,
-    done=[(run, stage) for run in (1, 2, 3) for stage in sorted(STAGES)],
+    done=[(run, stage) for run in (1, 2, 3) for stage in STAGES],
 )
+
+
+def test_a_piece_that_was_split_off_has_its_first_stages_behind_it() -> None:
+    piece = [(4, stage) for stage in STAGES[2:]]
+    split = but(runs={**WELL.runs, 4: "DONE"}, split_from={4: 1}, done=[*WELL.done, *piece])
+    assert rules(split) == set()
+    assert rules(replace(split, split_from={})) == {invariants.STAGES_ONCE}
+    assert rules(replace(split, done=WELL.done)) == {invariants.STAGES_ONCE}
+    assert rules(replace(split, split_from={4: 3})) == {invariants.STAGES_ONCE}
+    assert rules(replace(split, done=[*WELL.done, *piece[1:], (4, "INGEST")])) == {invariants.STAGES_ONCE}
+
+
 REPLAYED = part(2, ALL_DONE, state="STORED", stored=READINGS, error="")
 
 
