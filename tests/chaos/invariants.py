@@ -112,7 +112,7 @@ def stages(facts: Facts) -> Iterator[Violation]:
     done = [run for run, status in facts.runs.items() if status == "DONE"]
     wrong = [run for run in done if not _is_whole(committed[run], committed[facts.split_from.get(run, run)])]
     yield from _some(STAGES_ONCE, "runs", wrong)
-    twice = [run for run, stages in committed.items() if max(stages.values()) > 1]
+    twice = [run for run, stages in committed.items() if max(stages.values(), default=0) > 1]
     yield from _some(STAGES_ONCE, "runs with a stage done twice", twice)
     strays = [
         p.batch for p in facts.parts if p.state == "STORED" and not p.error and facts.runs.get(p.run or 0) != "DONE"
