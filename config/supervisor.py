@@ -155,8 +155,8 @@ def service(*, port: int, flower_port: int, beat_file: Path, concurrency: int, w
             ],
         ),
         worker("intake", "ingest,validate"),
-        worker("judge", "detect,decide"),
-        worker("outbox", "notify,deliver,housekeeping"),
+        worker("judge", "detect,decide,notify"),
+        worker("outbox", "deliver,housekeeping"),  # no stage: it waits for targets that may hang
         # One at a time and in the process itself: what it tries runs in children of its own (agents.probe).
         Child("aside", [*celery, "worker", "-n", "aside@%h", "-Q", "quarantine", "--pool", "solo", *QUIET]),
         Child("beat", [*celery, "beat", "-s", str(beat_file), "-l", "WARNING"]),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from config.supervisor import Child, Supervisor
+from config.celery import QUEUES, STAGE_QUEUES
+from config.supervisor import Child, Supervisor, service
 
 
 def until(condition: Callable[[], bool], *, limit: float = 20) -> None:
@@ -72,3 +73,14 @@ def test_stop_ends_every_child_and_starts_none_again(tmp_path: Path) -> None:
     supervisor.stop()
     supervisor.check()
     assert all(child.process is None or child.process.poll() is not None for child in supervisor.children)
+
+
+def queues_by_worker(children: list[Child]) -> dict[str, set[str]]:
+    return {c.name: set(c.command[c.command.index("-Q") + 1].split(",")) for c in children if "-Q" in c.command}
+
+
+def test_every_queue_has_a_worker_and_the_one_that_waits_for_targets_serves_no_stage(tmp_path: Path) -> None:
+    served = queues_by_worker(service(port=0, flower_port=0, beat_file=tmp_path / "beat", concurrency=1))
+    assert set().union(*served.values()) == set(QUEUES)
+    [sends] = [queues for queues in served.values() if "deliver" in queues]
+    assert sends.isdisjoint(STAGE_QUEUES)
