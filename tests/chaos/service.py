@@ -113,22 +113,20 @@ class Service:
         except requests.RequestException:
             return False
 
-    def halt(self) -> None:
-        """Stop the processes and leave the servers running."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(STOP_SECONDS)
-            self.process = None
+    def kill(self) -> None:
+        """End all processes at once, without a word to them, and leave the servers running."""
+        if self.process is None:
+            return
+        groups = children(self.process.pid)
+        self.process.kill()  # first, or it would start the others again
+        self.process.wait(STOP_SECONDS)
+        self.process = None
+        for group in groups:
+            kill_group(group)
 
     def stop(self) -> None:
-        """End everything at once: nothing of it is needed any more."""
-        if self.process is not None:
-            groups = children(self.process.pid)
-            self.process.kill()  # first, or it would start the others again
-            self.process.wait(STOP_SECONDS)
-            self.process = None
-            for group in groups:
-                kill_group(group)
+        """End everything: nothing of it is needed any more."""
+        self.kill()
         if self._in_use is not None:
             self._in_use.close()
         self.run("-c", "from config import embedded; embedded.stop()")

@@ -48,7 +48,7 @@ ON_THE_WAY = {
         WHERE p.state IN ('WAITING', 'TAKEN') AND e.tag <> %s""",
     "runs": """SELECT count(*) FROM agents_run r JOIN sensors_equipment e ON e.lane = r.lane
         WHERE r.status NOT IN ('DONE', 'FAILED') AND e.tag <> %s""",
-    "messages": "SELECT count(*) FROM maintenance_notification WHERE status = 'PENDING' AND %s <> ''",
+    "messages": "SELECT count(*) FROM maintenance_notification WHERE status = 'PENDING' AND %s IS NOT NULL",
 }
 
 
@@ -171,7 +171,7 @@ def settle(service: Service) -> None:
 
 def _replayed(service: Service, environment: dict[str, str], wanted: Model, log: Log) -> list[Violation]:
     """Start again without the poison, replay what was set aside, and look at everything once more."""
-    service.halt()
+    service.kill()
     service.start(environment)
     service.run("manage.py", "replay-failed", "--all")
     until(lambda: is_drained(service, without=""), limit=POISON_PATIENCE)
