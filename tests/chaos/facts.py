@@ -78,9 +78,6 @@ SELECT m.key, c.kind, s.slug, cs.slug, lower(m.payload->'site'->>'name'), m.stat
 FROM maintenance_notification m JOIN maintenance_channel c ON c.id = m.channel_id
 JOIN sensors_site s ON s.id = m.site_id JOIN sensors_site cs ON cs.id = c.site_id
 """
-SPLIT = """
-SELECT id, (to_jsonb(r) ->> 'split_from_id')::bigint FROM agents_run r WHERE to_jsonb(r) ->> 'split_from_id' IS NOT NULL
-"""
 OPEN_ORDERS = """
 SELECT count(*) FROM (SELECT 1 FROM maintenance_workorder WHERE status NOT IN ('COMPLETED', 'CANCELLED')
 GROUP BY machine_id, failure_mode HAVING count(*) > 1) AS twice
@@ -142,7 +139,8 @@ def load(service: Service, deliveries: Sequence[Delivery]) -> Facts:
     return Facts(
         parts=[Part(*row) for row in service.sql(PARTS)],
         runs={run: status for run, status in service.sql("SELECT id, status FROM agents_run")},
-        split_from={run: whole for run, whole in service.sql(SPLIT)},
+        split_from={run: whole for run, whole in service.sql(
+            "SELECT id, split_from_id FROM agents_run WHERE split_from_id IS NOT NULL")},
         done=[(run, stage) for run, stage in service.sql(
             "SELECT run_id, stage FROM agents_stageattempt WHERE outcome = 'DONE'")],
         readings={(site, sensor, at): value for site, sensor, at, value in service.sql(READINGS)},

@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 import redis
 
 from tests.chaos.proxy import Proxy
-from tests.chaos.service import WORKERS, Service, children, kill_group, until
+from tests.chaos.service import WORKERS, Service, children, command_of, kill_group, until
 
 PATIENCE = 120.0
 STALL_SECONDS = 4.0
 MOST_CUT_AFTER = 60_000
+SOLO = "--pool solo"
 
 RING_FINISHED = """
 from agents import doorbell
@@ -108,23 +109,25 @@ def is_getting_on(service: Service, *, since: datetime) -> bool:
     )
 
 
-def worker(arena: Arena) -> int:
+def workers(arena: Arena) -> list[int]:
+    """All of them, as soon as all are there."""
     until(lambda: len(arena.service.processes(" worker ")) == WORKERS, limit=PATIENCE)
-    return arena.dice.choice(sorted(arena.service.processes(" worker ")))
+    return sorted(arena.service.processes(" worker "))
 
 
 def kill_worker(arena: Arena) -> None:
-    kill_group(worker(arena))
+    kill_group(arena.dice.choice(workers(arena)))
 
 
 def kill_pool_process(arena: Arena) -> None:
-    chosen = worker(arena)
+    """Of a worker that has one: the quarantine's works by itself."""
+    chosen = arena.dice.choice([pid for pid in workers(arena) if SOLO not in command_of(pid)])
     until(lambda: bool(children(chosen)), limit=PATIENCE)
     os.kill(children(chosen)[0], signal.SIGKILL)
 
 
 def freeze_worker(arena: Arena) -> None:
-    group = worker(arena)
+    group = arena.dice.choice(workers(arena))
     os.killpg(group, signal.SIGSTOP)
     time.sleep(int(arena.service.environment["LEASE_SECONDS"]) + 2)
     os.killpg(group, signal.SIGCONT)
