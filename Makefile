@@ -10,7 +10,7 @@
 
 PYTHON ?=
 ARGS ?=
-SEEDS ?= 2
+SEEDS ?= 1
 SECONDS ?= 75
 VENV := .venv/bin/python
 PIP := $(VENV) -m pip --quiet --disable-pip-version-check

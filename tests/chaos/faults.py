@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,12 @@ PATIENCE = 120.0
 STALL_SECONDS = 4.0
 MOST_CUT_AFTER = 60_000
 SOLO = "--pool solo"
+ACT_SECONDS = 3.0
+ACT_TRIES = 20
+AT_WORK = """
+SELECT (SELECT count(*) FROM agents_run WHERE lease_owner = ANY(%s) AND lease_until > clock_timestamp())
++ (SELECT count(*) FROM maintenance_notification WHERE lease_owner = ANY(%s) AND lease_until > clock_timestamp())
+"""
 
 RING_FINISHED = """
 from agents import doorbell
@@ -115,20 +122,46 @@ def workers(arena: Arena) -> list[int]:
     return sorted(arena.service.processes(" worker "))
 
 
+def is_at_work(arena: Arena, worker: int) -> bool:
+    """Whether it holds a lease."""
+    host = socket.gethostname()
+    owners = [f"{host}:{pid}" for pid in (worker, *children(worker))]
+    return arena.service.number(AT_WORK, owners, owners) > 0
+
+
+def busy_worker(arena: Arena) -> int:
+    """One that is at work, if any is within a while: to kill one that waits shows little."""
+    found = arena.dice.choice(workers(arena))
+    ends = time.monotonic() + ACT_SECONDS
+    while time.monotonic() < ends:
+        for worker in arena.service.processes(" worker "):
+            if is_at_work(arena, worker):
+                return worker
+    return found
+
+
 def kill_worker(arena: Arena) -> None:
-    kill_group(arena.dice.choice(workers(arena)))
+    kill_group(busy_worker(arena))
 
 
 def kill_pool_process(arena: Arena) -> None:
     """Of a worker that has one: the quarantine's works by itself."""
-    chosen = arena.dice.choice([pid for pid in workers(arena) if SOLO not in command_of(pid)])
+    busy = busy_worker(arena)
+    chosen = busy if children(busy) else next(pid for pid in workers(arena) if SOLO not in command_of(pid))
     until(lambda: bool(children(chosen)), limit=PATIENCE)
     os.kill(children(chosen)[0], signal.SIGKILL)
 
 
 def freeze_worker(arena: Arena) -> None:
-    group = arena.dice.choice(workers(arena))
-    os.killpg(group, signal.SIGSTOP)
+    """In the act, for longer than what it holds is its own; then it wakes up and wants to finish."""
+    for _ in range(ACT_TRIES):
+        group = busy_worker(arena)
+        os.killpg(group, signal.SIGSTOP)
+        if is_at_work(arena, group):
+            break
+        os.killpg(group, signal.SIGCONT)
+    else:
+        os.killpg(group, signal.SIGSTOP)
     time.sleep(int(arena.service.environment["LEASE_SECONDS"]) + 2)
     os.killpg(group, signal.SIGCONT)
 

@@ -239,12 +239,12 @@ def keep_log(plan: Plan, folder: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=2, help="How many storms, each of another seed.")
+    parser.add_argument("--seeds", type=int, default=1, help="How many storms, each of another seed.")
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=75, help="Of faults in each storm.")
     parser.add_argument("--quiet", type=float, default=15, help="Seconds of load without faults before.")
     parser.add_argument("--rate", type=float, default=10, help="Requests a second.")
-    parser.add_argument("--lease", type=int, default=15, help="Seconds that a worker may hold what it works on.")
+    parser.add_argument("--lease", type=int, default=8, help="Seconds that a worker may hold what it works on.")
     asked = parser.parse_args()
     everything: list[dict[str, Any]] = []
     for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
