@@ -14,11 +14,14 @@ from celery.signals import setup_logging, task_prerun
 from django.db import close_old_connections
 from kombu import Exchange, Queue
 
+from config import broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 STAGE_QUEUES = ("ingest", "validate", "detect", "decide", "notify")
 QUEUES = (*STAGE_QUEUES, "quarantine", "deliver", "housekeeping")
 
+broker.mend()
 app = Celery("bellwether")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(

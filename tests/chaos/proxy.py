@@ -15,15 +15,16 @@ ANSWER_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the bytes go: the path of a unix socket, or a port of this machine."""
+    """Where the bytes go: the path of a unix socket, or a port."""
 
     path: Path | None = None
     port: int = 0
+    host: str = "127.0.0.1"
 
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self.path is not None:
             return await asyncio.open_unix_connection(self.path)
-        return await asyncio.open_connection("127.0.0.1", self.port)
+        return await asyncio.open_connection(self.host, self.port)
 
 
 class Proxy:
