@@ -35,16 +35,8 @@ from tests.chaos.proxy import Proxy, Target
 from tests.chaos.service import Service, until
 from tests.chaos.sinks import Log, StormyHook, StormyMail
 
-POISON_IS_GIVEN = True
-"""Whether batches that break their stage are among the requests."""
 POISON_PATIENCE = 300.0
 SETTLE_SECONDS = 60.0
-REPLAY_ALL = """
-from agents import dead_letters
-from agents.models import Run
-for run in Run.objects.filter(status="FAILED").order_by("id"):
-    dead_letters.replay(run.pk, actor="storm")
-"""
 
 DONE_RUNS = "SELECT count(*) FROM agents_run WHERE status = 'DONE'"
 BEHIND = """SELECT count(*) FROM sensors_batchpart p JOIN sensors_equipment e ON e.lane = p.lane
@@ -61,7 +53,7 @@ ON_THE_WAY = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One storm. ``lease``: seconds; the time limits of tasks follow from it."""
+    """One storm. ``lease``: seconds; the time limits of tasks follow. ``poison``: send batches that break a stage."""
 
     seed: int
     seconds: float
@@ -69,7 +61,7 @@ class Plan:
     rate: float
     lease: int
     faults: Sequence[Fault] = FAULTS
-    poison: bool = POISON_IS_GIVEN
+    poison: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +177,7 @@ def _replayed(service: Service, environment: dict[str, str], wanted: Model, log:
     """Start again without the poison, replay what was set aside, and look at everything once more."""
     service.kill()
     service.start(environment)
-    service.run("manage.py", "shell", "--no-imports", "-c", REPLAY_ALL)
+    service.run("manage.py", "replay-failed", "--all")
     until(lambda: is_drained(service, without=""), limit=POISON_PATIENCE)
     return invariants.after_replay(wanted, facts.load(service, log.deliveries))
 
