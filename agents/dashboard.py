@@ -59,6 +59,7 @@ MENU = (
         ("Reading conflicts", "difference", "sensors_readingconflict"),
         ("Machine states", "memory", "mlops_machinestate"),
         ("Journal", "history_edu", "sensors_event"),
+        ("Periodic jobs", "schedule", "agents_jobrun"),
     )),
     ("People", (("Users", "person", "auth_user"), ("Groups", "group", "auth_group"))),
 )  # fmt: skip

@@ -1,4 +1,7 @@
-"""What has to be done regularly, whether or not anything comes in. Each is safe to run twice or at once."""
+"""What has to be done regularly, whether or not anything comes in.
+
+``agents.jobs`` sees to it that each is done once in its period; each bears being done twice or at once all the same.
+"""
 
 from __future__ import annotations
 

@@ -122,3 +122,37 @@ class StageAttempt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stage} of run {self.run_id}: {self.outcome}"
+
+
+class JobRun(models.Model):
+    """One periodic job in one of its periods: done once in it, or tried until it is. See ``agents.jobs``."""
+
+    class Outcome(models.TextChoices):
+        RUNNING = "RUNNING", "Begun"
+        DONE = "DONE", "Done"
+        FAILED = "FAILED", "Failed: tried again at the next tick of its period"
+
+    job = models.CharField(max_length=60, help_text="A name in agents.timetable.")
+    period = models.DateTimeField(help_text="When the period begins.")
+    started_at = models.DateTimeField(help_text="Of the last attempt.")
+    finished_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    attempts = models.PositiveIntegerField(
+        default=1, help_text="Grows with every attempt, which fences off a frozen one."
+    )
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "period"], name="job_once_a_period"),
+            models.CheckConstraint(condition=Q(outcome__in=["RUNNING", "DONE", "FAILED"]), name="job_outcome"),
+            models.CheckConstraint(
+                condition=Q(outcome="RUNNING", finished_at__isnull=True)
+                | (~Q(outcome="RUNNING") & Q(finished_at__isnull=False)),
+                name="job_finished_unless_running",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job} of {self.period:%Y-%m-%d %H:%M:%S}"

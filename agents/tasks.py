@@ -7,7 +7,7 @@ from typing import Any
 from celery import shared_task
 
 from agents import deliver as delivery
-from agents import doorbell, housekeeping, pipeline
+from agents import doorbell, housekeeping, jobs, pipeline
 from agents.models import Run
 
 
@@ -48,9 +48,9 @@ def deliver(notification_id: int, **_: Any) -> None:
 
 @shared_task(name="agents.make_partitions", queue="housekeeping")
 def make_partitions(**_: Any) -> None:
-    housekeeping.make_partitions()
+    jobs.run("make_partitions", housekeeping.make_partitions)
 
 
 @shared_task(name="agents.expire_readings", queue="housekeeping")
 def expire_readings(**_: Any) -> None:
-    housekeeping.expire_readings()
+    jobs.run("expire_readings", housekeeping.expire_readings)

@@ -7,13 +7,13 @@ what it is stands beside it.
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 
 from celery import Celery
 from celery.signals import setup_logging, task_prerun
 from django.db import close_old_connections
 from kombu import Exchange, Queue
 
+from agents import timetable
 from config import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -58,10 +58,8 @@ app.conf.update(
     worker_send_task_events=True,  # Flower shows nothing without them
     CELERY_DB_REUSE_MAX=100_000,  # else Django's connection is closed after every task
     timezone="UTC",
-    beat_schedule={
-        "make partitions ahead": {"task": "agents.make_partitions", "schedule": timedelta(hours=1)},
-        "expire readings": {"task": "agents.expire_readings", "schedule": timedelta(hours=6)},
-    },
+    # A tick only looks whether the job is due: two beats, or one that repeats itself, do nothing twice (agents.jobs).
+    beat_schedule={job: {"task": f"agents.{job}", "schedule": timetable.tick(job)} for job in timetable.PERIODS},
 )
 app.autodiscover_tasks(["agents"])
 

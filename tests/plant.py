@@ -10,7 +10,7 @@ from itertools import count
 import numpy as np
 from django.db import connection
 
-from agents.models import Run, StageAttempt
+from agents.models import JobRun, Run, StageAttempt
 from maintenance.models import (
     Alarm,
     AlarmTransition,
@@ -80,6 +80,10 @@ def rows(site: Site, *, name: str = "") -> Rows:
         ended_at=NOON + HOUR,
         outcome="FAILED",
     )
+    JobRun.objects.create(
+        job=f"job-{n}", period=NOON, started_at=NOON, finished_at=NOON + HOUR, outcome="FAILED",
+        error="Traceback\nNo <b>",
+    )  # fmt: skip
     MachineState.objects.create(machine=machine, memory=b"memory", learned=b"learned", memory_run_id=run.pk)
     anomaly = _anomaly(sensor, run)
     alarm, order = _consequences(anomaly, run, n)

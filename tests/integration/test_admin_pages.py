@@ -216,6 +216,7 @@ def test_a_sensor_that_never_measured_can_go(boss: Client) -> None:
 
 
 FLOWS_OWN = [
+    "agents.JobRun",
     "agents.Run",
     "maintenance.Alarm",
     "maintenance.Anomaly",

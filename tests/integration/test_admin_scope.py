@@ -10,6 +10,7 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
+from agents.models import JobRun
 from maintenance.models import Alarm, Anomaly, Channel, WorkOrder
 from sensors.desk import Desk
 from sensors.models import Equipment, Membership, Sensor, Site
@@ -17,7 +18,9 @@ from tests import factories, plant
 
 pytestmark = pytest.mark.django_db
 
-PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk)]
+OPERATORS = (JobRun,)
+"""Of the whole installation: no site's, so no member's."""
+PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk) and m not in OPERATORS]
 IDS = [model._meta.label for model, _ in PAGES]
 ROLES = Membership.Role
 
@@ -62,6 +65,16 @@ def test_a_member_sees_their_sites_rows_and_no_others(
         assert answer.status_code == (200 if row.pk in keys else 302)
         if answer.status_code == 200:
             assert "theirs" not in answer.content.decode().lower().replace("their works", "theirs")
+
+
+@pytest.mark.parametrize("model", OPERATORS)
+def test_what_is_of_the_whole_installation_is_no_members(client: Client, mine: plant.Rows, model: type[Model]) -> None:
+    staff(client, mine.machine.site, role=ROLES.ADMIN)
+    row = model._default_manager.first()
+    assert row is not None
+    assert client.get(url(model, "changelist")).status_code == 403
+    assert client.get(url(model, "change", row.pk)).status_code in {302, 403}
+    assert url(model, "changelist") not in client.get(reverse("admin:index")).content.decode()
 
 
 @pytest.mark.parametrize(("model", "page"), PAGES, ids=IDS)

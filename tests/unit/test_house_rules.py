@@ -44,6 +44,7 @@ PURE = (
     "agents.detect",
     "agents.decide",
     "agents.notify",
+    "agents.timetable",
     "maintenance.alarm_life",
     "maintenance.messages",
 )

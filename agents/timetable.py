@@ -1,0 +1,25 @@
+"""How often each periodic job is due, and how often beat looks whether it is.
+
+Pure: Celery reads it before there are models.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+PERIODS: dict[str, timedelta] = {
+    "make_partitions": timedelta(hours=1),
+    "expire_readings": timedelta(hours=6),
+}
+"""Name of a job, which is that of its task without ``agents.``, and the period in which it is done once."""
+
+TICKS_A_PERIOD = 4
+LONGEST_TICK = timedelta(minutes=5)
+
+
+def tick(job: str) -> timedelta:
+    """Time between two ticks: several to a period, so that a job that failed is tried again within it.
+
+    A tick that finds the period's work done costs one statement.
+    """
+    return min(PERIODS[job] / TICKS_A_PERIOD, LONGEST_TICK)
