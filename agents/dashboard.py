@@ -11,10 +11,12 @@ from django.db.models import Case, Count, IntegerField, Max, Q, QuerySet, Sum, V
 from django.http import HttpRequest
 from django.urls import reverse
 
+from agents import watchdog
+from agents.audit import Kind, Trouble
 from agents.models import Run
 from maintenance.models import Alarm, Anomaly, Notification, Priority, WorkOrder
-from sensors import desk, show
-from sensors.models import Batch, DiscoveredSensor
+from sensors import desk, show, ticks
+from sensors.models import Batch, DiscoveredSensor, SensorPresence
 
 NEWEST = 8
 DAY = timedelta(hours=24)
@@ -46,7 +48,8 @@ MENU = (
         ("Sites", "factory", "sensors_site"),
         ("Equipment", "precision_manufacturing", "sensors_equipment"),
         ("Sensors", "sensors", "sensors_sensor"),
-        ("Unknown sensors", "sensors_off", "sensors_discoveredsensor"),
+        ("Silent sensors", "sensors_off", "sensors_sensorpresence"),
+        ("Unknown sensors", "unknown_med", "sensors_discoveredsensor"),
     )),
     ("Messages", (
         ("Channels", "outgoing_mail", "maintenance_channel"),
@@ -92,7 +95,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "title": "Overview",
         "tiles": [
             _alarms(alarms), _orders(orders, request), _readings(request), _messages(request), _runs(request),
-            _discovered(request),
+            _discovered(request), _silent(request), *_flow_health(request),
         ],
         "alarms": list(alarms.select_related("machine", "sensor").order_by(URGENCY, "-raised_at", "-id")[:NEWEST]),
         "orders": list(
@@ -174,3 +177,32 @@ def _discovered(request: HttpRequest) -> Tile:
     href = _list("sensors_discoveredsensor", state="waiting")
     note = "send under a name no sensor has" if found else "every name is known"
     return Tile("Unknown sensors", show.count(found), note, href, "warning" if found else "fine")
+
+
+def _silent(request: HttpRequest) -> Tile:
+    page: Any = admin.site._registry[SensorPresence]
+    silent = page.get_queryset(request).count()
+    note = "were due and have sent nothing" if silent else "all that are due have sent"
+    return Tile(
+        "Silent sensors", show.count(silent), note, _list("sensors_sensorpresence"), "warning" if silent else "fine"
+    )
+
+
+def _flow_health(request: HttpRequest) -> list[Tile]:
+    """What the watchdog's audit finds of the service; it serves all sites, so only superusers are told."""
+    if not desk.sees_all(request):
+        return []
+    troubles = [trouble for trouble in watchdog.look() if trouble.of_the_service]
+    if not troubles:
+        return [Tile("Flow health", "well", "nothing is stuck or overdue", _list("agents_jobrun"), "fine")]
+    note = "; ".join(f"{t.count} {t.what}, the oldest for {ticks.span(t.oldest_seconds)}" for t in troubles)
+    return [Tile("Flow health", show.count(sum(t.count for t in troubles)), note, _where(troubles[0]), "danger")]
+
+
+def _where(trouble: Trouble) -> str:
+    """The list that shows the first of the audit's findings."""
+    return {
+        Kind.OVERDUE_DELIVERIES: _list("maintenance_notification", status__exact="PENDING"),
+        Kind.STALLED_LANES: _list("sensors_batchpart", state__exact="WAITING"),
+        Kind.OVERDUE_JOBS: _list("agents_jobrun"),
+    }.get(trouble.kind, _list("agents_run", status__exact="ACTIVE"))

@@ -156,3 +156,19 @@ class JobRun(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job} of {self.period:%Y-%m-%d %H:%M:%S}"
+
+
+class Heartbeat(models.Model):
+    """What became of the calls of the outside heartbeat: one row. See ``agents.heartbeat``."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    answered_at = models.DateTimeField(null=True, help_text="The last call that was answered.")
+    failed_at = models.DateTimeField(null=True, help_text="The last call that was not.")
+    failures = models.PositiveBigIntegerField(default=0, help_text="Calls that were not answered, ever.")
+    error = models.TextField(blank=True, help_text="Of the last one that was not.")
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="heartbeat_one_row")]
+
+    def __str__(self) -> str:
+        return f"heartbeat, last answered {self.answered_at}"

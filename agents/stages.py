@@ -27,7 +27,7 @@ from maintenance import alarms, anomalies, notifications
 from maintenance.anomalies import Sighting
 from mlops import machine_states
 from mlops.state import State
-from sensors import fleet, store
+from sensors import fleet, presence, store
 from sensors.columns import Bool, Float64, SensorTable
 from sensors.models import BatchPart
 
@@ -128,6 +128,7 @@ def validate_step(run: Run, attempt: int, only: Units = None) -> Finish:
     store.make_partitions(store.days_of(kept))
 
     def commit() -> tuple[Bell, ...]:
+        presence.heard(cargo.columns, part=cargo.part)
         store.insert(kept, quality=verdicts.quality[verdicts.keep], reason=verdicts.reason[verdicts.keep])
         outcomes.write(results)
         machine_states.save(validated.memory, machine_of=_machine_of(table), part="memory", run_id=run.place)

@@ -8,6 +8,7 @@ from celery import shared_task
 
 from agents import deliver as delivery
 from agents import doorbell, housekeeping, jobs, pipeline
+from agents import watchdog as dog
 from agents.models import Run
 
 
@@ -54,3 +55,8 @@ def make_partitions(**_: Any) -> None:
 @shared_task(name="agents.expire_readings", queue="housekeeping")
 def expire_readings(**_: Any) -> None:
     jobs.run("expire_readings", housekeeping.expire_readings)
+
+
+@shared_task(name="agents.watchdog", queue="housekeeping")
+def watchdog(**_: Any) -> None:
+    jobs.run("watchdog", dog.watch)

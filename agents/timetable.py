@@ -10,6 +10,7 @@ from datetime import timedelta
 PERIODS: dict[str, timedelta] = {
     "make_partitions": timedelta(hours=1),
     "expire_readings": timedelta(hours=6),
+    "watchdog": timedelta(minutes=1),
 }
 """Name of a job, which is that of its task without ``agents.``, and the period in which it is done once."""
 
@@ -20,6 +21,6 @@ LONGEST_TICK = timedelta(minutes=5)
 def tick(job: str) -> timedelta:
     """Time between two ticks: several to a period, so that a job that failed is tried again within it.
 
-    A tick that finds the period's work done costs one statement.
+    A tick that finds the period's work done costs three short statements.
     """
     return min(PERIODS[job] / TICKS_A_PERIOD, LONGEST_TICK)

@@ -16,6 +16,7 @@ from django_prometheus import exports
 from prometheus_client.core import REGISTRY, GaugeMetricFamily, Metric
 from redis.exceptions import RedisError
 
+from agents import audit, figures
 from sensors import problems
 
 log = structlog.get_logger(__name__)
@@ -37,6 +38,20 @@ GAUGES = {
         "Messages waiting to be sent.",
         "SELECT count(*) FROM maintenance_notification WHERE status = 'PENDING'",
     ),
+    "pdm_heartbeat_failures": (
+        "Calls of the outside heartbeat that were not answered, ever.",
+        "SELECT coalesce(max(failures), 0) FROM agents_heartbeat",
+    ),
+    "pdm_heartbeat_age_seconds": (
+        "Time since the outside heartbeat was called and answered; -1 where it never was.",
+        "SELECT coalesce(extract(epoch FROM clock_timestamp() - max(answered_at)), -1) FROM agents_heartbeat",
+    ),
+} | {
+    f"pdm_watchdog_{kind.replace('-', '_')}": (
+        f"The watchdog's audit: so many {audit.TEXTS[kind][0]}.",
+        f"SELECT number FROM ({query}) AS found(number, age)",
+    )
+    for kind, query in figures.queries().items()
 }
 
 

@@ -272,6 +272,11 @@ CELERY_TASK_SOFT_TIME_LIMIT = LEASE_SECONDS * 4 // 9
 RUN_MAX_READINGS = env.integer("RUN_MAX_READINGS", 50_000, minimum=1)
 SWEEP_SECONDS = env.integer("SWEEP_SECONDS", 1, minimum=1)
 
+# Silence: a sensor that has a period is missed when nothing current arrived for so many periods, and so long at least.
+SILENT_PERIODS = env.integer("SILENT_PERIODS", 10, minimum=1)
+SILENT_MIN_SECONDS = env.integer("SILENT_MIN_SECONDS", 300, minimum=1)
+HEARTBEAT_URL = env.optional("HEARTBEAT_URL")
+
 FLOWER_USER = env.text("FLOWER_USER", "operator")
 FLOWER_PASSWORD = _secret("FLOWER_PASSWORD")
 

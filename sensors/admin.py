@@ -17,7 +17,7 @@ from unfold import forms as unfold_forms
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action
 
-from sensors import adoption, desk, fleet, intake_pages, sensor_page, show
+from sensors import adoption, desk, fleet, intake_pages, presence_page, sensor_page, show
 from sensors.desk import Desk, KeepsSite, Lines, SiteFilter, column
 from sensors.models import (
     DiscoveredSensor,
@@ -29,7 +29,7 @@ from sensors.models import (
     Site,
 )
 
-__all__ = ["intake_pages"]
+__all__ = ["intake_pages", "presence_page"]
 
 admin.site.unregister([get_user_model(), Group])
 admin.site.unregister([OutstandingToken, BlacklistedToken])  # They hold tokens that still open doors.

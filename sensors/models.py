@@ -236,6 +236,26 @@ class Sensor(models.Model):
                 raise ValidationError({"equipment": "A sensor sits on a machine or a component, not on a line."})
 
 
+class SensorPresence(models.Model):
+    """When a sensor that has a period was heard last, by arrival, and is due again. See ``sensors.presence``."""
+
+    sensor = models.OneToOneField(Sensor, models.CASCADE, primary_key=True, related_name="presence")
+    heard_at = models.DateTimeField(help_text="When a current reading arrived, to within a part of its tolerance.")
+    due_at = models.DateTimeField(help_text="It is silent if nothing current arrives by then.")
+    silent_since = models.DateTimeField(null=True, help_text="When it was heard last before a silence that was told.")
+
+    class Meta:
+        verbose_name = "silent sensor"
+        ordering = ["silent_since", "sensor"]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(silent_since=None), name="presence_due"),
+            models.Index(fields=["silent_since"], condition=Q(silent_since__isnull=False), name="presence_silent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sensor}, last heard {self.heard_at:%Y-%m-%d %H:%M:%S}"
+
+
 class DiscoveredSensor(models.Model):
     """A name under which readings came that no sensor has: held back until somebody adopts or ignores it."""
 

@@ -23,7 +23,17 @@ from maintenance.models import (
 )
 from mlops.models import MachineState
 from sensors import columns, store
-from sensors.models import Batch, BatchPart, DiscoveredSensor, Equipment, Event, ReadingConflict, Sensor, Site
+from sensors.models import (
+    Batch,
+    BatchPart,
+    DiscoveredSensor,
+    Equipment,
+    Event,
+    ReadingConflict,
+    Sensor,
+    SensorPresence,
+    Site,
+)
 from tests import factories
 from tests.factories import NOON
 
@@ -80,6 +90,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
         ended_at=NOON + HOUR,
         outcome="FAILED",
     )
+    SensorPresence.objects.create(sensor=sensor, heard_at=NOON, due_at=NOON + HOUR, silent_since=NOON)
     JobRun.objects.create(
         job=f"job-{n}", period=NOON, started_at=NOON, finished_at=NOON + HOUR, outcome="FAILED",
         error="Traceback\nNo <b>",

@@ -18,12 +18,13 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
+from types import MappingProxyType
 
 from django.conf import settings
 
@@ -107,16 +108,24 @@ class Webhook:
     def send(self, message: Message) -> str:
         if not message.secret:
             raise Permanent("the channel has no secret, and nothing is sent unsigned")
+        body = envelope(message)
+        return self.request("POST", message.target, headers=_headers(message, body), body=body)
+
+    def request(
+        self, method: str, url: str, *, headers: Mapping[str, str] = MappingProxyType({}), body: bytes | None = None
+    ) -> str:
+        """Ask an address for something; what it answered, in one line. Raises ``Permanent`` and ``Transient``."""
         until = time.monotonic() + self.limit_seconds
         try:
-            target = addresses.parse(message.target)
+            target = addresses.parse(url)
             resolved = self._addresses(target, until)
             addresses.judge(
                 target, resolved, allowed=[ipaddress.ip_network(n) for n in settings.WEBHOOK_ALLOWED_NETWORKS]
             )
         except Refused as refused:
             raise Permanent(f"address refused: {refused}", gone=True) from refused
-        return self._post(message, target, resolved, until)
+        headers = {"Host": target.host_header, "User-Agent": "Bellwether", "Connection": "close", **headers}
+        return self._exchange(method, target, resolved, until, headers, body)
 
     def _addresses(self, target: Target, until: float) -> Sequence[str]:
         literal = addresses.literal(target)
@@ -127,14 +136,16 @@ class Webhook:
         except (OSError, UnicodeError) as error:
             raise Transient(f"{target.host} was not resolved: {error}") from error
 
-    def _post(self, message: Message, target: Target, resolved: Sequence[str], until: float) -> str:
+    def _exchange(
+        self, method: str, target: Target, resolved: Sequence[str], until: float, headers: Mapping[str, str],
+        body: bytes | None,
+    ) -> str:  # fmt: skip
         tls = self.tls() if target.scheme == "https" else None
         connection = _Connection(target, resolved, until=until, tls=tls)
-        body = envelope(message)
         with Deadline(_left(until)) as deadline:
             deadline.watch(lambda: connection.wire)  # the connection itself forgets its socket before the body
             try:
-                connection.request("POST", target.path, body, _headers(message, target, body))
+                connection.request(method, target.path, body, headers)
                 with connection.getresponse() as response:
                     return _answer(response)
             except ssl.SSLCertVerificationError as error:
@@ -175,16 +186,13 @@ def _in_time(work: Callable[[], Sequence[str]], *, until: float) -> Sequence[str
     return result
 
 
-def _headers(message: Message, target: Target, body: bytes) -> dict[str, str]:
+def _headers(message: Message, body: bytes) -> dict[str, str]:
     timestamp = str(int(time.time()))
     return {
-        "Host": target.host_header,
         "Content-Type": "application/cloudevents+json; charset=utf-8",
-        "User-Agent": "Bellwether",
         "Idempotency-Key": message.key,
         "Bellwether-Timestamp": timestamp,
         "Bellwether-Signature": signature(message.secret, timestamp=timestamp, body=body),
-        "Connection": "close",
     }
 
 

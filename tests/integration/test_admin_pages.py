@@ -97,7 +97,7 @@ def test_the_overview_leads_to_filtered_lists(boss: Client, rows: plant.Rows) ->
     tiles = {tile.name: tile for tile in page.context["tiles"]}
     assert {name: tile.figure for name, tile in tiles.items()} == {
         "Open alarms": "1", "Open work orders": "1", "Readings received": "2", "Messages failed": "1",
-        "Failed runs": "1", "Unknown sensors": "1",
+        "Failed runs": "1", "Unknown sensors": "1", "Silent sensors": "1", "Flow health": "2",
     }  # fmt: skip
     for tile in tiles.values():
         listed = boss.get(tile.href)
@@ -229,6 +229,7 @@ FLOWS_OWN = [
     "sensors.DiscoveredSensor",
     "sensors.Event",
     "sensors.ReadingConflict",
+    "sensors.SensorPresence",
 ]
 
 

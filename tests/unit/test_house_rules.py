@@ -44,6 +44,7 @@ PURE = (
     "agents.detect",
     "agents.decide",
     "agents.notify",
+    "agents.audit",
     "agents.timetable",
     "maintenance.alarm_life",
     "maintenance.messages",
@@ -52,7 +53,7 @@ NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", 
 
 MOST_FILE_LINES, MOST_FUNCTION_LINES = 300, 50
 LONGER_FILES = {
-    "sensors/models.py": (420, "the facts' tables on one page: fields and constraints, no logic"),
+    "sensors/models.py": (440, "the facts' tables on one page: fields and constraints, no logic"),
     "maintenance/models.py": (400, "the judgements' tables on one page: fields and constraints, no logic"),
     "mlops/detectors/adaptive.py": (330, "one detector, one file; a third of it is the derivation of its formulas"),
 }

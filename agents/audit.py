@@ -1,0 +1,86 @@
+"""What is wrong with the service, from figures. Pure: the figures are read by ``agents.watchdog``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What the watchdog looks at."""
+
+    STUCK_RUNS = "stuck-runs"
+    EXPIRED_LEASES = "expired-leases"
+    OVERDUE_DELIVERIES = "overdue-deliveries"
+    STALLED_LANES = "stalled-lanes"
+    OVERDUE_JOBS = "overdue-jobs"
+    SILENT_SENSORS = "silent-sensors"
+
+
+TEXTS: dict[Kind, tuple[str, str]] = {
+    Kind.STUCK_RUNS: (
+        "runs are on their way and have finished no stage for long",
+        "Look at the workers of their stage, and at the runs' errors.",
+    ),
+    Kind.EXPIRED_LEASES: (
+        "leases ran out and nobody took their work over",
+        "A worker died; is the sweeper running?",
+    ),
+    Kind.OVERDUE_DELIVERIES: (
+        "messages were due to be sent long ago",
+        "Look at the worker of the queue deliver, and at the sweeper.",
+    ),
+    Kind.STALLED_LANES: (
+        "lanes have something waiting and no run",
+        "Look at the worker of the queue ingest, and at the sweeper.",
+    ),
+    Kind.OVERDUE_JOBS: (
+        "periodic jobs were not done for several periods",
+        "Look at the list of periodic jobs, at beat and at the worker of the queue housekeeping.",
+    ),
+    Kind.SILENT_SENSORS: (
+        "sensors are silent",
+        "Look at the list of silent sensors: each has an order to see to its instrument.",
+    ),
+}
+"""Of each kind, what there are so many of, and what to do."""
+
+OF_THE_PLANT = frozenset({Kind.SILENT_SENSORS})
+"""Says nothing against the service, which found it and told of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """How many there are that are beyond their limit, and the age of the oldest in seconds."""
+
+    kind: Kind
+    count: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A finding of the audit. ``of_the_service``: it must not go unnoticed, so the outside heartbeat stops."""
+
+    kind: Kind
+    count: int
+    oldest_seconds: float
+    what: str
+    todo: str
+    of_the_service: bool
+
+
+def judge(figures: Iterable[Figure]) -> tuple[Trouble, ...]:
+    """One finding for each figure that is not zero, in the order of ``Kind``."""
+    by_kind = {figure.kind: figure for figure in figures if figure.count}
+    return tuple(
+        Trouble(kind, by_kind[kind].count, by_kind[kind].oldest_seconds, *TEXTS[kind], kind not in OF_THE_PLANT)
+        for kind in Kind
+        if kind in by_kind
+    )
+
+
+def passed(troubles: Iterable[Trouble]) -> bool:
+    """Whether nothing is wrong with the service itself."""
+    return not any(trouble.of_the_service for trouble in troubles)

@@ -1,0 +1,107 @@
+"""The figures of the watchdog's audit: one query each, by an index, asked together in one statement.
+
+Each gives two columns: how many are beyond their limit, and the age of the oldest in seconds, 0 where there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from django.conf import settings
+from django.db import connection
+
+from agents import timetable
+from agents.audit import Figure, Kind
+from sensors.models import LANES
+
+STUCK_LEASES = 6
+LOST_SWEEPS = 30
+DELIVERY_LATE_SECONDS = 300
+STALLED_SECONDS = 60
+JOB_PERIODS = 3
+ON_THEIR_WAY = ("ACTIVE", "QUARANTINE")
+SUMMARY = "SELECT count(*), coalesce(max(age), 0)"
+SINCE = "extract(epoch FROM statement_timestamp() - {})"
+
+
+def queries() -> Mapping[Kind, str]:
+    """The query of each figure, without parameters."""
+    return {
+        Kind.STUCK_RUNS: _stuck_runs(STUCK_LEASES * settings.LEASE_SECONDS),
+        Kind.EXPIRED_LEASES: _expired_leases(LOST_SWEEPS * settings.SWEEP_SECONDS),
+        Kind.OVERDUE_DELIVERIES: _overdue_deliveries(DELIVERY_LATE_SECONDS),
+        Kind.STALLED_LANES: _stalled_lanes(STALLED_SECONDS),
+        Kind.OVERDUE_JOBS: _overdue_jobs(),
+        Kind.SILENT_SENSORS: _silent_sensors(),
+    }
+
+
+def read() -> list[Figure]:
+    """All figures as of one instant."""
+    asked = " UNION ALL ".join(
+        f"SELECT '{kind}', found.* FROM ({query}) AS found(number, age)" for kind, query in queries().items()
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(asked)
+        return [Figure(Kind(kind), int(number), float(age)) for kind, number, age in cursor.fetchall()]
+
+
+def _stuck_runs(limit: int) -> str:
+    """No stage done for so long since the run could last go on. Each state by itself: each has an index of its own."""
+    progress = "greatest(run.created_at, run.due_at, (SELECT max(ended_at) FROM agents_stageattempt AS done"
+    progress += " WHERE done.run_id = run.id AND done.outcome = 'DONE'))"
+    ages = " UNION ALL ".join(
+        f"SELECT {SINCE.format(progress)} AS age FROM agents_run AS run WHERE run.status = '{status}'"
+        for status in ON_THEIR_WAY
+    )
+    return f"{SUMMARY} FROM ({ages}) AS runs WHERE age > {limit}"
+
+
+def _expired_leases(limit: int) -> str:
+    ages = [
+        f"SELECT {SINCE.format('lease_until')} AS age FROM agents_run WHERE status = '{status}'"
+        for status in ON_THEIR_WAY
+    ]
+    ages.append(f"SELECT {SINCE.format('lease_until')} FROM maintenance_notification WHERE status = 'PENDING'")
+    return f"{SUMMARY} FROM ({' UNION ALL '.join(ages)}) AS leases WHERE age > {limit}"
+
+
+def _overdue_deliveries(limit: int) -> str:
+    """Due, not sent, and nobody at it."""
+    return (
+        f"SELECT count(*), coalesce({SINCE.format('min(due_at)')}, 0) FROM maintenance_notification"
+        f" WHERE status = 'PENDING' AND due_at < statement_timestamp() - {limit} * interval '1 second'"
+        " AND (lease_until IS NULL OR lease_until < statement_timestamp())"
+    )
+
+
+def _stalled_lanes(limit: int) -> str:
+    """The oldest that waits in each lane without an active run: a part, or a run that waits for its turn."""
+    since = "least((SELECT created_at FROM sensors_batchpart WHERE state = 'WAITING' AND lane = lanes.lane"
+    since += " ORDER BY id LIMIT 1), (SELECT due_at FROM agents_run WHERE status = 'REPLAY' AND lane = lanes.lane"
+    since += " ORDER BY id LIMIT 1))"
+    return (
+        f"{SUMMARY} FROM (SELECT {SINCE.format(since)} AS age FROM generate_series(0, {LANES - 1}) AS lanes(lane)"
+        " WHERE NOT EXISTS (SELECT FROM agents_run WHERE status = 'ACTIVE' AND lane = lanes.lane)) AS waiting"
+        f" WHERE age > {limit}"
+    )
+
+
+def _overdue_jobs() -> str:
+    """Not done for several periods, or not since anything was done at all. The watchdog's own job is the one asking."""
+    jobs = ", ".join(
+        f"('{job}', {period.total_seconds():.0f})" for job, period in timetable.PERIODS.items() if job != "watchdog"
+    )
+    done = "coalesce((SELECT max(period) FROM agents_jobrun WHERE job = jobs.name AND outcome = 'DONE'),"
+    done += " (SELECT min(period) FROM agents_jobrun))"
+    return (
+        f"{SUMMARY} FROM (SELECT {SINCE.format(done)} AS age, length FROM (VALUES {jobs}) AS jobs(name, length)) AS due"
+        f" WHERE age > {JOB_PERIODS} * length"
+    )
+
+
+def _silent_sensors() -> str:
+    return (
+        f"SELECT count(*), coalesce({SINCE.format('min(silent_since)')}, 0) FROM sensors_sensorpresence"
+        " WHERE silent_since IS NOT NULL AND heard_at = silent_since"
+    )
