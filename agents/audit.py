@@ -20,31 +20,31 @@ class Kind(StrEnum):
 
 TEXTS: dict[Kind, tuple[str, str]] = {
     Kind.STUCK_RUNS: (
-        "runs are on their way and have finished no stage for long",
+        "Runs on their way that have finished no stage for long.",
         "Look at the workers of their stage, and at the runs' errors.",
     ),
     Kind.EXPIRED_LEASES: (
-        "leases ran out and nobody took their work over",
+        "Leases that ran out, and nobody took the work over.",
         "A worker died; is the sweeper running?",
     ),
     Kind.OVERDUE_DELIVERIES: (
-        "messages were due to be sent long ago",
+        "Messages that were due to be sent long ago.",
         "Look at the worker of the queue deliver, and at the sweeper.",
     ),
     Kind.STALLED_LANES: (
-        "lanes have something waiting and no run",
+        "Lanes in which something waits, and no run.",
         "Look at the worker of the queue ingest, and at the sweeper.",
     ),
     Kind.OVERDUE_JOBS: (
-        "periodic jobs were not done for several periods",
+        "Periodic jobs that were not done for several of their periods.",
         "Look at the list of periodic jobs, at beat and at the worker of the queue housekeeping.",
     ),
     Kind.SILENT_SENSORS: (
-        "sensors are silent",
+        "Sensors that were due and have sent nothing current.",
         "Look at the list of silent sensors: each has an order to see to its instrument.",
     ),
 }
-"""Of each kind, what there are so many of, and what to do."""
+"""What each kind counts, and what to do about it."""
 
 OF_THE_PLANT = frozenset({Kind.SILENT_SENSORS})
 """Says nothing against the service, which found it and told of it."""

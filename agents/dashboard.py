@@ -195,7 +195,9 @@ def _flow_health(request: HttpRequest) -> list[Tile]:
     troubles = [trouble for trouble in watchdog.look() if trouble.of_the_service]
     if not troubles:
         return [Tile("Flow health", "well", "nothing is stuck or overdue", _list("agents_jobrun"), "fine")]
-    note = "; ".join(f"{t.count} {t.what}, the oldest for {ticks.span(t.oldest_seconds)}" for t in troubles)
+    note = "; ".join(
+        f"{t.kind.replace('-', ' ')}: {t.count}, the oldest for {ticks.span(t.oldest_seconds)}" for t in troubles
+    )
     return [Tile("Flow health", show.count(sum(t.count for t in troubles)), note, _where(troubles[0]), "danger")]
 
 

@@ -88,12 +88,12 @@ def _stalled_lanes(limit: int) -> str:
 
 
 def _overdue_jobs() -> str:
-    """Not done for several periods, or not since anything was done at all. The watchdog's own job is the one asking."""
+    """Not done for several periods, or never since the watchdog has been at work, whose own job is the one asking."""
     jobs = ", ".join(
         f"('{job}', {period.total_seconds():.0f})" for job, period in timetable.PERIODS.items() if job != "watchdog"
     )
     done = "coalesce((SELECT max(period) FROM agents_jobrun WHERE job = jobs.name AND outcome = 'DONE'),"
-    done += " (SELECT min(period) FROM agents_jobrun))"
+    done += " (SELECT min(period) FROM agents_jobrun WHERE job = 'watchdog'))"
     return (
         f"{SUMMARY} FROM (SELECT {SINCE.format(done)} AS age, length FROM (VALUES {jobs}) AS jobs(name, length)) AS due"
         f" WHERE age > {JOB_PERIODS} * length"

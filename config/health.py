@@ -48,7 +48,7 @@ GAUGES = {
     ),
 } | {
     f"pdm_watchdog_{kind.replace('-', '_')}": (
-        f"The watchdog's audit: so many {audit.TEXTS[kind][0]}.",
+        audit.TEXTS[kind][0],
         f"SELECT number FROM ({query}) AS found(number, age)",
     )
     for kind, query in figures.queries().items()

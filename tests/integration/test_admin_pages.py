@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +13,12 @@ from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
-from sensors.models import Batch, Equipment, Reading, Sensor
-from tests import factories, plant
+from maintenance.models import Notification
+from sensors.models import Batch, Equipment, Reading, Sensor, SensorPresence
+from tests import factories, outgoing, plant
+from tests.factories import NOON
 
 pytestmark = pytest.mark.django_db
 
@@ -97,7 +101,7 @@ def test_the_overview_leads_to_filtered_lists(boss: Client, rows: plant.Rows) ->
     tiles = {tile.name: tile for tile in page.context["tiles"]}
     assert {name: tile.figure for name, tile in tiles.items()} == {
         "Open alarms": "1", "Open work orders": "1", "Readings received": "2", "Messages failed": "1",
-        "Failed runs": "1", "Unknown sensors": "1", "Silent sensors": "1", "Flow health": "2",
+        "Failed runs": "1", "Unknown sensors": "1", "Silent sensors": "1", "Flow health": "well",
     }  # fmt: skip
     for tile in tiles.values():
         listed = boss.get(tile.href)
@@ -241,6 +245,34 @@ def test_nobody_edits_what_the_flow_wrote(boss: Client, rows: plant.Rows, label:
     assert boss.get(url(model, "add")).status_code == 403
     assert boss.post(url(model, "change", row.pk), {}).status_code == 403
     assert boss.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+
+
+def test_a_sensor_that_is_heard_again_is_no_longer_among_the_silent(boss: Client, rows: plant.Rows) -> None:
+    page = url(SensorPresence, "changelist")
+    text = boss.get(page).content.decode()
+    assert rows.sensor.external_id in text
+    assert "No sensor is silent." not in text
+    SensorPresence.objects.update(heard_at=NOON + plant.HOUR)
+    text = boss.get(page).content.decode()
+    assert rows.sensor.external_id not in text
+    assert "No sensor is silent." in text
+    assert boss.get(url(SensorPresence, "change", rows.sensor.pk)).status_code == 302
+
+
+def test_the_overview_says_that_the_flow_is_well(boss: Client) -> None:
+    tiles = {tile.name: tile for tile in boss.get(reverse("admin:index")).context["tiles"]}
+    assert (tiles["Flow health"].figure, tiles["Flow health"].tone) == ("well", "fine")
+    assert (tiles["Silent sensors"].figure, tiles["Silent sensors"].tone) == ("0", "fine")
+
+
+def test_the_overview_says_what_is_stuck_and_leads_to_it(boss: Client) -> None:
+    long_ago = timezone.now() - timedelta(hours=2)
+    Notification.objects.filter(pk=outgoing.message("CONSOLE").pk).update(due_at=long_ago)
+    tiles = {tile.name: tile for tile in boss.get(reverse("admin:index")).context["tiles"]}
+    tile = tiles["Flow health"]
+    assert (tile.figure, tile.tone) == ("1", "danger")
+    assert tile.note == "overdue deliveries: 1, the oldest for 2 h"
+    assert boss.get(tile.href).context["cl"].result_count == 1
 
 
 def test_packed_readings_are_never_loaded_for_a_list(boss: Client, rows: plant.Rows) -> None:

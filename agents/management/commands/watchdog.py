@@ -6,7 +6,6 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from agents import figures, watchdog
-from agents.audit import Kind
 from sensors import ticks
 
 
@@ -15,13 +14,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         troubles = {trouble.kind: trouble for trouble in watchdog.look()}
-        width = max(len(kind) for kind in Kind)
+        row = "{:<20}{:>8}  {:<12}{}".format
+        self.stdout.write(row("found", "count", "oldest", "what to do").rstrip())
         for kind in figures.queries():
             found = troubles.get(kind)
             if found is None:
-                self.stdout.write(f"{kind:<{width}}  none")
+                self.stdout.write(row(kind, 0, "-", "").rstrip())
             else:
                 oldest = ticks.span(found.oldest_seconds)
-                self.stdout.write(f"{kind:<{width}}  {found.count} {found.what}; the oldest for {oldest}. {found.todo}")
+                self.stdout.write(row(kind, found.count, oldest, f"{found.what} {found.todo}"))
         if troubles:
             sys.exit(1)
