@@ -96,6 +96,7 @@ def never_done() -> None:
 
 FOUND: list[tuple[Kind, int, Callable[[], object]]] = [
     (Kind.STUCK_RUNS, 1, lambda: run(created=280, due=280)),
+    (Kind.STUCK_RUNS, 1, lambda: run(status="QUARANTINE", created=280, due=280)),
     (Kind.STUCK_RUNS, 1, moved_long_ago),
     (Kind.STUCK_RUNS, 2, lambda: [run(lane=lane, created=280, due=280) for lane in (1, 2)]),
     (Kind.EXPIRED_LEASES, 1, lambda: run(lease_until=ago(31))),
@@ -112,6 +113,7 @@ FINE: list[Callable[[], object]] = [
     lambda: run(created=260, due=260),
     slow_but_moving,
     lambda: run(created=3_000, due=200),  # replayed, or tried again after a while
+    lambda: run(status="DISCARDED", created=3_000, due=3_000, lease_until=ago(3_000)),
     lambda: run(status="DONE", created=3_000, due=3_000),
     lambda: run(status="FAILED", created=3_000, due=3_000, lease_until=ago(3_000)),
     lambda: run(lease_until=ago(-30)),
@@ -147,7 +149,12 @@ def test_an_installation_in_which_nothing_happened_yet_is_well() -> None:
     assert {figure.kind for figure in figures.read()} == set(Kind)
 
 
-@pytest.mark.parametrize("kind", [Kind.OVERDUE_DELIVERIES, Kind.STALLED_LANES, Kind.SILENT_SENSORS, Kind.OVERDUE_JOBS])
+def test_every_state_of_a_run_is_thought_of() -> None:
+    """On its way, waiting for its turn, or over."""
+    assert {*figures.ON_THEIR_WAY, "REPLAY", "DONE", "FAILED", "DISCARDED"} == set(Run.Status.values)
+
+
+@pytest.mark.parametrize("kind", Kind)
 def test_a_figure_is_read_by_an_index(kind: Kind) -> None:
     """With scans of whole tables made dear, none is left: an index serves the query."""
     with connection.cursor() as cursor:
