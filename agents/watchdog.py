@@ -17,7 +17,7 @@ import numpy as np
 import structlog
 from django.db import connection, transaction
 
-from agents import audit, figures, heartbeat
+from agents import audit, figures, heartbeat, timetable
 from agents.audit import Trouble
 from agents.channels.webhook import Webhook
 from agents.findings import FaultKind
@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 MOST = 1_000
 """Silences told in one pass: when all sensors of a plant fall silent, the rest has its turn a minute later."""
+MISSED_PERIODS = 3
+"""A watchdog that did not run for longer was away, and so was the service."""
 UNREAD = ("INGEST", "VALIDATE")
 """Stages before which a run has not yet said which sensors it heard."""
 
@@ -59,7 +61,7 @@ def tell_silence() -> int:
     with transaction.atomic():
         presence.take_heard_again()
     with transaction.atomic():
-        silences = presence.take_silent(arrived_until=_arrived_until(), most=MOST)
+        silences = presence.take_silent(arrived_until=_arrived_until(), listening_since=_listening_since(), most=MOST)
         journal.record([presence.told(silence) for silence in silences])
         _report(silences)
     return len(silences)
@@ -108,6 +110,23 @@ def _newest(silences: Sequence[Silence]) -> dict[int, int]:
         return {}
     seen = memory.arrays["seen"].astype(np.bool_)
     return dict(zip(memory.sensor[seen].tolist(), memory.arrays["newest"][seen].tolist(), strict=True))
+
+
+def _listening_since() -> datetime | None:
+    """When the service came back last, of which the watchdog's own absence tells; None where it has not been away.
+
+    Nobody could send while it was away: without this, each long stop of the service would end in a storm of silences.
+    """
+    gap = MISSED_PERIODS * timetable.PERIODS["watchdog"]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT max(started_at) FROM (SELECT started_at, period - lag(period) OVER (ORDER BY period) AS gap"
+            " FROM agents_jobrun WHERE job = 'watchdog' AND period > statement_timestamp() - interval '1 day') AS ran"
+            " WHERE gap > %s * interval '1 second'",
+            [gap.total_seconds()],
+        )
+        since: datetime | None = cursor.fetchone()[0]
+    return since
 
 
 def _arrived_until() -> dict[int, datetime]:

@@ -80,11 +80,12 @@ def heard(columns: Columns, *, part: Int64) -> int:
         return int(cursor.rowcount)
 
 
-def take_silent(*, arrived_until: Mapping[int, datetime], most: int) -> list[Silence]:
+def take_silent(*, arrived_until: Mapping[int, datetime], listening_since: datetime | None, most: int) -> list[Silence]:
     """Mark sensors as silent that are overdue, in the caller's transaction, which is to tell of them.
 
     ``arrived_until``: for a lane in which something waits, the instant up to which all that arrived was looked at; what
-    is due later may be in what waits. Each silence is taken once, by one of several callers.
+    is due later may be in what waits. ``listening_since``: before it nobody could have been heard, so the tolerance
+    begins anew. Each silence is taken once, by one of several callers.
     """
     with connection.cursor() as cursor:
         cursor.execute(
@@ -96,11 +97,13 @@ def take_silent(*, arrived_until: Mapping[int, datetime], most: int) -> list[Sil
             " ON waits.lane = machine.lane"
             " WHERE known.silent_since IS NULL AND known.due_at <= statement_timestamp()"
             # The period may have been changed since the row was written.
-            f" AND known.heard_at + %(until)s * {TOLERANCE} <= least(statement_timestamp(), waits.since)"
+            f" AND greatest(known.heard_at, %(listening_since)s::timestamptz) + %(until)s * {TOLERANCE}"
+            " <= least(statement_timestamp(), waits.since)"
             " ORDER BY known.sensor_id LIMIT %(most)s FOR UPDATE OF known SKIP LOCKED",
             {
                 "lanes": list(arrived_until),
                 "until_when": list(arrived_until.values()),
+                "listening_since": listening_since,
                 "most": most,
                 **_tolerance(),
             },

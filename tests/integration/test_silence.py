@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from agents import pipeline, sweeper, watchdog
 from agents.doorbell import Bell
-from agents.models import Run
+from agents.models import JobRun, Run
 from maintenance.models import Alarm, Anomaly, Channel, Notification, WorkOrder
 from sensors import inbox, presence
 from sensors.models import BatchPart, Event, Sensor, SensorPresence
@@ -191,6 +191,25 @@ def test_what_may_be_in_readings_that_wait_is_not_missed_yet(sensor: Sensor) -> 
 def test_what_arrived_after_it_was_due_does_not_hide_a_silence(sensor: Sensor) -> None:
     fall_silent(sensor)
     accept(factories.sensor(machine=sensor.machine), timezone.now())
+    assert watchdog.tell_silence() == 1
+
+
+def watchdog_ran(*minutes_ago: int) -> None:
+    for minutes in minutes_ago:
+        at = timezone.now() - timedelta(minutes=minutes)
+        JobRun.objects.create(job="watchdog", period=at, started_at=at, finished_at=at, outcome="DONE")
+
+
+@pytest.mark.parametrize(("minutes_back", "silent"), [(5, 0), (8, 1)])
+def test_after_the_service_was_away_the_tolerance_begins_anew(sensor: Sensor, minutes_back: int, silent: int) -> None:
+    fall_silent(sensor)
+    watchdog_ran(60, 59, *range(minutes_back, -1, -1))
+    assert watchdog.tell_silence() == silent
+
+
+def test_a_watchdog_that_missed_a_turn_was_not_away(sensor: Sensor) -> None:
+    fall_silent(sensor)
+    watchdog_ran(7, 6, 5, 3, 2, 1, 0)
     assert watchdog.tell_silence() == 1
 
 
