@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import struct
+import time
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import structlog
 from django.db.models import QuerySet
 from django_redis import get_redis_connection
+from redis import Redis
 from redis.exceptions import RedisError
 
 from agents import ingest
+from agents.breaker import Breaker
 from agents.ingest import Cargo, Packed
 from agents.models import Run
 from sensors import columns
@@ -24,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 KEEP_SECONDS = 600
 COUNT = struct.Struct("<q")
+breaker = Breaker()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +55,7 @@ def unpack_verdicts(data: bytes) -> Verdicts:
 
 def put(run: Run, cargo: Cargo) -> None:
     """Leave the cargo for the next stage. Redis may be down: the next stage rebuilds it then."""
-    try:
-        get_redis_connection("default").set(_key(run), _pack(cargo), ex=KEEP_SECONDS)
-    except RedisError as error:
-        log.warning("agents.cargo.not-cached", run_id=run.pk, error=str(error))
+    _ask("put", run, lambda store: store.set(_key(run), _pack(cargo), ex=KEEP_SECONDS))
 
 
 def get(run: Run, *, only: Collection[int] | None = None) -> Cargo:
@@ -72,11 +74,7 @@ def take(cargo: Cargo, which: Bool) -> Cargo:
 
 
 def _whole(run: Run) -> Cargo:
-    try:
-        cached = get_redis_connection("default").get(_key(run))
-    except RedisError as error:
-        log.warning("agents.cargo.cache-unreachable", run_id=run.pk, error=str(error))
-        cached = None
+    cached = _ask("get", run, lambda store: store.get(_key(run)))
     if cached is not None:
         try:
             return _unpack(cached)
@@ -86,10 +84,23 @@ def _whole(run: Run) -> Cargo:
 
 
 def drop(run: Run) -> None:
+    _ask("drop", run, lambda store: store.delete(_key(run)))
+
+
+def _ask(what: str, run: Run, call: Callable[[Redis], Any]) -> Any:
+    """What Redis says; None where it fails, or has just failed and is left alone."""
+    started = time.monotonic()
+    if not breaker.allows(started):
+        return None
+    answer, failed = None, False
     try:
-        get_redis_connection("default").delete(_key(run))
-    except RedisError as error:
-        log.warning("agents.cargo.not-dropped", run_id=run.pk, error=str(error))
+        answer = call(get_redis_connection("default"))
+    except (RedisError, OSError) as error:
+        failed = True
+        log.warning("agents.cargo.redis-unreachable", what=what, run_id=run.pk, error=str(error))
+    now = time.monotonic()
+    breaker.note(now=now, took=now - started, failed=failed)
+    return answer
 
 
 def packed(parts: QuerySet[BatchPart]) -> list[Packed]:

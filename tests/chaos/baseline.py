@@ -143,6 +143,7 @@ class Plain(Side):
     quiet_since: float | None = None
 
     def begin_sending(self) -> None:
+        self.quiet_since = None
         command = ["-m", "tests.chaos.plain_celery", "--first", str(self.sent), "--rate", str(self.rate)]
         environment = self.environment | plain_environment(self.sockets)
         self.producer = subprocess.Popen(

@@ -6,7 +6,8 @@ from django.conf import settings
 from django_redis import get_redis_connection
 
 from agents import doorbell
-from agents.doorbell import Bell, Breaker
+from agents.breaker import SLOW_SECONDS
+from agents.doorbell import Bell
 from config.celery import QUEUES
 
 pytestmark = pytest.mark.usefixtures("redis_empty")
@@ -34,20 +35,10 @@ def test_a_queue_nobody_reads_is_an_error() -> None:
         doorbell.ring(Bell("nowhere", 1))
 
 
-def test_the_breaker_stays_silent_after_a_failure_and_then_lets_one_through() -> None:
-    breaker = Breaker()
-    assert breaker.allows(100.0)
-    breaker.note(now=100.0, took=0.01, failed=True)
-    assert not breaker.allows(100.0 + doorbell.QUIET_SECONDS - 0.1)
-    assert breaker.allows(100.0 + doorbell.QUIET_SECONDS)
-    breaker.note(now=120.0, took=0.01, failed=False)
-    assert breaker.allows(120.0)
-
-
-def test_the_breaker_opens_for_a_slow_ring_too() -> None:
-    breaker = Breaker()
-    breaker.note(now=100.0, took=doorbell.SLOW_SECONDS * 2, failed=False)
-    assert not breaker.allows(101.0)
+def test_a_bell_is_not_waited_for_as_long_as_a_worker_waits_for_its_broker() -> None:
+    waits = current_app.connection_for_write(transport_options=doorbell.IN_HASTE).transport_options
+    assert waits["max_retries"] == 0
+    assert waits["socket_timeout"] <= SLOW_SECONDS < current_app.conf.broker_transport_options["socket_timeout"]
 
 
 def test_the_settings_carry_what_the_flow_relies_on() -> None:
