@@ -12,7 +12,7 @@ SLOW_SECONDS = 0.5
 class Breaker:
     """Opens after a call that failed or was slow; when the quiet time is over, one call finds out whether all is well.
 
-    One for each server, shared by the threads of a process. It has no lock: the worst that a race does is one call more.
+    One for each server, shared by the threads of a process. It has no lock: the worst of a race is one call more.
     """
 
     def __init__(self) -> None:
