@@ -23,17 +23,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
-from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import redis
-import requests
 
 import manage
 from agents.channels.sink import SmtpSink
@@ -41,12 +38,15 @@ from config import embedded, node, supervisor
 from config.supervisor import Child, Supervisor
 from tests.bench import results
 from tests.bench.results import row
-from tests.chaos import plain_celery, storm
-from tests.chaos.storm import MACHINES, READINGS, ROOT, SETUP, Client, Service, until
+from tests.chaos import load, plain_celery, service
+from tests.chaos.client import token
+from tests.chaos.load import Load
+from tests.chaos.service import ROOT, SITES, START_SECONDS, Service, until
 
 WORKERS = 3
+LEASE = 15
+MACHINES = tuple(f"m{number}" for number in range(8))
 LONGEST_WAIT = 0.5  # of the supervisor before it starts a worker again: else dozens of kills would take half an hour
-SECOND_ROUND = 5_000  # steps of the client's clock between the two rounds
 POOL_SHARE = 0.3
 PAUSE = 3.0
 DRAIN = 240.0
@@ -75,19 +75,28 @@ class Side(Service):
     """Query for the batches that went all the way."""
 
     def __init__(self, home: Path, sink: SmtpSink, *, rate: float) -> None:
-        super().__init__(home, sink)
-        self.sink, self.rate = sink, rate
+        mail = {"EMAIL_HOST": sink.host, "EMAIL_PORT": str(sink.port), "EMAIL_USE_TLS": "0"}
+        super().__init__(home, lease_seconds=LEASE, environment=mail)
+        self.sink, self.rate, self.sent = sink, rate, 0
 
-    def start(self) -> None:
-        self.sockets = Path(self.run("-c", "from config import embedded; print(embedded._socket_dir())").strip())
+    def begin(self) -> None:
+        """Start the processes, and wait until all workers consume."""
+        self.prepare()
+        self.make_ready()
         command = [sys.executable, "-m", "tests.chaos.baseline", "--serve", self.name, "--port", str(self.port)]
-        with (self.home.parent / f"{self.name}.log").open("w") as log:
+        with self.log.open("w") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
-        until(lambda: self.consuming() == WORKERS, limit=120)
+        until(lambda: self.consuming() == WORKERS, limit=START_SECONDS)
+
+    def make_ready(self) -> None:
+        """What has to be there before the processes start."""
+
+    def workers(self) -> list[int]:
+        return self.processes("worker")
 
     def consuming(self) -> int:
         """How many workers have their pool and ask the broker for work."""
-        pools = sum(bool(storm.children(worker)) for worker in self.workers())
+        pools = sum(bool(service.children(worker)) for worker in self.workers())
         try:
             return min(pools, sum(client["cmd"] == "brpop" for client in self.redis().client_list()))
         except redis.ConnectionError:
@@ -98,7 +107,7 @@ class Side(Service):
         until(lambda: self.consuming() >= WORKERS - 1, limit=60)
         time.sleep(dice.uniform(0.1, 0.7))
         worker = dice.choice(sorted(self.workers())[: WORKERS - 1])
-        pool = storm.children(worker)
+        pool = service.children(worker)
         if pool and dice.random() < POOL_SHARE:
             os.kill(pool[0], signal.SIGKILL)
             return "pool process killed"
@@ -110,11 +119,6 @@ class Side(Service):
         store = self.redis()
         queued = sum(store.llen(key) for key in store.scan_iter(_type="list"))
         return queued + sum(store.hlen(key) for key in store.scan_iter("*unacked", _type="hash"))
-
-    def ask(self, query: str) -> int:
-        with closing(connect(self.sockets)) as link, link.cursor() as cursor:
-            cursor.execute(query)
-            return int(cursor.fetchone()[0])
 
     def begin_sending(self) -> None:
         raise NotImplementedError
@@ -139,8 +143,10 @@ class Plain(Side):
     name = "plain"
     done = "SELECT count(DISTINCT batch) FROM effect WHERE stage = 'notify'"
 
-    sent = 0
     quiet_since: float | None = None
+
+    def make_ready(self) -> None:
+        self.execute(plain_celery.TABLE)
 
     def begin_sending(self) -> None:
         self.quiet_since = None
@@ -166,13 +172,13 @@ class Plain(Side):
         return self.quiet_since is not None and now - self.quiet_since > STILL
 
     def doubled(self) -> int:
-        return self.ask(
+        return self.number(
             "SELECT count(DISTINCT batch) FROM"
             " (SELECT batch FROM effect GROUP BY batch, stage HAVING count(*) > 1) AS repeated"
         )
 
     def told_twice(self) -> int:
-        return self.ask("SELECT count(*) - count(DISTINCT batch) FROM effect WHERE stage = 'notify'")
+        return self.number("SELECT count(*) - count(DISTINCT batch) FROM effect WHERE stage = 'notify'")
 
 
 class Ours(Side):
@@ -185,58 +191,46 @@ class Ours(Side):
         " WHERE p.batch_id = b.id AND p.state = 'STORED')"
     )
 
-    def __init__(self, home: Path, sink: SmtpSink, *, rate: float) -> None:
-        super().__init__(home, sink, rate=rate)
-        self.clients: list[Client] = []
-
-    def start(self) -> None:
-        self.run("manage.py", "migrate", "-v", "0")
-        setup = SETUP.format(machines=MACHINES)
-        self.password = self.run("manage.py", "shell", "--no-imports", "-c", setup).split()[-1]
-        super().start()
-        until(self.is_ready, limit=120)
+    def make_ready(self) -> None:
+        self.passwords = self.set_up(machines=MACHINES, high=load.HIGH)
 
     def begin_sending(self) -> None:
-        client = LaterClient if self.clients else Client
-        self.clients.append(client(self, self.password, random.Random(len(self.clients)), self.rate))
-        self.sending = threading.Thread(target=self.clients[-1].send_until_stopped)
-        self.sending.start()
+        until(self.is_ready, limit=START_SECONDS)
+        body = partial(load.readings, sensors=MACHINES, size=plain_celery.READINGS, first=self.sent)
+        site = SITES[0]
+        self.client = Load(self.url, token(self.url, site, self.passwords[site]), rate=self.rate, body=body)
+        self.client.begin()
 
     def end_sending(self) -> int:
-        self.clients[-1].stop.set()
-        self.sending.join()
-        return self.clients[-1].requests
+        answers = self.client.end()
+        accepted = len(load.accepted(answers))
+        if accepted != len(answers):
+            raise RuntimeError(f"Only workers are struck, and yet the intake said {load.summary(answers)}")
+        self.sent += accepted
+        return accepted
 
     def is_quiet(self) -> bool:
-        return storm.is_quiet(self)
+        return not any(self.number(query) for query in load.ON_THE_WAY)
 
     def doubled(self) -> int:
         """Batches, readings and anomalies beyond what was sent, and stages that were done more than once."""
-        sent = sum(client.requests for client in self.clients)
-        excursions = sum(client.excursions for client in self.clients)
         beyond = (
-            self.ask("SELECT count(*) FROM sensors_batch") - sent,
-            self.count("stored") - sent * READINGS,
-            self.count("excursions found") - excursions,
+            self.number("SELECT count(*) FROM sensors_batch") - self.sent,
+            self.number(load.STORED) - self.sent * plain_celery.READINGS,
+            self.number("SELECT count(*) FROM maintenance_anomaly WHERE detector = 'limits'")
+            - load.excursions(self.sent),
         )
-        return sum(max(0, count) for count in beyond) + self.count("stages not done once")
+        return sum(max(0, count) for count in beyond) + self.number(load.STAGES_TWICE)
 
     def told_twice(self) -> int:
         return len(self.sink.received) - len({mail.message_id for mail in self.sink.received})
-
-
-class LaterClient(Client):
-    """A second client of the same machines, whose clock goes on far behind the first one's."""
-
-    def _send(self, http: requests.Session, *, machine: int, step: int) -> None:
-        super()._send(http, machine=machine, step=SECOND_ROUND + step)
 
 
 def contest(side: Side, *, kills: int, seed: int) -> tuple[Round, Round]:
     """Both rounds on one side: under kills, and with Redis emptied once."""
     dice = random.Random(seed)
     try:
-        side.start()
+        side.begin()
         return under_kills(side, dice, kills=kills), emptied(side)
     finally:
         side.stop()
@@ -255,7 +249,7 @@ def under_kills(side: Side, dice: random.Random, *, kills: int) -> Round:
 def emptied(side: Side) -> Round:
     """Redis emptied with a backlog in it, as when it comes back empty from a failover."""
     found = Round(faults=Counter({"Redis emptied": 1}))
-    done_before, doubled_before, told_before = side.ask(side.done), side.doubled(), side.told_twice()
+    done_before, doubled_before, told_before = side.number(side.done), side.doubled(), side.told_twice()
     until(lambda: side.consuming() == WORKERS, limit=60)
     side.begin_sending()
     time.sleep(2)
@@ -279,7 +273,7 @@ def settled(side: Side, found: Round) -> Round:
     """End the sending, wait until nothing moves, and count."""
     found.sent = side.end_sending()
     found.drained = until(side.is_quiet, limit=DRAIN)
-    found.lost = found.sent - side.ask(side.done)
+    found.lost = found.sent - side.number(side.done)
     found.doubled, found.told_twice = side.doubled(), side.told_twice()
     return found
 
@@ -313,10 +307,6 @@ def rows_of(name: str, plain: Round, ours: Round) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def connect(sockets: Path) -> psycopg2.extensions.connection:
-    return psycopg2.connect(host=str(sockets), user="postgres", dbname=embedded.DATABASE)
-
-
 def plain_environment(sockets: Path) -> dict[str, str]:
     return {
         "PLAIN_BROKER_URL": f"redis+socket://{sockets / 'redis.sock'}",
@@ -332,16 +322,14 @@ def serve(name: str, *, port: int) -> None:
         return
     embedded.ensure()
     sockets = embedded._socket_dir()
-    with closing(connect(sockets)) as link, link, link.cursor() as cursor:
-        cursor.execute(plain_celery.TABLE)
     celery = [sys.executable, "-m", "celery", "-A", "tests.chaos.plain_celery", "worker", "--concurrency", "1"]
     options = ["-l", "WARNING", "--without-gossip", "--without-mingle"]
     children = [Child(f"plain{n}", [*celery, "-n", f"plain{n}@%h", *options]) for n in range(WORKERS)]
     bare = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
-    service = Supervisor(children, ROOT, bare | plain_environment(sockets), tend=embedded.ensure)
-    signal.signal(signal.SIGINT, lambda *_: service.stopping.set())
-    service.start()
-    service.watch()
+    workers = Supervisor(children, ROOT, bare | plain_environment(sockets), tend=embedded.ensure)
+    signal.signal(signal.SIGINT, lambda *_: workers.stopping.set())
+    workers.start()
+    workers.watch()
 
 
 def main() -> int:

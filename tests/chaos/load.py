@@ -23,6 +23,19 @@ from urllib.parse import urlsplit
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TIMEOUT = 30.0
 NO_ANSWER = 0
+HIGH = 100.0
+EXCURSION_EVERY = 33
+ON_THE_WAY = (
+    "SELECT count(*) FROM sensors_batchpart WHERE state IN ('WAITING', 'TAKEN')",
+    "SELECT count(*) FROM agents_run WHERE status <> 'DONE'",
+    "SELECT count(*) FROM maintenance_notification WHERE status = 'PENDING'",
+)
+"""Queries that are all zero when nothing moves any more."""
+STORED = "SELECT count(*) FROM sensors_reading"
+STAGES_TWICE = (
+    "SELECT count(*) FROM (SELECT FROM agents_stageattempt WHERE outcome = 'DONE'"
+    " GROUP BY run_id, stage HAVING count(*) > 1) AS twice"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +105,24 @@ def ask(link: http.client.HTTPConnection, body: bytes, headers: dict[str, str], 
     return Answer(due, took, got.status, got.headers.get("Retry-After", ""), problem=str(said.get("detail", "")))
 
 
-def readings(number: int, *, sensors: Sequence[str], size: int) -> bytes:
-    """The ``number``-th body: so many readings of one sensor, a second apart, each sensor in its turn and never twice
-    at one instant."""
+def readings(number: int, *, sensors: Sequence[str], size: int, first: int = 0) -> bytes:
+    """The body of that number, counted from ``first``: so many readings of one sensor, a second apart, each sensor in
+    its turn and never twice at one instant; in every ``EXCURSION_EVERY``-th body two of them are above ``HIGH``."""
+    number += first
     sensor, step = sensors[number % len(sensors)], number // len(sensors)
+    values = [50.0 + math.sin(step * size + n) for n in range(size)]
+    if number % EXCURSION_EVERY == 0:
+        values[3] = values[4] = HIGH + 50
     items = [
-        {
-            "sensor": sensor,
-            "measured_at": (START + timedelta(seconds=step * size + n)).isoformat(),
-            "value": 50.0 + math.sin(step * size + n),
-        }
-        for n in range(size)
+        {"sensor": sensor, "measured_at": (START + timedelta(seconds=step * size + n)).isoformat(), "value": value}
+        for n, value in enumerate(values)
     ]
     return json.dumps(items).encode()
+
+
+def excursions(bodies: int) -> int:
+    """How many excursions the first so many bodies have."""
+    return -(-bodies // EXCURSION_EVERY)
 
 
 def percentile(answers: Sequence[Answer], *, of: int) -> float:

@@ -10,28 +10,32 @@ from __future__ import annotations
 
 import argparse
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import redis
 
 from agents.channels.sink import SmtpSink
 from config import embedded
 from tests.bench import results
 from tests.bench.results import row
-from tests.chaos import load, storm
+from tests.chaos import load
+from tests.chaos.client import token
 from tests.chaos.load import Answer, Load
-from tests.chaos.storm import MACHINES, SETUP, Service, session, until
+from tests.chaos.service import SITES, Service, until
 
 READINGS = 20
+LEASE = 15
+MACHINES = tuple(f"m{number}" for number in range(8))
 GRACE = 5.0
 GOAL_MS = 50
 WARM_UP = 8.0
@@ -42,7 +46,10 @@ UNDONE = (
     "SELECT count(*) FROM sensors_batchpart AS p LEFT JOIN agents_run AS r ON r.id = p.run_id"
     " WHERE p.created_at BETWEEN %s AND %s AND (p.state <> 'STORED' OR r.status IS DISTINCT FROM 'DONE')"
 )
-BY_WHOM = "SELECT count(*) FROM agents_stageattempt WHERE outcome = 'DONE' AND started_at BETWEEN %s AND %s"
+AGES = (
+    "SELECT extract(epoch FROM least(coalesce(r.finished_at, 'infinity'), %s) - p.created_at)"
+    " FROM sensors_batchpart AS p LEFT JOIN agents_run AS r ON r.id = p.run_id WHERE p.created_at BETWEEN %s AND %s"
+)
 NOW = "SELECT clock_timestamp()"
 
 
@@ -89,7 +96,8 @@ class Outage:
     during: Sequence[Answer]
     accepted: int
     undone: int
-    stages: int
+    ages: Sequence[float]
+    """Seconds from its acceptance to its judgement, or to the end of the outage, of each part accepted during it."""
     lost: int
     doubled: int
     drained: float
@@ -100,67 +108,47 @@ def outage(folder: Path, *, how: str, seconds: float, rate: float) -> Outage:
     store = OwnRedis(folder / "redis")
     store.start()
     with SmtpSink(port=0) as sink:
-        service = Service(folder / "home", sink)
-        service.environment["REDIS_URL"] = store.url
-        service.run("manage.py", "migrate", "-v", "0")
-        setup = SETUP.format(machines=MACHINES)
-        password = service.run("manage.py", "shell", "--no-imports", "-c", setup).split()[-1]
+        mail = {"EMAIL_HOST": sink.host, "EMAIL_PORT": str(sink.port), "EMAIL_USE_TLS": "0"}
+        service = Service(folder / "home", lease_seconds=LEASE, environment=mail | {"REDIS_URL": store.url})
         try:
+            service.prepare()
+            passwords = service.set_up(machines=MACHINES, high=load.HIGH)
             service.start()
-            return watch(service, store, password, how=how, seconds=seconds, rate=rate)
+            return watch(service, store, passwords[SITES[0]], how=how, seconds=seconds, rate=rate)
         finally:
             service.stop()
             store.stop()
 
 
 def watch(service: Service, store: OwnRedis, password: str, *, how: str, seconds: float, rate: float) -> Outage:
-    names = [f"s{n}" for n in range(MACHINES)]
-    body = partial(load.readings, sensors=names, size=READINGS)
-    client = Load(service.url, log_in(service, password), rate=rate, body=body)
+    body = partial(load.readings, sensors=MACHINES, size=READINGS)
+    client = Load(service.url, token(service.url, SITES[0], password), rate=rate, body=body)
     client.begin()
     time.sleep(WARM_UP)
     store.fail(how=how)
-    broke, since = time.monotonic(), ask(service, NOW)
-    time.sleep(seconds - GRACE)
-    until_then = ask(service, NOW)
-    time.sleep(GRACE)
-    back, now = time.monotonic(), ask(service, NOW)
-    undone, accepted = (int(ask(service, query, since, until_then)) for query in (UNDONE, ACCEPTED))
-    stages = int(ask(service, BY_WHOM, since, now))
+    broke, since = time.monotonic(), service.sql(NOW)[0][0]
+    time.sleep(seconds)
+    now = service.sql(NOW)[0][0]
+    window = since, now - timedelta(seconds=GRACE)
+    undone, accepted = (service.number(query, *window) for query in (UNDONE, ACCEPTED))
+    ages = [float(age) for (age,) in service.sql(AGES, now, since, now)]
+    back = time.monotonic()
     store.recover(how=how)
     answers = client.end()
-    drained = until(lambda: storm.is_quiet(service), limit=DRAIN)
-    sent = sum(answer.readings for answer in load.accepted(answers))
-    beyond = service.count("stored") - sent
+    drained = until(lambda: not any(service.number(query) for query in load.ON_THE_WAY), limit=DRAIN)
+    beyond = service.number(load.STORED) - sum(answer.readings for answer in load.accepted(answers))
     return Outage(
         before=[answer for answer in answers if answer.due < broke],
         during=[answer for answer in answers if broke <= answer.due < back],
-        accepted=accepted, undone=undone, stages=stages,
-        lost=max(0, -beyond), doubled=max(0, beyond) + service.count("stages not done once"),
-        drained=drained,
+        accepted=accepted, undone=undone, ages=ages, lost=max(0, -beyond),
+        doubled=max(0, beyond) + service.number(load.STAGES_TWICE), drained=drained,
     )  # fmt: skip
-
-
-def log_in(service: Service, password: str) -> str:
-    answer = session().post(
-        f"{service.url}/api/v1/auth/token/", json={"username": "storm", "password": password}, timeout=30
-    )
-    return str(answer.json()["access"])
-
-
-def ask(service: Service, query: str, *values: Any) -> Any:
-    connection = psycopg2.connect(host=str(service.sockets), user="postgres", dbname=embedded.DATABASE)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(query, values)
-            return cursor.fetchone()[0]
-    finally:
-        connection.close()
 
 
 def rows(found: Outage, *, how: str) -> list[dict[str, Any]]:
     refused = len(found.during) - len(load.accepted(found.during))
     before, during = (load.percentile(answers, of=95) for answers in (found.before, found.during))
+    ages = statistics.quantiles(found.ages, n=100)
     return [
         row(f"Redis {how}: requests", len(found.during), "requests", detail=str(load.summary(found.during))),
         row(f"Redis {how}: requests failed", refused, "requests", goal=0, ok=refused == 0),
@@ -170,7 +158,9 @@ def rows(found: Outage, *, how: str) -> list[dict[str, Any]]:
         row(f"Redis {how}: accept max", max(answer.seconds for answer in found.during) * 1000, "ms",
             baseline=max(answer.seconds for answer in found.before) * 1000),
         row(f"Redis {how}: not judged meanwhile", found.undone, "parts", goal=0, ok=found.undone == 0,
-            detail=f"of {found.accepted} accepted until {GRACE:g} s before its return; {found.stages} stages done"),
+            detail=f"of {found.accepted} accepted until {GRACE:g} s before Redis came back"),
+        row(f"Redis {how}: judged after, p50", ages[49], "s", detail="from acceptance to the end of the last stage"),
+        row(f"Redis {how}: judged after, p95", ages[94], "s"),
         row(f"Redis {how}: lost", found.lost, "readings", goal=0, ok=found.lost == 0),
         row(f"Redis {how}: doubled", found.doubled, "readings, stages", goal=0, ok=found.doubled == 0),
         row(f"Redis {how}: drained after", found.drained, "s"),
