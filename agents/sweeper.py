@@ -58,16 +58,23 @@ def _due() -> Iterable[tuple[Bell, bool]]:
 
 
 def work_off(bells: Iterable[Bell], *, seconds: float = math.inf) -> None:
-    """Answer bells in this process, and those they lead to, each in its turn, until nothing is left or time is up.
+    """Answer bells in this process, and those they lead to, until nothing is left or time is up.
 
-    Stages go before everything else, so that a target that hangs holds up no run. What is left is due at the next pass.
+    Stages go before everything else, so that a target that hangs holds up no run; and a run that has begun goes through
+    to its end before another begins, so that readings wait for one round of the lanes and not for two. Lanes take
+    turns. What is left is due at the next pass.
     """
     ends = time.monotonic() + seconds
     stages, others = deque[Bell](), deque[Bell]()
 
     def sort(found: Iterable[Bell]) -> None:
         for bell in found:
-            (stages if bell.queue in STAGES else others).append(bell)
+            if bell.queue not in STAGES:
+                others.append(bell)
+            elif bell.queue == "ingest":
+                stages.append(bell)
+            else:
+                stages.appendleft(bell)
 
     sort(bells)
     while (stages or others) and time.monotonic() < ends:

@@ -1,9 +1,9 @@
 """Three times what the service can do, for 20 seconds: what is refused is refused well, what is accepted is done.
 
-1. Capacity: a flood of one-sensor requests from as many connections as the web process has threads, with a backlog that
-   may grow; capacity = readings that were judged a second.
+1. Capacity: more than is judged meanwhile is sent for some seconds, and then nothing more until all is judged;
+   capacity = accepted readings by the seconds from the first request to the last stage.
 2. Overload: the same requests at three times that rate, open loop, with ``INTAKE_MAX_BACKLOG_*`` low enough to be
-   reached, and beside them a client of another site that sends readings of critical machines at one request a second.
+   reached, and beside them a client of another site that sends readings of critical machines twice a second.
 3. Afterwards: what was accepted, and nothing else, is stored, every stage of it done once.
 
 The generator shares the processors with the service, so capacity is what is left for it. No time is a verdict.
@@ -16,7 +16,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -31,6 +31,8 @@ from tests.chaos.client import token
 from tests.chaos.load import Answer, Load
 from tests.chaos.service import SITES, Service, children, until
 
+ACCEPTED = HTTPStatus.ACCEPTED
+REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 READINGS = 500
 LEASE = 15
 FACTOR = 3
@@ -40,10 +42,10 @@ CRITICAL = tuple(f"critical{number}" for number in range(4))
 CRITICAL_READINGS = 20
 CRITICAL_RATE = 2.0
 WARM_UP = 5.0
+PRESSURE = 40.0
 DRAIN = 300.0
 BACKLOG_SECONDS = 10
 """What the age and the size of the backlog may be: small, so that 20 s of overload reach it."""
-JUDGED = "SELECT coalesce(sum(readings), 0) FROM agents_run WHERE status = 'DONE'"
 CONCERNS = "UPDATE sensors_equipment SET criticality = 'LOW' WHERE tag LIKE 'low%'"
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") / 1024
 
@@ -52,7 +54,6 @@ PAGE_KIB = os.sysconf("SC_PAGE_SIZE") / 1024
 class Found:
     """What was seen. ``memory``: MiB of each process before and after, by what it is."""
 
-    capacity: float
     offered: float
     flood: Sequence[Answer]
     critical: Sequence[Answer]
@@ -64,14 +65,13 @@ class Found:
     drained: float
 
 
-def overload(folder: Path, *, seconds: float) -> Found:
+def overload(folder: Path, *, seconds: float) -> tuple[float, Found]:
+    """The capacity, in readings a second, and what came of three times that."""
     with SmtpSink(port=0) as sink:
         mail = {"EMAIL_HOST": sink.host, "EMAIL_PORT": str(sink.port), "EMAIL_USE_TLS": "0"}
         service = Service(folder / "home", lease_seconds=LEASE, environment=mail)
         try:
-            service.prepare()
-            passwords = service.set_up(machines=(*LOW, *CRITICAL), high=load.HIGH)
-            service.execute(CONCERNS)
+            passwords = set_up(service)
             service.start()
             capacity, sent = measure_capacity(service, passwords[FLOODED], seconds=seconds / 2)
             service.halt()
@@ -80,43 +80,51 @@ def overload(folder: Path, *, seconds: float) -> Found:
                 "INTAKE_MAX_BACKLOG_READINGS": str(int(capacity * BACKLOG_SECONDS)),
             }
             service.start(limits)
-            return flood(service, passwords, capacity=capacity, sent=sent, seconds=seconds)
+            return capacity, flood(service, passwords, rate=FACTOR * capacity / READINGS, sent=sent, seconds=seconds)
         finally:
             service.stop()
 
 
+def set_up(service: Service) -> dict[str, str]:
+    """The tables, machines of low and of high concern in both sites; a password by site."""
+    service.prepare()
+    passwords = service.set_up(machines=(*LOW, *CRITICAL), high=load.HIGH)
+    service.execute(CONCERNS)
+    return passwords
+
+
 def measure_capacity(service: Service, password: str, *, seconds: float) -> tuple[float, list[Answer]]:
-    """Readings judged a second while more wait than can be judged; and what was sent for it."""
+    """Readings a second through all five stages while more wait than can be judged; and what was sent for it."""
     body = partial(load.readings, sensors=LOW, size=READINGS)
-    pressure = Load(service.url, token(service.url, FLOODED, password), rate=30, body=body, threads=8)
+    pressure = Load(service.url, token(service.url, FLOODED, password), rate=PRESSURE, body=body, threads=8)
+    began = time.monotonic()
     pressure.begin()
-    time.sleep(WARM_UP)
-    before, began = service.number(JUDGED), time.monotonic()
     time.sleep(seconds)
-    judged, took = service.number(JUDGED) - before, time.monotonic() - began
     answers = pressure.end()
     until(lambda: is_quiet(service), limit=DRAIN)
-    return max(1.0, judged / took), answers
+    return sum(answer.readings for answer in answers) / (time.monotonic() - began), answers
 
 
-def flood(service: Service, passwords: dict[str, str], *, capacity: float, sent: list[Answer], seconds: float) -> Found:
-    rate = FACTOR * capacity / READINGS
+def flood(
+    service: Service, passwords: Mapping[str, str], *, rate: float, sent: Sequence[Answer], seconds: float
+) -> Found:
+    """The flood from one site, and critical readings from another, which begin some seconds earlier."""
     low = partial(load.readings, sensors=LOW, size=READINGS, first=len(sent))
     critical = partial(load.readings, sensors=CRITICAL, size=CRITICAL_READINGS)
-    loads = [
-        Load(service.url, token(service.url, FLOODED, passwords[FLOODED]), rate=rate, body=low, threads=32),
-        Load(service.url, token(service.url, CALM, passwords[CALM]), rate=CRITICAL_RATE, body=critical, threads=4),
-    ]
-    before = memory(service)
-    for one in loads:
-        one.begin()
+    flooding = Load(service.url, token(service.url, FLOODED, passwords[FLOODED]), rate=rate, body=low, threads=32)
+    caring = Load(service.url, token(service.url, CALM, passwords[CALM]), rate=CRITICAL_RATE, body=critical, threads=4)
+    caring.begin()
+    time.sleep(WARM_UP)
+    before, began = memory(service), time.monotonic()
+    flooding.begin()
     time.sleep(seconds)
     after = memory(service)
-    flooded, calm = (one.end() for one in loads)
+    flooded, calm = flooding.end(), caring.end()
     drained = until(lambda: is_quiet(service), limit=DRAIN)
     return Found(
-        capacity=capacity, offered=len(flooded) * READINGS / seconds, flood=flooded, critical=calm,
-        before=before, after=after, accepted=sum(answer.readings for answer in [*sent, *flooded, *calm]),
+        offered=len(flooded) * READINGS / seconds, flood=flooded,
+        critical=[answer for answer in calm if answer.due >= began], before=before, after=after,
+        accepted=sum(answer.readings for answer in [*sent, *flooded, *calm]),
         stored=service.number(load.STORED), stages_twice=service.number(load.STAGES_TWICE), drained=drained,
     )  # fmt: skip
 
@@ -141,7 +149,7 @@ def resident(pid: int) -> float:
         return 0.0
 
 
-def rows(found: Found) -> list[dict[str, Any]]:
+def rows(capacity: float, found: Found) -> list[dict[str, Any]]:
     refused = [answer for answer in found.flood if answer.status in REFUSALS]
     broken = [answer for answer in (*found.flood, *found.critical) if answer.status not in (*REFUSALS, ACCEPTED)]
     silent = [answer for answer in (*found.flood, *found.critical) if answer.status in REFUSALS
@@ -149,8 +157,8 @@ def rows(found: Found) -> list[dict[str, Any]]:
     turned_away = len(found.critical) - len(load.accepted(found.critical))
     beyond = found.stored - found.accepted
     return [
-        row("capacity", found.capacity, "readings/s", detail="judged, all five stages, beside the generator"),
-        row("offered", found.offered, "readings/s", goal=f"{FACTOR} x", baseline=found.capacity),
+        row("capacity", capacity, "readings/s", detail="judged, all five stages, beside the generator"),
+        row("offered", found.offered, "readings/s", goal=f"{FACTOR} x", baseline=capacity),
         row("flood: requests", len(found.flood), "requests", detail=str(load.summary(found.flood))),
         row("flood: refused", len(refused) / len(found.flood) * 100, "%"),
         row("refusals without Retry-After", len(silent), "requests", goal=0, ok=not silent, detail=waits(refused)),
@@ -169,10 +177,6 @@ def rows(found: Found) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-ACCEPTED = HTTPStatus.ACCEPTED
-REFUSALS = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-
-
 def waits(refused: Sequence[Answer]) -> str:
     seconds = sorted({int(answer.retry_after) for answer in refused if answer.retry_after.isdigit()})
     return f"Retry-After from {seconds[0]} to {seconds[-1]} s" if seconds else ""
@@ -183,7 +187,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20, help="How long three times the capacity is offered.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bellwether-overload-") as folder:
-        found = rows(overload(Path(folder), seconds=options.seconds))
+        found = rows(*overload(Path(folder), seconds=options.seconds))
     results.show(found)
     results.keep("overload", found)
     return 0 if all(row["ok"] is not False for row in found) else 1

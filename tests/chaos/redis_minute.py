@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -103,24 +104,25 @@ class Outage:
     drained: float
 
 
-def outage(folder: Path, *, how: str, seconds: float, rate: float) -> Outage:
-    """The service with Redis ``killed`` or ``hung`` for so long."""
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[Service, OwnRedis, str]]:
+    """The service on a Redis that only this process starts; with the password of the first site's client."""
     store = OwnRedis(folder / "redis")
-    store.start()
-    with SmtpSink(port=0) as sink:
+    with ExitStack() as stack:
+        stack.callback(store.stop)
+        store.start()
+        sink = stack.enter_context(SmtpSink(port=0))
         mail = {"EMAIL_HOST": sink.host, "EMAIL_PORT": str(sink.port), "EMAIL_USE_TLS": "0"}
         service = Service(folder / "home", lease_seconds=LEASE, environment=mail | {"REDIS_URL": store.url})
-        try:
-            service.prepare()
-            passwords = service.set_up(machines=MACHINES, high=load.HIGH)
-            service.start()
-            return watch(service, store, passwords[SITES[0]], how=how, seconds=seconds, rate=rate)
-        finally:
-            service.stop()
-            store.stop()
+        stack.callback(service.stop)
+        service.prepare()
+        passwords = service.set_up(machines=MACHINES, high=load.HIGH)
+        service.start()
+        yield service, store, passwords[SITES[0]]
 
 
-def watch(service: Service, store: OwnRedis, password: str, *, how: str, seconds: float, rate: float) -> Outage:
+def outage(service: Service, store: OwnRedis, password: str, *, how: str, seconds: float, rate: float) -> Outage:
+    """Redis ``killed`` or ``hung`` for so long."""
     body = partial(load.readings, sensors=MACHINES, size=READINGS)
     client = Load(service.url, token(service.url, SITES[0], password), rate=rate, body=body)
     client.begin()
@@ -135,7 +137,7 @@ def watch(service: Service, store: OwnRedis, password: str, *, how: str, seconds
     back = time.monotonic()
     store.recover(how=how)
     answers = client.end()
-    drained = until(lambda: not any(service.number(query) for query in load.ON_THE_WAY), limit=DRAIN)
+    drained = until(lambda: is_quiet(service), limit=DRAIN)
     beyond = service.number(load.STORED) - sum(answer.readings for answer in load.accepted(answers))
     return Outage(
         before=[answer for answer in answers if answer.due < broke],
@@ -143,6 +145,10 @@ def watch(service: Service, store: OwnRedis, password: str, *, how: str, seconds
         accepted=accepted, undone=undone, ages=ages, lost=max(0, -beyond),
         doubled=max(0, beyond) + service.number(load.STAGES_TWICE), drained=drained,
     )  # fmt: skip
+
+
+def is_quiet(service: Service) -> bool:
+    return not any(service.number(query) for query in load.ON_THE_WAY)
 
 
 def rows(found: Outage, *, how: str) -> list[dict[str, Any]]:
@@ -175,8 +181,8 @@ def main() -> int:
     options = parser.parse_args()
     everything: list[dict[str, Any]] = []
     for how in options.how or ["killed", "hung"]:
-        with tempfile.TemporaryDirectory(prefix="bellwether-redis-") as folder:
-            found = rows(outage(Path(folder), how=how, seconds=options.seconds, rate=options.rate), how=how)
+        with tempfile.TemporaryDirectory(prefix="bellwether-redis-") as folder, running(Path(folder)) as where:
+            found = rows(outage(*where, how=how, seconds=options.seconds, rate=options.rate), how=how)
         results.show(found)
         everything += found
     results.keep("redis-minute", everything)
