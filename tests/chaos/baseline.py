@@ -92,7 +92,7 @@ class Side(Service):
         """What has to be there before the processes start."""
 
     def workers(self) -> list[int]:
-        return self.processes("worker")
+        return self.processes(" worker ")
 
     def consuming(self) -> int:
         """How many workers have their pool and ask the broker for work."""
