@@ -34,6 +34,9 @@ test: .venv/tests ## Run all tests: unit, integration, e2e, crash points (ARGS g
 
 chaos: .venv/tests ## Random faults on the whole service, and what was lost or doubled (SEEDS=20 SECONDS=75 for longer)
 	@$(VENV) -m tests.chaos.storm --seeds $(SEEDS) --seconds $(SECONDS) $(ARGS)
+	@$(VENV) -m tests.chaos.baseline
+	@$(VENV) -m tests.chaos.redis_minute
+	@$(VENV) -m tests.chaos.overload
 
 bench-detectors: .venv/tests ## What the detector finds on real data and what it costs in false alarms
 	@$(VENV) -m tests.bench.detectors

@@ -239,6 +239,7 @@ def contest(side: Side, *, kills: int, seed: int) -> tuple[Round, Round]:
 def under_kills(side: Side, dice: random.Random, *, kills: int) -> Round:
     found = Round()
     side.begin_sending()
+    until(lambda: side.number(side.done) > 0, limit=START_SECONDS)
     began = time.monotonic()
     for _ in range(kills):
         found.faults[side.kill(dice)] += 1
@@ -252,7 +253,7 @@ def emptied(side: Side) -> Round:
     done_before, doubled_before, told_before = side.number(side.done), side.doubled(), side.told_twice()
     until(lambda: side.consuming() == WORKERS, limit=60)
     side.begin_sending()
-    time.sleep(2)
+    until(lambda: side.number(side.done) > done_before, limit=START_SECONDS)
     workers = side.workers()
     for worker in workers:
         os.killpg(worker, signal.SIGSTOP)
