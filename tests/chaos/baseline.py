@@ -102,7 +102,7 @@ class Side(Service):
         except redis.ConnectionError:
             return 0
 
-    def kill(self, dice: random.Random) -> str:
+    def strike(self, dice: random.Random) -> str:
         """SIGKILL to one of the two workers that have run longest: it is at work, not starting."""
         until(lambda: self.consuming() >= WORKERS - 1, limit=60)
         time.sleep(dice.uniform(0.1, 0.7))
@@ -242,7 +242,7 @@ def under_kills(side: Side, dice: random.Random, *, kills: int) -> Round:
     until(lambda: side.number(side.done) > 0, limit=START_SECONDS)
     began = time.monotonic()
     for _ in range(kills):
-        found.faults[side.kill(dice)] += 1
+        found.faults[side.strike(dice)] += 1
     found.seconds = time.monotonic() - began
     return settled(side, found)
 
