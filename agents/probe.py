@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
-import select
-import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 
-from agents import failures
+from agents import apart, failures
 from agents.failures import Kind, Verdict
 from agents.models import Run
 from agents.stages import Finish, Units
 
 MEMORY_BYTES = 1 << 30
 """What a piece may take beyond what the process has already."""
+SECOND_ATTEMPT = 2
+"""Pieces are tried as a second attempt is: what is stored already is looked up, not guessed from the memory."""
+FIELDS = ("kind", "error_class", "error", "cause")
 
 Step = Callable[[Run, int, Units], Finish]
 
@@ -29,39 +30,16 @@ class NoVerdict(Exception):
 
 
 def probe(step: Step, run: Run, only: Units, *, seconds: float) -> Verdict | None:
-    """How the stage fails on these units, or None where it would succeed. Raises ``NoVerdict``.
-
-    The child is forked: it must not share the connection to Postgres, which is closed before.
-    """
-    connections.close_all()
-    told, telling = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(told)
-        _live_and_die(step, run, only, telling, seconds=seconds)
-    os.close(telling)
-    with os.fdopen(told, "rb") as pipe:
-        text = _listen(pipe.fileno(), child, seconds=seconds)
-    return _verdict(text, run.stage)
+    """How the stage fails on these units, or None where it would succeed. Raises ``NoVerdict``."""
+    child = apart.start(partial(_try, step, run, only), seconds=seconds)
+    said = apart.listen(child, until=time.monotonic() + seconds)
+    return _verdict(said, run.stage)
 
 
-def _live_and_die(step: Step, run: Run, only: Units, telling: int, *, seconds: float) -> None:
-    """The child's whole life; it never returns. Whatever happens here, the parent must hear of it or see the end."""
-    status = 1
-    try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(int(seconds) + 2)  # so that it ends even if the parent dies first
-        _limit_memory()
-        verdict = rehearse(step, run, only)
-        answer = {} if verdict is None else {name: str(getattr(verdict, name)) for name in FIELDS}
-        os.write(telling, json.dumps(answer).encode())
-        status = 0
-    finally:
-        os._exit(status)
-
-
-FIELDS = ("kind", "error_class", "error", "cause")
+def _try(step: Step, run: Run, only: Units) -> bytes:
+    _limit_memory()
+    verdict = rehearse(step, run, only)
+    return json.dumps({} if verdict is None else {name: str(getattr(verdict, name)) for name in FIELDS}).encode()
 
 
 def rehearse(step: Step, run: Run, only: Units) -> Verdict | None:
@@ -78,34 +56,12 @@ def rehearse(step: Step, run: Run, only: Units) -> Verdict | None:
     return None
 
 
-SECOND_ATTEMPT = 2
-"""Pieces are tried as a second attempt is: what is stored already is looked up, not guessed from the memory."""
-
-
 def _limit_memory() -> None:
+    """Where the kernel tells how much the process has; elsewhere the time is the only limit."""
     statm = Path("/proc/self/statm")
     if statm.exists():
         most = int(statm.read_text().split()[0]) * resource.getpagesize() + MEMORY_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
-def _listen(pipe: int, child: int, *, seconds: float) -> bytes | str:
-    """What the child said before it ended, or in words how it ended without saying anything."""
-    ends = time.monotonic() + seconds
-    said = b""
-    while select.select([pipe], [], [], max(0.0, ends - time.monotonic()))[0]:
-        piece = os.read(pipe, 65_536)
-        if not piece:
-            break
-        said += piece
-    else:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return f"It did not end within {seconds:g} s and was killed."
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status == 0 and said:
-        return said
-    return f"It was killed by signal {-status}." if status < 0 else f"Its process ended with status {status}."
 
 
 def _verdict(said: bytes | str, stage: str) -> Verdict | None:

@@ -6,17 +6,27 @@ Any number of copies may run: what one marks as rung, the others leave alone, an
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 
-from agents import deliver, doorbell, lease, pipeline
+import structlog
+from django.conf import settings
+
+from agents import apart, deliver, doorbell, lease, pipeline
 from agents.doorbell import Bell
 from agents.models import Run
 from maintenance.models import Notification
 from sensors import discovery
 
+log = structlog.get_logger(__name__)
+
+CHILDREN = max(1, min(4, os.cpu_count() or 1))
 STAGES = frozenset(stage.lower() for stage in Run.Stage.values)
+LEFT = frozenset({"quarantine"})
+"""What a pass leaves to its own worker: a search may take longer than everything else can wait."""
 MOST = 300
 PATIENT_RINGS = 3
 PATIENT_SECONDS = 10
@@ -27,10 +37,27 @@ def sweep() -> int:
     """One pass; how many bells were due."""
     found = list(_due())
     silent = [bell for bell, unanswered in found if unanswered or not doorbell.ring(bell)]
-    work_off(
-        [bell for bell in silent if bell.queue != "quarantine"], seconds=PASS_SECONDS
-    )  # what kills is not for here
+    work_off_apart([bell for bell in silent if bell.queue not in LEFT], seconds=PASS_SECONDS)
     return len(found)
+
+
+def work_off_apart(bells: Sequence[Bell], *, seconds: float) -> None:
+    """Answer bells in child processes, one for each core: a reading that kills who works on it must not end the sweep.
+
+    The death is counted, as a worker's is (``agents.lease``): after two of them the run goes to quarantine.
+    """
+    shares = [share for n in range(CHILDREN) if (share := bells[n::CHILDREN])]
+    most = seconds + settings.CELERY_TASK_TIME_LIMIT
+    until = time.monotonic() + most
+    for child in [apart.start(partial(_work_off, share, seconds), seconds=most) for share in shares]:
+        said = apart.listen(child, until=until)
+        if isinstance(said, str):
+            log.error("agents.sweeper.child-died", how=said)
+
+
+def _work_off(bells: Sequence[Bell], seconds: float) -> bytes:
+    work_off(bells, seconds=seconds, leave=LEFT)
+    return b""
 
 
 def due() -> Iterable[Bell]:
@@ -57,18 +84,20 @@ def _due() -> Iterable[tuple[Bell, bool]]:
     discovery.let_go_of_stragglers()  # parts that came in while their sensor was being adopted; the next pass rings
 
 
-def work_off(bells: Iterable[Bell], *, seconds: float = math.inf) -> None:
+def work_off(bells: Iterable[Bell], *, seconds: float = math.inf, leave: Collection[str] = frozenset()) -> None:
     """Answer bells in this process, and those they lead to, until nothing is left or time is up.
 
     Stages go before everything else, so that a target that hangs holds up no run; and a run that has begun goes through
     to its end before another begins, so that readings wait for one round of the lanes and not for two. Lanes take
-    turns. What is left is due at the next pass.
+    turns. What is left, and what is for a queue in ``leave``, is due at the next pass.
     """
     ends = time.monotonic() + seconds
     stages, others = deque[Bell](), deque[Bell]()
 
     def sort(found: Iterable[Bell]) -> None:
         for bell in found:
+            if bell.queue in leave:
+                continue
             if bell.queue not in STAGES:
                 others.append(bell)
             elif bell.queue == "ingest":

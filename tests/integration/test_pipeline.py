@@ -220,26 +220,6 @@ def test_a_worker_that_died_is_found_by_the_sweep_when_its_lease_ran_out() -> No
     assert Alarm.objects.count() == 1
 
 
-def test_what_nobody_answers_for_is_done_by_the_sweep_itself() -> None:
-    s = sensor()
-    send(s.site, readings(s, [1.0, 12.0]))
-    sweeper.sweep()
-    assert not Run.objects.exists()
-    a_while_ago = timezone.now() - timedelta(minutes=1)
-    BatchPart.objects.update(created_at=a_while_ago)
-    sweeper.sweep()
-    assert Run.objects.get().status == "DONE"
-    lane = send(s.site, readings(s, [1.0], first=9)).lanes[0]
-    run_id = pipeline.begin(lane).bells[0].id
-    for rings in range(sweeper.PATIENT_RINGS):
-        Run.objects.filter(pk=run_id).update(ring_after=a_while_ago, rings=rings)
-        sweeper.sweep()
-        assert Run.objects.get(pk=run_id).status == "ACTIVE"
-    Run.objects.filter(pk=run_id).update(ring_after=a_while_ago)
-    sweeper.sweep()
-    assert Run.objects.get(pk=run_id).status == "DONE"
-
-
 def test_the_state_of_a_machine_names_the_last_run_it_has_seen() -> None:
     s = sensor()
     flow(s.site, readings(s, [1.0]))
