@@ -16,7 +16,7 @@ from django_redis import get_redis_connection
 from redis.exceptions import RedisError
 
 from agents.admission import Reason, Refusal
-from agents.doorbell import Breaker
+from agents.breaker import Breaker
 
 log = structlog.get_logger(__name__)
 

@@ -74,7 +74,7 @@ def overload(folder: Path, *, seconds: float) -> tuple[float, Found]:
             passwords = set_up(service)
             service.start()
             capacity, sent = measure_capacity(service, passwords[FLOODED], seconds=seconds / 2)
-            service.halt()
+            service.kill()
             limits = {
                 "INTAKE_MAX_BACKLOG_SECONDS": str(BACKLOG_SECONDS),
                 "INTAKE_MAX_BACKLOG_READINGS": str(int(capacity * BACKLOG_SECONDS)),

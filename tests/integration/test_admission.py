@@ -20,7 +20,7 @@ from pytest_django import Settings
 from structlog.testing import capture_logs
 
 from agents import backlog, quota
-from agents.doorbell import Breaker
+from agents.breaker import Breaker
 from agents.models import Run
 from sensors import columns, inbox, problems
 from sensors.models import Batch, BatchPart, DiscoveredSensor, Membership, Sensor, Site
