@@ -64,7 +64,7 @@ def listen(child: Child, *, until: float) -> bytes | str:
         else:
             os.kill(child.pid, signal.SIGKILL)
             os.waitpid(child.pid, 0)
-            return "It did not end in time and was killed."
+            return "It did not end within its time and was killed."
     status = os.waitstatus_to_exitcode(os.waitpid(child.pid, 0)[1])
     if status == 0:
         return said

@@ -219,7 +219,7 @@ def test_a_piece_that_hangs_is_killed_in_time_and_set_aside(settings: Settings) 
 
     whole, letter = searched(run, hang)
     assert (whole.status, letter.status) == ("REPLAY", "FAILED")
-    assert "did not end in time" in letter.error
+    assert "did not end within its time" in letter.error
     assert BatchPart.objects.get(run_id=letter.pk).pk == stuck
 
 
