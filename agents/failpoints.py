@@ -7,6 +7,7 @@ in production the system checks refuse both.
 from __future__ import annotations
 
 import os
+from typing import NoReturn
 
 import numpy as np
 
@@ -34,11 +35,16 @@ def taste(stage: str, values: Float64) -> None:
         at, effect, value = dose.split(":")
         if at == stage and np.any(values == float(value)):
             if effect == "kill":
-                os._exit(EXIT_STATUS)
+                die()
             raise Poisoned(f"{stage} met the value {value}")
 
 
 def reach(point: str) -> None:
     """Die here, without any clean-up, if a test asked for it."""
     if os.environ.get(VARIABLE) == point:
-        os._exit(EXIT_STATUS)
+        die()
+
+
+def die() -> NoReturn:
+    """End as SIGKILL ends a process."""
+    os._exit(EXIT_STATUS)

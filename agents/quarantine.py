@@ -88,18 +88,17 @@ def _conclude(run: Run, taken: Lease, found: Findings[Verdict], started: datetim
     pieces = [(units, None) for units in found.apart] + [(c.units, c.failure) for c in culprits]
     told = _told(found, len(pieces) + (itself is not None))
     fields = [stages.piece_of(run, units) for units, _ in pieces]
-    left = stages.piece_of(run, rest) if rest and pieces else {}
+    stays = rest if itself is None else itself.units
+    left = stages.piece_of(run, stays) if stays and pieces else {}
     with transaction.atomic():
-        lease.fence(Run, taken, attempts=0, rings=0)
+        lease.fence(Run, taken, attempts=0, rings=0, edition=run.edition + 1, **left)
         for (units, verdict), carried in zip(pieces, fields, strict=True):
             parts = () if run.stage == Run.Stage.DECIDE else units
             dead_letters.split_off(run, parts=parts, fields=carried, verdict=verdict)
         if itself is not None:
             dead_letters.set_aside(run, itself.failure)
         else:
-            Run.objects.filter(pk=run.pk).update(
-                status=Run.Status.REPLAY, due_at=Now(), edition=run.edition + 1, error_class="", error="", **left
-            )
+            Run.objects.filter(pk=run.pk).update(status=Run.Status.REPLAY, due_at=Now(), error_class="", error="")
         attempts.record(taken, run.stage, started, StageAttempt.Outcome.SEARCHED, told=told)
     log.warning("agents.quarantine.searched", probes=found.probes, set_aside=len(culprits) + (itself is not None))
 
