@@ -29,8 +29,12 @@ LINES = 50
 class AttemptLines(Lines):
     model = StageAttempt
     verbose_name_plural = "attempts"
-    fields = readonly_fields = ("stage", "result", "took", "started_at", "worker", "error_class", "told")
+    fields = readonly_fields = ("stage_label", "result", "took", "started_at", "worker", "error_class", "told")
     ordering = ("id",)
+
+    @column("Stage")
+    def stage_label(self, row: StageAttempt) -> str:
+        return row.get_stage_display()
 
     @column("Outcome")
     def result(self, row: StageAttempt) -> str:
@@ -96,7 +100,7 @@ class RunPage(Desk):
     list_display = (
         "id",
         "status_label",
-        "stage",
+        "stage_label",
         "lane",
         "readings_count",
         "attempts",
@@ -114,7 +118,7 @@ class RunPage(Desk):
             None,
             {
                 "fields": (
-                    ("status_label", "stage"),
+                    ("status_label", "stage_label"),
                     ("lane", "readings_count"),
                     ("created_at", "finished_at"),
                     ("parts", "piece_of", "pieces"),
@@ -127,8 +131,8 @@ class RunPage(Desk):
         ("Left for the next stage", {"fields": ("left",), "classes": ("collapse",)}),
     )
     readonly_fields = (
-        "status_label", "stage", "lane", "readings_count", "created_at", "finished_at", "parts", "attempts", "rings",
-        "lease_owner", "lease_until", "due_at", "ring_after", "error_class", "cause", "resolution", "error_trace",
+        "status_label", "stage_label", "lane", "readings_count", "created_at", "finished_at", "parts", "attempts",
+        "rings", "lease_owner", "lease_until", "due_at", "ring_after", "error_class", "cause", "resolution", "error_trace",
         "payload_sha256", "payload", "left", "piece_of", "pieces",
     )  # fmt: skip
     inlines = (AttemptLines,)
@@ -188,6 +192,10 @@ class RunPage(Desk):
     @column("Status", ordering="status")
     def status_label(self, row: Run) -> str:
         return show.badge(row.status)
+
+    @column("Stage", ordering="stage")
+    def stage_label(self, row: Run) -> str:
+        return row.get_stage_display()  # a stage that only a newer version knows shows as it is
 
     @column("Readings", ordering="readings")
     def readings_count(self, row: Run) -> str:

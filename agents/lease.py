@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +32,13 @@ class Lease:
     attempt: int
 
 
-def claim(model: type[models.Model], row_id: int, *, seconds: float, **state: str) -> Lease | None:
-    """Take a row that is due, unleased and in the given state; None where somebody else did, or nothing is to do."""
+def claim(model: type[models.Model], row_id: int, *, seconds: float, **state: str | list[str]) -> Lease | None:
+    """Take a row that is due, unleased and in the given state; None where somebody else did, or nothing is to do.
+
+    ``state``: what each column must be, or what it may be.
+    """
     table = connection.ops.quote_name(model._meta.db_table)
-    wanted = " ".join(f"AND {connection.ops.quote_name(name)} = %s" for name in state)
+    wanted = _wanted(state)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {table} SET lease_token = lease_token + 1, attempts = attempts + 1, lease_owner = %s,"
@@ -68,14 +72,14 @@ def extend(model: type[models.Model], lease: Lease, *, seconds: float) -> None:
             raise Fenced(f"{model._meta.label} {lease.id}: token {lease.token} is no longer the newest")
 
 
-def overdue(model: type[models.Model], *, limit: int, **state: str) -> dict[int, int]:
+def overdue(model: type[models.Model], *, limit: int, **state: str | list[str]) -> dict[int, int]:
     """Rows that are due and unleased and were not rung for lately, as id -> how often they were rung for by now.
 
     The wait before the next ring doubles from 2 to 60 seconds, so that a backlog is not multiplied. Copies of the
     sweep share the work: each takes rows the others have not locked.
     """
     table = connection.ops.quote_name(model._meta.db_table)
-    wanted = " ".join(f"AND {connection.ops.quote_name(name)} = %s" for name in state)
+    wanted = _wanted(state)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {table} SET rings = rings + 1,"
@@ -86,3 +90,11 @@ def overdue(model: type[models.Model], *, limit: int, **state: str) -> dict[int,
             [*state.values(), limit],
         )
         return dict(sorted(cursor.fetchall()))
+
+
+def _wanted(state: Mapping[str, str | list[str]]) -> str:
+    """The conditions of a query, a parameter for each."""
+    return " ".join(
+        f"AND {connection.ops.quote_name(name)} = {'ANY(%s)' if isinstance(value, list) else '%s'}"
+        for name, value in state.items()
+    )

@@ -60,7 +60,7 @@ def begin(lane: int) -> Outcome:
 
 def _activate_replay(lane: int) -> int | None:
     """The oldest run of the lane that waits to be replayed goes before what is new."""
-    waiting = Run.objects.filter(lane=lane, status=Run.Status.REPLAY).order_by("id").values_list("id", flat=True)
+    waiting = _waiting_replays().filter(lane=lane).order_by("id").values_list("id", flat=True)
     run_id = waiting.first()
     if run_id is None:
         return None
@@ -176,7 +176,7 @@ def search(run_id: int) -> Outcome:
 def _lane_again(lane: int) -> tuple[Bell, ...]:
     """What came in while the run was on its way waits for the next one."""
     waiting = BatchPart.objects.filter(lane=lane, state=BatchPart.State.WAITING).exists()
-    replays = Run.objects.filter(lane=lane, status=Run.Status.REPLAY).exists()
+    replays = _waiting_replays().filter(lane=lane).exists()
     return (Bell("ingest", lane),) if waiting or replays else ()
 
 
@@ -225,4 +225,5 @@ def _waiting_parts() -> QuerySet[BatchPart]:
 
 
 def _waiting_replays() -> QuerySet[Run]:
-    return Run.objects.filter(status=Run.Status.REPLAY)
+    """But for those at a stage that only a newer version knows."""
+    return Run.objects.filter(status=Run.Status.REPLAY, stage__in=ORDER)

@@ -35,7 +35,7 @@ AGAIN = timedelta(seconds=5)
 
 def search(run_id: int, *, steps: dict[str, Step]) -> tuple[Bell, ...]:
     """Search a run in quarantine and act on what was found; the bells to ring next."""
-    taken = lease.claim(Run, run_id, seconds=_lease_seconds(), status=Run.Status.QUARANTINE)
+    taken = lease.claim(Run, run_id, seconds=_lease_seconds(), status=Run.Status.QUARANTINE, stage=list(steps))
     if taken is None:
         return ()
     run = Run.objects.get(pk=run_id)

@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 from django.conf import settings
 
-from agents import apart, deliver, doorbell, lease, pipeline
+from agents import apart, deliver, doorbell, lease, pipeline, strangers
 from agents.doorbell import Bell
 from agents.models import Run
 from maintenance.models import Notification
@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 CHILDREN = max(1, min(4, os.cpu_count() or 1))
 STAGES = frozenset(stage.lower() for stage in Run.Stage.values)
+KNOWN = list(Run.Stage.values)
 LEFT = frozenset({"quarantine"})
 """What a pass leaves to its own worker: a search may take longer than everything else can wait."""
 MOST = 300
@@ -38,6 +39,7 @@ def sweep() -> int:
     found = list(_due())
     silent = [bell for bell, unanswered in found if unanswered or not doorbell.ring(bell)]
     work_off_apart([bell for bell in silent if bell.queue not in LEFT], seconds=PASS_SECONDS)
+    strangers.teller.tell()
     return len(found)
 
 
@@ -70,11 +72,11 @@ def _due() -> Iterable[tuple[Bell, bool]]:
 
     Deliveries are never sent from here only because nobody came: one slow target would hold up the sweep.
     """
-    rings = lease.overdue(Run, limit=MOST, status="ACTIVE")
+    rings = lease.overdue(Run, limit=MOST, status="ACTIVE", stage=KNOWN)
     for run in Run.objects.filter(pk__in=rings).order_by("pk").only("pk", "lane", "stage"):
         bell = Bell("ingest", run.lane) if run.stage == Run.Stage.INGEST else Bell(run.stage.lower(), run.pk)
         yield bell, rings[run.pk] > PATIENT_RINGS
-    for run_id in lease.overdue(Run, limit=MOST, status="QUARANTINE"):
+    for run_id in lease.overdue(Run, limit=MOST, status="QUARANTINE", stage=KNOWN):
         yield Bell("quarantine", run_id), False
     waiting_long = set(pipeline.idle_lanes_with_work(for_seconds=PATIENT_SECONDS))
     for lane in pipeline.idle_lanes_with_work():

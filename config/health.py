@@ -17,6 +17,7 @@ from prometheus_client.core import REGISTRY, GaugeMetricFamily, Metric
 from redis.exceptions import RedisError
 
 from agents import audit, figures
+from agents.models import STAGES, STATUSES
 from sensors import problems
 
 log = structlog.get_logger(__name__)
@@ -34,6 +35,11 @@ GAUGES = {
     ),
     "pdm_runs_active": ("Runs on their way.", "SELECT count(*) FROM agents_run WHERE status = 'ACTIVE'"),
     "pdm_runs_failed": ("Runs set aside.", "SELECT count(*) FROM agents_run WHERE status = 'FAILED'"),
+    "pdm_runs_strange": (
+        "Runs in a state that this version does not know: left alone.",
+        "SELECT count(*) FROM agents_run WHERE status NOT IN ('DONE', 'FAILED', 'DISCARDED')"
+        f" AND NOT (status IN {tuple(STATUSES)} AND stage IN {tuple(STAGES)})",
+    ),
     "pdm_notifications_pending": (
         "Messages waiting to be sent.",
         "SELECT count(*) FROM maintenance_notification WHERE status = 'PENDING'",

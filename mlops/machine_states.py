@@ -69,7 +69,7 @@ def save(state: State, *, machine_of: Mapping[int, int], part: Part, run_id: int
     ]
     if not rows:
         return
-    with connection.cursor() as cursor:
+    with connection.wrap_database_errors, connection.cursor() as cursor:
         execute_values(
             cursor.cursor,
             f"INSERT INTO {MachineState._meta.db_table} AS old (machine_id, {part}, {part}_run_id, {OTHER[part]})"

@@ -256,7 +256,7 @@ CONTROLS = {
         (done_before_the_effects,), dies_at("DECIDE:committed"), {ledger.CONSEQUENCES}
     ),
     "done before the effects, at notify": Control(
-        (done_before_the_effects,), dies_at("NOTIFY:committed"), {ledger.UNTOLD}
+        (done_before_the_effects,), dies_at("NOTIFY:committed"), {ledger.CONSEQUENCES}
     ),
 }
 

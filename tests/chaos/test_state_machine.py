@@ -37,7 +37,8 @@ from sensors import inbox, store
 from sensors.models import Equipment, Sensor
 from tests import factories
 from tests.chaos import ledger, stepping
-from tests.chaos.ledger import Request, Violation
+from tests.chaos.invariants import Violation
+from tests.chaos.ledger import Request
 from tests.chaos.stepping import Crew, Ended, Sink
 
 pytestmark = [
