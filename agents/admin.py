@@ -132,8 +132,8 @@ class RunPage(Desk):
     )
     readonly_fields = (
         "status_label", "stage_label", "lane", "readings_count", "created_at", "finished_at", "parts", "attempts",
-        "rings", "lease_owner", "lease_until", "due_at", "ring_after", "error_class", "cause", "resolution", "error_trace",
-        "payload_sha256", "payload", "left", "piece_of", "pieces",
+        "rings", "lease_owner", "lease_until", "due_at", "ring_after", "error_class", "cause", "resolution",
+        "error_trace", "payload_sha256", "payload", "left", "piece_of", "pieces",
     )  # fmt: skip
     inlines = (AttemptLines,)
     actions = ("replay_selected", "discard_selected")

@@ -160,7 +160,8 @@ def test_pages_api_and_metrics_show_it_as_it_is(strange: Run, client: Client) ->
     ):
         answer = client.get(page)
         assert answer.status_code == 200, page
-    assert strange.get_stage_display() in client.get(reverse("admin:agents_run_change", args=[strange.pk])).content.decode()
+    page = client.get(reverse("admin:agents_run_change", args=[strange.pk])).content.decode()
+    assert strange.get_stage_display() in page
     api = rest.client(boss)
     listed = api.get("/api/v1/runs/").json()
     one = api.get(f"/api/v1/runs/{strange.pk}/").json()

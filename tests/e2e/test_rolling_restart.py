@@ -1,0 +1,138 @@
+"""A rolling restart under load, on the real service: each process is told to stop in its turn and started again."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from tests.chaos import client, facts, invariants, model
+from tests.chaos.client import HIGH, MACHINES, POISONED, Clients, Ledger, Sender
+from tests.chaos.service import WORKERS, Service, command_of, until
+from tests.chaos.sinks import Log, StormyMail
+
+LEASE_SECONDS = 45
+RATE = 8.0
+PATIENCE = 120.0
+CELERY = "-m celery -A config worker"
+SITE, MACHINE = "north", "m0"
+
+ON_THE_WAY = """
+SELECT (SELECT count(*) FROM sensors_batchpart WHERE state IN ('WAITING', 'TAKEN'))
++ (SELECT count(*) FROM agents_run WHERE status <> 'DONE')
++ (SELECT count(*) FROM maintenance_notification WHERE status = 'PENDING')
+"""
+IN_HAND = "SELECT count(*) FROM agents_run WHERE stage = 'VALIDATE' AND lease_until > clock_timestamp()"
+
+
+@pytest.fixture(scope="module")
+def log() -> Log:
+    return Log(random.Random(1), is_kind=True)
+
+
+@pytest.fixture(scope="module")
+def mail(log: Log) -> Iterator[StormyMail]:
+    with StormyMail(log) as sink:
+        yield sink
+
+
+@pytest.fixture(scope="module")
+def passwords() -> dict[str, str]:
+    return {}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, mail: StormyMail, passwords: dict[str, str]) -> Iterator[Service]:
+    home = tmp_path_factory.mktemp("rolling") / "home"
+    to_the_sink = {"EMAIL_HOST": mail.host, "EMAIL_PORT": str(mail.port), "EMAIL_USE_TLS": "0"}
+    made = Service(home, lease_seconds=LEASE_SECONDS, environment=to_the_sink)
+    try:
+        made.prepare()
+        passwords |= made.set_up(machines=(*MACHINES, POISONED), high=HIGH)
+        made.start()
+        until(lambda: len(made.processes(CELERY)) == WORKERS, limit=PATIENCE)
+        yield made
+    finally:
+        made.stop()
+
+
+def restart(service: Service, pid: int) -> tuple[float, float]:
+    """Tell one process to stop; seconds until it has, and from then on until the supervisor has started it again."""
+    same = command_of(pid)
+    os.kill(pid, signal.SIGTERM)
+    stopped = until(lambda: command_of(pid) != same, limit=PATIENCE)
+    return stopped, until(lambda: bool(service.processes(same)), limit=PATIENCE)
+
+
+@pytest.mark.timeout(600)
+def test_a_rolling_restart_under_load_loses_nothing_and_does_nothing_twice(
+    service: Service, log: Log, passwords: dict[str, str], record_property: Any
+) -> None:
+    clients = Clients(service.url, passwords, rate=RATE, seed=1, poison=False)
+    clients.start()
+    ledger = clients.ledger
+    rolled = [*service.processes(CELERY), *service.processes("manage.py sweep")]
+    for pid in rolled:
+        name = command_of(pid)
+        known = len(ledger.accepted)
+        until(lambda known=known: len(ledger.accepted) > known + 4, limit=PATIENCE)  # type: ignore[misc]
+        record_property(name, restart(service, pid))
+    assert set(ledger.answers) == {"202"}  # no request noticed any of it
+    (web,) = service.processes("gunicorn")
+    record_property("gunicorn", restart(service, web))
+    until(service.is_ready, limit=PATIENCE)
+    known = len(ledger.accepted)
+    until(lambda: len(ledger.accepted) > known + 20, limit=PATIENCE)
+    clients.stop()
+    record_property("answers", dict(ledger.answers))
+    assert set(ledger.answers) <= {"202", "none"}  # while nobody listened, clients came again
+    until(lambda: service.number(ON_THE_WAY) == 0, limit=PATIENCE)
+    found = facts.load(service, log.deliveries)
+    assert invariants.check(model.of(ledger.accepted), found, windows=0) == []
+    assert list(invariants.replays(ledger.accepted)) == []
+    record_property("attempts that came to nothing", service.sql(
+        "SELECT stage, outcome, error_class, count(*) FROM agents_stageattempt WHERE outcome <> 'DONE' GROUP BY 1, 2, 3"
+    ))  # fmt: skip
+
+
+def one_client(service: Service, password: str) -> Sender:
+    return Sender(
+        url=service.url, site=SITE, token=client.token(service.url, SITE, password), machine=MACHINE, seconds=1.0,
+        phase=0.0, seed="1", poison=False, ledger=Ledger(), stop=threading.Event(),
+    )  # fmt: skip
+
+
+@pytest.mark.timeout(300)
+def test_a_worker_that_is_told_to_stop_in_the_middle_of_a_stage_finishes_it(
+    service: Service, passwords: dict[str, str]
+) -> None:
+    sender = one_client(service, passwords[SITE])
+    with closing(psycopg2.connect(host=str(service.sockets), user="postgres", dbname="bellwether")) as holder:
+        holder.cursor().execute("SELECT 1 FROM mlops_machinestate FOR UPDATE")  # the stage cannot end while it is held
+        wanted = client.request(random.Random(1), site=SITE, machine=MACHINE, number=500, poison=False)
+        sender.deliver(wanted, due_at=0.0)
+        until(lambda: service.number(IN_HAND) == 1, limit=PATIENCE)
+        (worker,) = [pid for pid in service.processes(CELERY) if "intake@" in command_of(pid)]
+        os.kill(worker, signal.SIGTERM)
+        until(lambda: "Soft Shutdown" in _said_by("intake", service.log), limit=PATIENCE)
+        assert service.number(IN_HAND) == 1
+    until(lambda: service.number(ON_THE_WAY) == 0, limit=PATIENCE)
+    ((outcomes, workers),) = service.sql(
+        "SELECT array_agg(outcome), count(DISTINCT worker) FROM agents_stageattempt WHERE run_id ="
+        " (SELECT max(run_id) FROM sensors_batchpart) AND stage IN ('INGEST', 'VALIDATE')"
+    )
+    assert outcomes == ["DONE", "DONE"]
+    assert workers == 1
+
+
+def _said_by(name: str, log: Path) -> str:
+    """The last lines of one process in the service's log."""
+    return "\n".join([line for line in log.read_text().splitlines() if line.startswith(f"{name:>8} |")][-20:])
