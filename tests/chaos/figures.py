@@ -33,6 +33,10 @@ DONE = "SELECT extract(epoch FROM ended_at)::float FROM agents_stageattempt WHER
 OUTCOMES = "SELECT outcome, count(*) FROM agents_stageattempt GROUP BY outcome"
 
 
+COUNTED = frozenset({"faults", "requests", "batches", "runs", "messages", "copies", "found", "attempts", "storms"})
+"""Units of rows that several storms add up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Times:
     """Seconds since 1970 of what was received and done, poison's machines left out."""
@@ -123,3 +127,18 @@ def recoveries(strikes: Sequence[Strike], times: Times) -> list[dict[str, Any]]:
         )
         for kind, found in sorted(by_kind.items())
     ]  # fmt: skip
+
+
+def together(rows: Sequence[dict[str, Any]], *, storms: int) -> list[dict[str, Any]]:
+    """What several storms came to: counts added up, of each recovery the longest; latencies are not for adding up."""
+    found = [row("storms", storms, "storms")]
+    for name in dict.fromkeys(one["name"] for one in rows):
+        mine = [one for one in rows if one["name"] == name]
+        values = [one["value"] for one in mine]
+        ok = None if mine[0]["goal"] is None else all(one["ok"] for one in mine)
+        if mine[0]["unit"] in COUNTED:
+            found.append(row(name, sum(values), mine[0]["unit"], goal=mine[0]["goal"], ok=ok))
+        elif name.startswith("recovery"):
+            detail = f"longest of {len(values)} storms, median {statistics.median(values):.2f} s"
+            found.append(row(name, max(values), mine[0]["unit"], detail=detail))
+    return found

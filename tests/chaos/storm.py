@@ -248,10 +248,16 @@ def main() -> int:
     for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
         began = time.monotonic()
         plan = Plan(seed, seconds=asked.seconds, quiet=asked.quiet, rate=asked.rate, lease=asked.lease)
-        outcome = run_in_a_folder_of_its_own(plan)
-        results.show([*outcome.rows, row("this storm", time.monotonic() - began, "s in all")])
-        everything += outcome.rows
-    results.keep("chaos", everything)
+        try:
+            rows = run_in_a_folder_of_its_own(plan).rows
+        except TimeoutError as error:
+            rows = [row("storms that did not end", 1, "storms", goal=0, ok=False, detail=f"seed {seed}: {error}")]
+        results.show([*rows, row("this storm", time.monotonic() - began, "s in all")])
+        everything += rows
+    together = figures.together(everything, storms=asked.seeds)
+    say(f"{asked.seeds} storms together")
+    results.show(together)
+    results.keep("chaos", [*together, *everything])
     return 0 if all(row["ok"] is not False for row in everything) else 1
 
 
