@@ -257,7 +257,7 @@ def main() -> int:
     together = figures.together(everything, storms=asked.seeds)
     say(f"{asked.seeds} storms together")
     results.show(together)
-    results.keep("chaos", [*together, *everything])
+    results.keep("storm", [*together, *everything])
     return 0 if all(row["ok"] is not False for row in everything) else 1
 
 
