@@ -25,6 +25,11 @@ PARTS = {
 }
 
 
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="1", help="How many storms.")
@@ -35,7 +40,7 @@ def main() -> int:
     storm = ["--seeds", asked.seeds, "--first-seed", asked.first_seed, "--seconds", asked.seconds]
     everything: list[dict[str, Any]] = []
     for part in asked.only or PARTS:
-        print(f"== {part}: {PARTS[part]}", flush=True)
+        say(f"== {part}: {PARTS[part]}")
         began = time.monotonic()
         kept = results.OUT / f"{part.replace('_', '-')}.json"
         kept.unlink(missing_ok=True)
@@ -48,7 +53,7 @@ def main() -> int:
         everything += [one | {"name": f"{part}: {one['name']}"} for one in [*rows, ended]]
     results.keep("chaos", everything)
     failed = [one["name"] for one in everything if one["ok"] is False]
-    print(f"== {len(failed)} failed" + "".join(f"\n   {name}" for name in failed), flush=True)
+    say(f"== {len(failed)} failed" + "".join(f"\n   {name}" for name in failed))
     return 1 if failed else 0
 
 

@@ -1,9 +1,9 @@
-"""One part of two hundred that its stage does not survive: how soon the other 199 are done, and what becomes of the one.
+"""One part of two hundred that its stage does not survive: how soon the other 199 are done, and what of the one.
 
 For each stage that reads readings, and for both ways to fail (raise, kill the process), a lane gets 200 requests
 before the service starts, so that one run takes them all; one of them holds a value that ``BELLWETHER_POISON`` names.
-The time counts from the run's entering quarantine to the last stage of the 199 others, by the database's record of attempts.
-Then the service starts again without poison and replays what was set aside.
+The time counts from the run's entering quarantine to the last stage of the 199 others, by the database's record of
+attempts. Then the service starts again without poison and replays what was set aside.
 """
 
 from __future__ import annotations
