@@ -159,12 +159,21 @@ def _attempt(stage: str, taken: Lease, started: datetime) -> Outcome:
         if following is None:  # what a failure had said of its parts is over
             BatchPart.objects.filter(run_id=run.pk).exclude(error="").update(error="")
         failpoints.reach(f"{stage}:finishing")
-    failpoints.reach(f"{stage}:committed")
-    finish.after()
-    if following is not None:
-        return Outcome("done", (*bells, Bell(following.lower(), run.pk)))
-    log.info("agents.pipeline.done", readings=run.readings)
-    return Outcome("done", (*bells, *_lane_again(run.lane)))
+    return Outcome("done", (*bells, *_afterwards(stage, run, finish, following)))
+
+
+def _afterwards(stage: str, run: Run, finish: stages.Finish, following: Run.Stage | None) -> tuple[Bell, ...]:
+    """What is left when a stage is committed. Whatever fails now, it is done: the sweep rings for what nobody rang."""
+    try:
+        failpoints.reach(f"{stage}:committed")
+        finish.after()
+        if following is not None:
+            return (Bell(following.lower(), run.pk),)
+        log.info("agents.pipeline.done", readings=run.readings)
+        return _lane_again(run.lane)
+    except Exception:
+        log.exception("agents.pipeline.failed-when-done")
+        return ()
 
 
 def search(run_id: int) -> Outcome:

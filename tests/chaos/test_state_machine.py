@@ -48,7 +48,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
 ]
 
-EXAMPLES = 40
+EXAMPLES = 30
 STEPS = 30
 WORKERS = 3
 RAISES_AT_VALIDATE, KILLS_AT_VALIDATE, RAISES_AT_DETECT = 66.125, 66.25, 66.5
@@ -335,6 +335,7 @@ class Flow(RuleBasedStateMachine):
         assert ledger.still_dead() == []
 
 
+@pytest.mark.timeout(3_600)
 def test_whatever_happens_in_whatever_order_nothing_is_lost_and_nothing_doubled(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
 from django.utils import timezone
+from django_redis import get_redis_connection
 from pytest_django import Settings
 
 from agents import dead_letters, failpoints, failures, lease, pipeline, quarantine, stages, sweeper
@@ -163,6 +166,30 @@ def test_several_poison_parts_are_each_set_aside_and_replayed_one_by_one() -> No
     until_done()
     assert stored(*sensors) == 40
     assert dead_letters.waiting() == []
+
+
+@pytest.mark.parametrize("stage", STAGES_THAT_READ)
+@pytest.mark.parametrize("is_cached", [True, False])
+def test_of_a_run_of_poison_alone_each_part_is_set_aside_and_comes_back_without_the_others(
+    stage: str, is_cached: bool
+) -> None:
+    sensors = plant(2)
+    for sensor in sensors:
+        lane = send(sensor, [1.0, POISON])
+    poison = f"{stage}:raise:{POISON}"
+    workers.work([Bell("ingest", lane)], environment={failpoints.POISON: poison})
+    until_done(poison)
+    first, second = dead_letters.waiting()
+    if not is_cached:
+        get_redis_connection("default").flushdb()
+    dead_letters.replay(first, actor="somebody")
+    until_done(poison="")
+    assert BatchPart.objects.get(run_id=first).stored == Run.objects.get(pk=first).readings == 2
+    assert stored(*sensors) == (4 if stage == "DETECT" else 2)
+    dead_letters.replay(second, actor="somebody")
+    until_done()
+    assert list(BatchPart.objects.values_list("stored", "already_stored")) == [(2, 0), (2, 0)]
+    assert set(Run.objects.values_list("status", flat=True)) == {"DONE"}
 
 
 def test_a_replay_before_the_fix_is_set_aside_again_as_the_same_run() -> None:
@@ -375,6 +402,42 @@ def test_somebody_in_the_way_is_waited_for_within_the_attempt() -> None:
     finally:
         pipeline.STEPS["VALIDATE"] = kept
     assert tries == [1, 1, 1]
+
+
+def test_a_lock_on_what_a_machine_remembers_is_somebody_in_the_way() -> None:
+    (sensor,) = plant(1)
+    workers.work([Bell("ingest", send(sensor, [1.0]))])
+    run_id = pipeline.begin(send(sensor, [1.0], first=1)).bells[0].id
+    other = connection.copy()
+    other.set_autocommit(False)
+    with closing(other), other.cursor() as holder, connection.cursor() as cursor:
+        holder.execute("SELECT 1 FROM mlops_machinestate FOR UPDATE")
+        cursor.execute("SET lock_timeout = '20ms'")
+        try:
+            assert pipeline.perform("VALIDATE", run_id).result == "retry"
+        finally:
+            cursor.execute("RESET lock_timeout")
+    run = Run.objects.get(pk=run_id)
+    assert (run.error_class, failures.POLICIES[failures.Kind.TRANSIENT].tries) == ("OperationalError", 3)
+    until_done()
+    assert Run.objects.get(pk=run_id).status == "DONE"
+
+
+def test_what_fails_behind_a_commit_is_done_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    (sensor,) = plant(1)
+    run_id = pipeline.begin(send(sensor, [1.0])).bells[0].id
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    def step(run: Run, attempt: int, only: Units) -> Finish:
+        return replace(stages.validate_step(run, attempt, only), after=fail)
+
+    monkeypatch.setitem(pipeline.STEPS, "VALIDATE", step)
+    assert pipeline.perform("VALIDATE", run_id) == pipeline.Outcome("done")
+    assert list(StageAttempt.objects.filter(stage="VALIDATE").values_list("outcome", flat=True)) == ["DONE"]
+    until_done()
+    assert Run.objects.get(pk=run_id).status == "DONE"
 
 
 def test_a_part_that_cannot_be_decoded_is_a_dead_letter_and_the_rest_goes_on() -> None:
