@@ -109,7 +109,7 @@ class RunPage(Desk):
         "error_class",
     )
     list_filter = ("status", "stage", "created_at")
-    search_fields = ("=id", "=lane", "=cause", "=split_from", "error_class")
+    search_fields = ("=id", "=lane", "=cause", "=split_from__id", "error_class")
     search_help_text = "A run's number, the one it was split from, a lane, a cause, or part of an error's name."
     date_hierarchy = "created_at"
     ordering = ("-id",)

@@ -20,7 +20,7 @@ def record(
         run_id=taken.id,
         stage=stage,
         lease_token=taken.token,
-        worker=lease.OWNER,
+        worker=lease.owner(),
         started_at=started,
         ended_at=max(started, timezone.now()),
         outcome=outcome,

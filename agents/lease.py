@@ -12,11 +12,22 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.db import connection, models, transaction
 
-OWNER = f"{socket.gethostname()}:{os.getpid()}"
+NAMESPACE = Path("/proc/self/ns/pid")
+"""Process ids mean something only within one; two containers may share a host's name and not this."""
+
+
+def owner() -> str:
+    """Who holds what this process claims: host, namespace of process ids, process."""
+    return f"{_here()}{os.getpid()}"
+
+
+def _here() -> str:
+    return f"{socket.gethostname()}:{NAMESPACE.stat().st_ino if NAMESPACE.exists() else 0}:"
 
 
 class Fenced(Exception):
@@ -46,7 +57,7 @@ def claim(model: type[models.Model], row_id: int, *, seconds: float, **state: st
             f" WHERE id = %s {wanted} AND due_at <= clock_timestamp()"
             " AND (lease_until IS NULL OR lease_until < clock_timestamp())"
             " RETURNING lease_token, attempts",
-            [OWNER, seconds, row_id, *state.values()],
+            [owner(), seconds, row_id, *state.values()],
         )
         row = cursor.fetchone()
     return None if row is None else Lease(id=row_id, token=row[0], attempt=row[1])
@@ -70,6 +81,39 @@ def extend(model: type[models.Model], lease: Lease, *, seconds: float) -> None:
         )
         if cursor.rowcount != 1:
             raise Fenced(f"{model._meta.label} {lease.id}: token {lease.token} is no longer the newest")
+
+
+def give_back_for_the_dead(model: type[models.Model], **state: str | list[str]) -> list[int]:
+    """End the leases whose process on this machine is no more, so that nobody waits for them; ids of the rows.
+
+    Other machines' are left alone: theirs run out. A process id that was given anew keeps its row leased as before.
+    """
+    table = connection.ops.quote_name(model._meta.db_table)
+    here = _here()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id, lease_token, lease_owner FROM {table}"
+            f" WHERE lease_until > clock_timestamp() AND starts_with(lease_owner, %s) {_wanted(state)}",
+            [here, *state.values()],
+        )
+        dead = [(row, token) for row, token, holder in cursor.fetchall() if not _lives(int(holder.removeprefix(here)))]
+        for row, token in dead:
+            cursor.execute(
+                f"UPDATE {table} SET lease_until = clock_timestamp(), ring_after = clock_timestamp()"
+                " WHERE id = %s AND lease_token = %s AND lease_until > clock_timestamp()",
+                [row, token],
+            )
+    return [row for row, _ in dead]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
 
 
 def overdue(model: type[models.Model], *, limit: int, **state: str | list[str]) -> dict[int, int]:

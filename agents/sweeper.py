@@ -72,6 +72,7 @@ def _due() -> Iterable[tuple[Bell, bool]]:
 
     Deliveries are never sent from here only because nobody came: one slow target would hold up the sweep.
     """
+    _give_back()
     rings = lease.overdue(Run, limit=MOST, status="ACTIVE", stage=KNOWN)
     for run in Run.objects.filter(pk__in=rings).order_by("pk").only("pk", "lane", "stage"):
         bell = Bell("ingest", run.lane) if run.stage == Run.Stage.INGEST else Bell(run.stage.lower(), run.pk)
@@ -84,6 +85,15 @@ def _due() -> Iterable[tuple[Bell, bool]]:
     for notification_id in lease.overdue(Notification, limit=MOST, status="PENDING"):
         yield Bell("deliver", notification_id), False
     discovery.let_go_of_stragglers()  # parts that came in while their sensor was being adopted; the next pass rings
+
+
+def _give_back() -> None:
+    """What a worker of this machine held that was killed, or had to end before its work did, need not wait."""
+    runs = lease.give_back_for_the_dead(Run, status=["ACTIVE", "QUARANTINE"])
+    if messages := lease.give_back_for_the_dead(Notification, status="PENDING"):
+        log.warning("agents.sweeper.gave-back", notifications=messages)
+    if runs:
+        log.warning("agents.sweeper.gave-back", runs=runs)
 
 
 def work_off(bells: Iterable[Bell], *, seconds: float = math.inf, leave: Collection[str] = frozenset()) -> None:

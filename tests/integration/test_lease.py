@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from datetime import timedelta
 
 import pytest
@@ -101,3 +102,33 @@ def test_the_search_for_what_is_due_uses_its_partial_index() -> None:
         cursor.execute("SET LOCAL enable_seqscan = off")
     due = Run.objects.filter(status="ACTIVE", due_at__lte=timezone.now()).order_by("due_at")
     assert "run_due" in due.explain()
+
+
+def test_what_a_dead_process_of_this_machine_holds_is_given_back_at_once() -> None:
+    dead, alive, elsewhere = run(lane=1), run(lane=2), run(lane=3)
+    for row in (dead, alive, elsewhere):
+        assert claim(row) is not None
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    here = lease.owner().rsplit(":", 1)[0]
+    Run.objects.filter(pk=dead.pk).update(lease_owner=f"{here}:{gone.pid}")
+    Run.objects.filter(pk=elsewhere.pk).update(lease_owner=f"another:1:{gone.pid}")
+    assert lease.give_back_for_the_dead(Run, status=["ACTIVE"]) == [dead.pk]
+    assert lease.give_back_for_the_dead(Run, status=["ACTIVE"]) == []
+    assert claim(alive) is None
+    assert claim(elsewhere) is None
+    again = claim(dead)
+    assert again is not None
+    assert again.attempt == 2
+
+
+def test_a_lease_is_held_on_to_while_the_work_goes_on_and_not_after_somebody_else_has_it() -> None:
+    row = run()
+    first = claim(row, seconds=0.01)
+    assert first is not None
+    lease.extend(Run, first, seconds=30)
+    assert claim(row) is None
+    let_time_pass(row)
+    assert claim(row) is not None
+    with pytest.raises(lease.Fenced):
+        lease.extend(Run, first, seconds=30)

@@ -365,6 +365,14 @@ def test_what_nobody_answers_for_is_done_by_the_sweep_itself() -> None:
     assert Run.objects.get(pk=run_id).status == "DONE"
 
 
+def test_what_a_killed_worker_held_is_taken_up_by_the_next_pass_of_the_sweep() -> None:
+    (sensor,) = plant(1)
+    bells = [Bell("ingest", send(sensor, [1.0, 2.0]))]
+    assert workers.work(bells, environment={failpoints.VARIABLE: "VALIDATE:worked"}) == failpoints.EXIT_STATUS
+    assert Run.objects.get().lease_until is not None
+    assert [bell.queue for bell in sweeper.due()] == ["validate"]
+
+
 def test_a_reading_that_kills_who_works_on_it_does_not_end_the_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(failpoints.POISON, f"VALIDATE:kill:{POISON}")
     (sensor,) = plant(1)
