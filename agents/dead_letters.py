@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from agents import cases
 from agents.failures import Verdict
 from agents.models import Run
 from sensors import columns, journal
@@ -57,6 +58,7 @@ def set_aside(run: Run, verdict: Verdict) -> None:
         payload_sha256=_hash(run.pk),
     )
     _tell_parts(run.pk, run.stage, verdict.error_class)
+    cases.note_failure(run, verdict)
     log.error("agents.dead-letters.set-aside", run_id=run.pk, stage=run.stage, error_class=verdict.error_class)
 
 

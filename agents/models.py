@@ -65,6 +65,10 @@ class Run(models.Model):
     )
     payload_sha256 = models.CharField(max_length=64, blank=True, db_default="", help_text="Of the packed readings.")
     resolution = models.TextField(blank=True, db_default="", help_text="Who discarded it, and why.")
+    case = models.ForeignKey(
+        "Case", models.PROTECT, null=True, db_index=False, related_name="runs",
+        help_text="Of its latest failure for good.",
+    )  # fmt: skip
     created_at = models.DateTimeField(db_default=Now(), db_index=True)
     finished_at = models.DateTimeField(null=True)
 
@@ -84,6 +88,7 @@ class Run(models.Model):
             models.Index(fields=["due_at"], condition=Q(status="QUARANTINE"), name="run_in_quarantine"),
             models.Index(fields=["cause", "id"], condition=Q(status="FAILED"), name="run_set_aside"),
             models.Index(fields=["id"], condition=UNFINISHED, name="run_unfinished"),
+            models.Index(fields=["case", "id"], condition=Q(case__isnull=False), name="run_of_case"),
         ]
 
     def __str__(self) -> str:
@@ -180,3 +185,104 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return f"heartbeat, last answered {self.answered_at}"
+
+
+class Case(models.Model):
+    """Failures with one cause, and what was made of them: the doctor's or a person's."""
+
+    class Status(models.TextChoices):
+        OPEN = "OPEN", "Open: nobody has looked at it"
+        INVESTIGATING = "INVESTIGATING", "Being diagnosed"
+        REMEDIATING = "REMEDIATING", "A remedy is under way"
+        RESOLVED = "RESOLVED", "Resolved: its runs came through"
+        FAILED = "FAILED", "A person is asked: the doctor can do no more"
+        CANCELLED = "CANCELLED", "Cancelled: its runs were discarded, or somebody gave it up"
+
+    class Likely(models.TextChoices):
+        DEPENDENCY = "DEPENDENCY", "Something the stage needs is down or in the way"
+        PAYLOAD = "PAYLOAD", "Bad payload"
+        SCHEMA = "SCHEMA", "Database and code do not fit together"
+        RESOURCE = "RESOURCE", "Out of memory, time or space"
+        BUG = "BUG", "Bug in the code"
+        UNKNOWN = "UNKNOWN", "Unknown"
+
+    ENDED = (Status.RESOLVED, Status.CANCELLED)
+
+    cause = models.CharField(max_length=16, help_text="Hash of stage, error class and place in the code.")
+    stage = models.CharField(max_length=16, choices=Run.Stage.choices)
+    error_class = models.CharField(max_length=200)
+    title = models.CharField(max_length=200)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN)
+    likely_cause = models.CharField(max_length=16, choices=Likely.choices, default=Likely.UNKNOWN)
+    rule = models.CharField(max_length=50, blank=True, help_text="Of the table in agents.diagnosis.")
+    remedy = models.CharField(max_length=30, blank=True)
+    evidence = models.JSONField(default=dict, help_text="What the rule read.")
+    failures = models.PositiveIntegerField(default=0, help_text="How often a run was set aside for this cause.")
+    version = models.CharField(max_length=16, help_text="Of the code, at the latest failure.")
+    attempts = models.PositiveIntegerField(default=0, help_text="Trials of the remedy.")
+    trial = models.ForeignKey(
+        Run, models.PROTECT, null=True, related_name="+", help_text="Replayed to see if it helps."
+    )
+    helped = models.BooleanField(null=True, help_text="Whether the latest trial came through.")
+    due_at = models.DateTimeField(db_default=Now(), help_text="When the doctor looks again.")
+    opened_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["cause"], condition=~Q(status__in=["RESOLVED", "CANCELLED"]), name="case_one_open_per_cause"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["OPEN", "INVESTIGATING", "REMEDIATING", "RESOLVED", "FAILED", "CANCELLED"]),
+                name="case_status",
+            ),
+            models.CheckConstraint(
+                condition=Q(likely_cause__in=["DEPENDENCY", "PAYLOAD", "SCHEMA", "RESOURCE", "BUG", "UNKNOWN"]),
+                name="case_likely_cause",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["RESOLVED", "CANCELLED"], ended_at__isnull=False)
+                | (~Q(status__in=["RESOLVED", "CANCELLED"]) & Q(ended_at__isnull=True)),
+                name="case_ends_with_its_status",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["due_at"], condition=Q(status__in=["OPEN", "INVESTIGATING", "REMEDIATING"]), name="case_due"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"case {self.pk}: {self.title}"
+
+
+class CaseTransition(models.Model):
+    """One line of a case's history, written once: who moved it, when and why."""
+
+    case = models.ForeignKey(Case, models.CASCADE, related_name="transitions")
+    from_status = models.CharField(max_length=16, choices=Case.Status.choices, blank=True)
+    to_status = models.CharField(max_length=16, choices=Case.Status.choices)
+    actor = models.CharField(max_length=150, help_text="A user's name, or doctor.")
+    reason = models.TextField()
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.from_status or '-'} to {self.to_status} of case {self.case_id}"
+
+
+class Release(models.Model):
+    """A version of the code that ran here, and since when."""
+
+    version = models.CharField(max_length=16, unique=True, help_text="Hash over the source.")
+    first_seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-first_seen_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.version

@@ -29,6 +29,10 @@ SENSOR_HEARD = "sensor.heard"
 READINGS_EXPIRED = "readings.expired"
 RUN_REPLAYED = "run.replayed"
 RUN_DISCARDED = "run.discarded"
+CASE_OPENED = "case.opened"
+CASE_NEEDS_PERSON = "case.needs_person"
+CASE_RESOLVED = "case.resolved"
+CASE_CANCELLED = "case.cancelled"
 
 TYPES = frozenset(
     {
@@ -39,6 +43,7 @@ TYPES = frozenset(
         SENSOR_SILENT, SENSOR_HEARD,
         READINGS_EXPIRED,
         RUN_REPLAYED, RUN_DISCARDED,
+        CASE_OPENED, CASE_NEEDS_PERSON, CASE_RESOLVED, CASE_CANCELLED,
     }
 )  # fmt: skip
 

@@ -10,7 +10,7 @@ from itertools import count
 import numpy as np
 from django.db import connection
 
-from agents.models import JobRun, Run, StageAttempt
+from agents.models import Case, CaseTransition, JobRun, Run, StageAttempt
 from maintenance.models import (
     Alarm,
     AlarmTransition,
@@ -51,6 +51,7 @@ class Rows:
     batch: Batch
     part: BatchPart
     run: Run
+    case: Case
     anomaly: Anomaly
     alarm: Alarm
     order: WorkOrder
@@ -81,6 +82,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
         error="Traceback: <b>division by zero</b>",
     )  # fmt: skip
     BatchPart.objects.filter(pk=part.pk).update(run_id=run.pk)
+    case = _case(run, n, name)
     StageAttempt.objects.create(
         run=run,
         stage="DETECT",
@@ -108,7 +110,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
     Event.objects.create(
         site=site, type="alarm.opened", subject=f"alarm/{alarm.pk}", key=f"event/{n}", occurred_at=NOON
     )
-    return Rows(machine, sensor, discovered, batch, part, run, anomaly, alarm, order, channel)
+    return Rows(machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel)
 
 
 def _intake(site: Site, sensor: Sensor, n: int) -> tuple[Batch, BatchPart, DiscoveredSensor]:
@@ -125,6 +127,16 @@ def _intake(site: Site, sensor: Sensor, n: int) -> tuple[Batch, BatchPart, Disco
     BatchPart.objects.create(batch=batch, discovered=found, state="HELD", readings=0, columns=packed)
     ReadingConflict.objects.create(sensor=sensor, measured_at=NOON, value=3.0, part=part)
     return batch, part, found
+
+
+def _case(run: Run, n: int, name: str) -> Case:
+    case = Case.objects.create(
+        cause=f"{n:016x}", stage="DETECT", error_class="ZeroDivisionError", failures=1, version="v1",
+        title=f"Detect: ZeroDivisionError in {name}",
+    )  # fmt: skip
+    Run.objects.filter(pk=run.pk).update(case=case)
+    CaseTransition.objects.create(case=case, to_status="OPEN", actor="doctor", reason=f"Run {run.pk} was set aside.")
+    return case
 
 
 def _anomaly(sensor: Sensor, run: Run) -> Anomaly:
