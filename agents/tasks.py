@@ -7,6 +7,7 @@ from typing import Any
 from celery import shared_task
 
 from agents import deliver as delivery
+from agents import doctor as rounds
 from agents import doorbell, housekeeping, jobs, pipeline
 from agents import watchdog as dog
 from agents.models import Run
@@ -60,3 +61,8 @@ def expire_readings(**_: Any) -> None:
 @shared_task(name="agents.watchdog", queue="housekeeping")
 def watchdog(**_: Any) -> None:
     jobs.run("watchdog", dog.watch)
+
+
+@shared_task(name="agents.doctor", queue="housekeeping")
+def doctor(**_: Any) -> None:
+    jobs.run("doctor", lambda: doorbell.ring_lanes(rounds.look_round()))

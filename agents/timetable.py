@@ -11,6 +11,7 @@ PERIODS: dict[str, timedelta] = {
     "make_partitions": timedelta(hours=1),
     "expire_readings": timedelta(hours=6),
     "watchdog": timedelta(minutes=1),
+    "doctor": timedelta(seconds=30),
 }
 """Name of a job, which is that of its task without ``agents.``, and the period in which it is done once."""
 

@@ -46,6 +46,8 @@ PURE = (
     "agents.notify",
     "agents.audit",
     "agents.timetable",
+    "agents.case_life",
+    "agents.diagnosis",
     "maintenance.alarm_life",
     "maintenance.messages",
 )
