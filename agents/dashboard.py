@@ -56,6 +56,7 @@ MENU = (
         ("Notifications", "forward_to_inbox", "maintenance_notification"),
     )),
     ("Flow", (
+        ("Failed work", "stethoscope", "agents_case"),
         ("Runs", "conversion_path", "agents_run"),
         ("Batches", "inbox", "sensors_batch"),
         ("Batch parts", "deployed_code", "sensors_batchpart"),

@@ -10,6 +10,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
 from agents.api import Ingest
+from agents.case_api import Cases
 from agents.run_api import Runs
 from config import health
 from maintenance.api import Alarms, Anomalies, WorkOrders
@@ -33,6 +34,7 @@ router.register("anomalies", Anomalies, basename="anomaly")
 router.register("alarms", Alarms, basename="alarm")
 router.register("work-orders", WorkOrders, basename="work-order")
 router.register("runs", Runs, basename="run")
+router.register("cases", Cases, basename="case")
 
 api: list[URLPattern | URLResolver] = [
     path("auth/token/", tokens.Login.as_view(), name="token"),

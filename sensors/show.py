@@ -21,6 +21,7 @@ TONES: Mapping[str, str] = {
     "ACTIVE": "info", "DONE": "fine", "FAILED": "danger", "REPLAY": "warning", "RETRY": "warning", "FENCED": "plain",
     "QUARANTINE": "warning", "SEARCHED": "violet", "DISCARDED": "plain",
     "HELD": "warning", "WAITING": "info", "TAKEN": "info", "STORED": "fine", "SET_ASIDE": "danger",
+    "INVESTIGATING": "info", "REMEDIATING": "info", "RESOLVED": "fine",
     "RUNNING": "info", "PENDING": "info", "SENT": "fine", "MACHINE": "warning", "INSTRUMENT": "violet",
 }  # fmt: skip
 

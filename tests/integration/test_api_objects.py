@@ -260,7 +260,8 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
     ids = {
         "sites": sensor.site_id, "equipment": sensor.machine_id, "sensors": sensor.pk,
         "batches": Batch.objects.get().pk, "anomalies": Anomaly.objects.all()[0].pk,
-        "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk, "work-orders": WorkOrder.objects.get().pk,
+        "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk, "cases": 1,
+        "work-orders": WorkOrder.objects.get().pk,
     }  # fmt: skip
     for route in set(routes()) - OPEN:
         name = route.split("/")[2]
