@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos bench-detectors lint types check lock clean
+.PHONY: help demo up down test chaos bench-detectors bench-doctor lint types check lock clean
 .PHONY: .venv/main .venv/tests
 
 PYTHON ?=
@@ -37,6 +37,9 @@ chaos: .venv/tests ## Break everything on purpose, and print what was lost or do
 
 bench-detectors: .venv/tests ## What the detector finds on real data and what it costs in false alarms
 	@$(VENV) -m tests.bench.detectors
+
+bench-doctor: .venv/tests ## How often the doctor names the right cause of failures that are brought about for real
+	@$(VENV) -m tests.bench.doctor
 
 lint: .venv/tests ## Check style and format
 	@$(VENV) -m ruff check .

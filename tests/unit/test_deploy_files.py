@@ -350,6 +350,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "test",
         "chaos",
         "bench-detectors",
+        "bench-doctor",
         "lint",
         "types",
         "check",
@@ -418,7 +419,7 @@ def test_direct_dependencies_are_pinned_as_compiled() -> None:
 
 # What is told to people
 
-PAGES = ("README.md", "docs/architecture.md", "docs/deployment.md", "docs/intake.md")
+PAGES = ("README.md", "docs/architecture.md", "docs/deployment.md", "docs/intake.md", "docs/failures.md")
 
 
 @pytest.mark.parametrize("page", PAGES)
