@@ -224,6 +224,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "CaseStatus": "agents.models.Case.Status",
         "RunStatus": "agents.models.Run.Status",
         "WorkOrderStatus": "maintenance.models.WorkOrder.Status",
         "ItemStatus": [("held", "held"), ("duplicate", "duplicate"), ("rejected", "rejected")],
