@@ -50,6 +50,10 @@ CODES: Mapping[str, Kind] = MappingProxyType(
         "40P01": Kind.TRANSIENT,  # deadlock
         "55P03": Kind.TRANSIENT,  # lock not available
         "57014": Kind.TRANSIENT,  # statement timeout
+        "54000": Kind.PERMANENT,  # program limit exceeded, which Django tells as if the database were gone
+        "54001": Kind.PERMANENT,  # statement too complex
+        "54011": Kind.PERMANENT,  # too many columns
+        "54023": Kind.PERMANENT,  # too many arguments
     }
 )
 """What Postgres answered, before the type of the exception is looked at."""

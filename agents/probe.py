@@ -61,7 +61,9 @@ def _limit_memory() -> None:
     statm = Path("/proc/self/statm")
     if statm.exists():
         most = int(statm.read_text().split()[0]) * resource.getpagesize() + MEMORY_BYTES
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _verdict(said: bytes | str, stage: str) -> Verdict | None:

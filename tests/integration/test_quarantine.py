@@ -291,6 +291,21 @@ def test_while_the_database_is_gone_nobody_is_condemned() -> None:
     assert still.due_at > still.created_at + timedelta(seconds=3)
 
 
+def test_a_statement_beyond_what_postgres_can_do_condemns_the_part_and_is_not_taken_for_an_outage() -> None:
+    run = in_quarantine(2)
+    monstrous = stages.units_of(run)[0]
+
+    def overstate(run: Run, attempt: int, only: Units) -> Finish:
+        if only is None or monstrous in only:
+            with connection.cursor() as cursor:
+                cursor.execute("DO $$ BEGIN RAISE EXCEPTION 'too complex' USING ERRCODE = '54001'; END $$")
+        return Finish()
+
+    _, letter = searched(run, overstate)
+    assert letter.error_class == "OperationalError"
+    assert letter.status == "FAILED"
+
+
 def test_at_decide_the_machine_that_fails_is_set_aside_and_the_others_go_on() -> None:
     run = in_quarantine(3, stage="DECIDE")
     sick = stages.units_of(run)[1]
