@@ -14,13 +14,13 @@ from django.urls import reverse
 from unfold import widgets
 from unfold.decorators import action
 
-from agents import case_pages, dead_letters, doorbell, job_pages
+from agents import case_pages, dead_letters, doorbell, job_pages, throttle_pages
 from agents.models import Run, StageAttempt
 from sensors import ask, columns, desk, show
 from sensors.desk import ACTORS, Desk, Lines, column
 from sensors.models import BatchPart
 
-__all__ = ["case_pages", "job_pages"]
+__all__ = ["case_pages", "job_pages", "throttle_pages"]
 
 LINES = 50
 """Readings of a part that its page shows."""

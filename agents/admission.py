@@ -22,7 +22,7 @@ installation all of it. Below half anybody may use what is free.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import median_low
 
@@ -57,12 +57,14 @@ class Limits:
 @dataclass(frozen=True, slots=True)
 class Load:
     """What waits. ``lane_ages``: seconds, one for each lane in which something waits; ``site_readings``: by site id,
-    filled only where the shares count; ``sites``: how many there are in all."""
+    filled only where the shares count; ``sites``: how many there are in all; ``throttles``: readings a second that
+    clients who were slowed down may send, by user id."""
 
     readings: int
     lane_ages: tuple[float, ...]
     site_readings: Mapping[int, int]
     sites: int
+    throttles: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def age(self) -> float:
@@ -76,6 +78,12 @@ class Refusal:
     reason: Reason
     detail: str
     wait: float | None = None
+
+
+def client_rate(load: Load, *, user_id: int | None, agreed: int) -> int:
+    """Readings a second that a client may send, 0 for any number: what was agreed, less where it was slowed down."""
+    slowed = 0 if user_id is None else load.throttles.get(user_id, 0)
+    return min(slowed, agreed) if slowed and agreed else slowed or agreed
 
 
 def decide(load: Load, *, limits: Limits, site_id: int, critical: bool) -> Refusal | None:

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from django.db import connection
 
 from agents.admission import RESERVE, Limits, Load
-from agents.models import Run
+from agents.models import Run, Throttle
 from sensors.models import Batch, BatchPart, Site
 
 KEEP_SECONDS = 1.0
 
-PART, BATCH, RUN, SITE = (model._meta.db_table for model in (BatchPart, Batch, Run, Site))
+PART, BATCH, RUN, SITE, THROTTLE = (model._meta.db_table for model in (BatchPart, Batch, Run, Site, Throttle))
 WAITING = f"SELECT lane, readings, created_at, batch_id, discovered_id FROM {PART} WHERE state = 'WAITING'"
 TAKEN = (
     f"SELECT readings, batch_id FROM {PART} WHERE state = 'TAKEN'"
@@ -47,6 +47,8 @@ SELECT 'total', 0, readings FROM total
 UNION ALL
 SELECT 'sites', 0, count(*) FROM {SITE}
 UNION ALL
+SELECT 'throttle', user_id, readings_per_second FROM {THROTTLE} WHERE until > statement_timestamp()
+UNION ALL
 SELECT 'lane', lane, CASE
     WHEN in_hand OR since IS NULL THEN 0
     ELSE greatest(0, extract(epoch FROM statement_timestamp() - greatest(since, due))) END
@@ -75,6 +77,7 @@ def measure(limits: Limits) -> Load:
         lane_ages=tuple(float(figure) for kind, _, figure in rows if kind == "lane"),
         site_readings={key: int(figure) for kind, key, figure in rows if kind == "site"},
         sites=single["sites"],
+        throttles={key: int(figure) for kind, key, figure in rows if kind == "throttle"},
     )
 
 

@@ -57,6 +57,7 @@ MENU = (
     )),
     ("Flow", (
         ("Failed work", "stethoscope", "agents_case"),
+        ("Slowed clients", "speed", "agents_throttle"),
         ("Runs", "conversion_path", "agents_run"),
         ("Batches", "inbox", "sensors_batch"),
         ("Batch parts", "deployed_code", "sensors_batchpart"),

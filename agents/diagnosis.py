@@ -30,12 +30,13 @@ class Likely(StrEnum):
 
 
 class Remedy(StrEnum):
-    """What can be done about a case. All but the last two begin with a trial: one run is replayed alone."""
+    """What can be done about a case. All but the last three begin with a trial: one run is replayed alone."""
 
     WAIT_AND_RETRY = "WAIT_AND_RETRY"
     RETRY_ONCE = "RETRY_ONCE"
     AFTER_MIGRATION = "AFTER_MIGRATION"
     AFTER_NEW_VERSION = "AFTER_NEW_VERSION"
+    THROTTLE = "THROTTLE"
     ASK = "ASK"
     PERSON = "PERSON"  # somebody replays: never chosen by a rule
 
@@ -65,6 +66,11 @@ PLANS: Mapping[Remedy, Plan] = MappingProxyType(
         Remedy.AFTER_NEW_VERSION: Plan(
             "When another version of the code runs, replay one run as a trial, then the rest.", trials=3, wait=60
         ),
+        Remedy.THROTTLE: Plan(
+            "The client may send 10 readings a second for an hour; what failed stays set aside until somebody replays "
+            "or discards it.",
+            trials=0,
+        ),
         Remedy.ASK: Plan("It stays set aside until somebody replays or discards it.", trials=0),
         Remedy.PERSON: Plan("Somebody replays.", trials=0),
     }
@@ -79,7 +85,9 @@ class Symptoms:
     ``spared``: how often the stage was done lately, by this version. ``sites``: whose readings failed.
     ``split``: quarantine told it apart from others that went on. ``since_deployment``: seconds from the deployment of
     the version that failed to the first failure, None where no other version ran before. ``unknown_column``: the error
-    speaks of a column that the code does not know.
+    speaks of a column that the code does not know. ``sender``: user id of the only client whose readings failed, None
+    where there are more or none is known; ``lately``: how many runs of the case came in the last ten minutes before
+    the newest.
     """
 
     kind: str
@@ -92,6 +100,8 @@ class Symptoms:
     since_deployment: float | None = None
     migrations_pending: bool = False
     unknown_column: bool = False
+    sender: int | None = None
+    lately: int = 0
 
     @property
     def raised(self) -> frozenset[str]:
@@ -118,6 +128,10 @@ class Symptoms:
         return any(name.endswith("MemoryError") for name in self.raised)
 
     @property
+    def spares_the_rest(self) -> bool:
+        return self.spared > self.failures or (self.split and self.spared > 0)
+
+    @property
     def fresh(self) -> bool:
         """It began within an hour of a deployment."""
         return self.since_deployment is not None and self.since_deployment < HOUR
@@ -135,6 +149,7 @@ class Rule:
 
 
 SIGKILL = 9
+FLOOD = 10
 BUSY = frozenset(
     {"LockNotAvailable", "DeadlockDetected", "SerializationFailure", "QueryCanceled", "ObjectInUse",
      "ReadOnlySqlTransaction", "IdleInTransactionSessionTimeout", "TransactionTimeout", "IdleSessionTimeout",
@@ -236,6 +251,11 @@ RULES: tuple[Rule, ...] = (
         lambda s: s.fresh and not s.spared,
     ),
     Rule(
+        "one-client-floods", Likely.PAYLOAD, Remedy.THROTTLE,
+        "Ten or more within ten minutes, all of one client, where what others send passes or the data itself is bad.",
+        lambda s: s.sender is not None and s.lately >= FLOOD and (s.kind == "PERMANENT" or s.spares_the_rest),
+    ),
+    Rule(
         "refused", Likely.PAYLOAD, Remedy.ASK,
         "The readings cannot be decoded, speak of a sensor that is no more, or do not fit the database.",
         lambda s: s.kind == "PERMANENT",
@@ -248,7 +268,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "spares-the-rest", Likely.PAYLOAD, Remedy.ASK,
         "Few fail where most pass: something in these readings is not handled.",
-        lambda s: s.spared > s.failures or (s.split and s.spared > 0),
+        lambda s: s.spares_the_rest,
     ),
     Rule(
         "fails-everything", Likely.BUG, Remedy.AFTER_NEW_VERSION,

@@ -14,7 +14,7 @@ import structlog
 from django.db import transaction
 from django.db.models.functions import Now
 
-from agents import cases, diagnosis, releases, remedies, symptoms
+from agents import cases, diagnosis, releases, remedies, symptoms, throttles
 from agents.cases import DOCTOR
 from agents.diagnosis import PLANS, Remedy
 from agents.models import Case, Run
@@ -76,6 +76,8 @@ def _diagnose(case: Case) -> None:
     seen = symptoms.observe(case)
     rule = diagnosis.diagnose(seen)
     plan = PLANS[rule.remedy]
+    if rule.remedy is Remedy.THROTTLE and seen.sender is not None:
+        throttles.put(seen.sender, case=case, reason=f"{seen.lately} of its requests within ten minutes: {case.title}")
     cases.move(
         case,
         Status.REMEDIATING if plan.trials else Status.FAILED,

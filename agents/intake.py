@@ -7,7 +7,7 @@ from django.conf import settings
 from prometheus_client import Counter
 
 from agents import admission, backlog, quota
-from agents.admission import Reason, Refusal
+from agents.admission import Reason
 from sensors import problems
 from sensors.inbox import Arriving
 from sensors.problems import Problem
@@ -25,11 +25,18 @@ OVERLOAD = {Reason.BACKLOG_AGE, Reason.BACKLOG_READINGS}
 
 def admit(arriving: Arriving) -> None:
     """Raises a ``too-many-requests`` or ``unavailable`` problem; a request that is refused uses up no quota."""
-    refusal = _overload(arriving) or quota.take(
+    limits = admission.Limits(
+        seconds=settings.INTAKE_MAX_BACKLOG_SECONDS, readings=settings.INTAKE_MAX_BACKLOG_READINGS
+    )
+    load = backlog.gauge.load(limits)
+    overload = admission.decide(load, limits=limits, site_id=arriving.site_id, critical=arriving.critical)
+    refusal = overload or quota.take(
         quota.buckets(
             user_id=arriving.user_id,
             site_id=arriving.site_id,
-            client_rate=settings.INTAKE_CLIENT_READINGS_PER_SECOND,
+            client_rate=admission.client_rate(
+                load, user_id=arriving.user_id, agreed=settings.INTAKE_CLIENT_READINGS_PER_SECOND
+            ),
             site_rate=settings.INTAKE_SITE_READINGS_PER_SECOND,
         ),
         readings=arriving.readings,
@@ -44,14 +51,6 @@ def admit(arriving: Arriving) -> None:
     )  # fmt: skip
     name = "unavailable" if refusal.reason in OVERLOAD else "too-many-requests"
     raise Problem(name, refusal.detail, retry_after=refusal.wait or problems.retry_soon())
-
-
-def _overload(arriving: Arriving) -> Refusal | None:
-    limits = admission.Limits(
-        seconds=settings.INTAKE_MAX_BACKLOG_SECONDS, readings=settings.INTAKE_MAX_BACKLOG_READINGS
-    )
-    load = backlog.gauge.load(limits)
-    return admission.decide(load, limits=limits, site_id=arriving.site_id, critical=arriving.critical)
 
 
 def count_failure(error: Exception) -> None:

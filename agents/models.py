@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -286,3 +287,24 @@ class Release(models.Model):
 
     def __str__(self) -> str:
         return self.version
+
+
+class Throttle(models.Model):
+    """A client that may send only so much for a while, because most of what it sent lately could not be used."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="throttle")
+    readings_per_second = models.PositiveIntegerField()
+    until = models.DateTimeField()
+    reason = models.TextField()
+    case = models.ForeignKey(Case, models.SET_NULL, null=True, related_name="throttles")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(readings_per_second__gt=0), name="throttle_lets_something_in")
+        ]
+        indexes = [models.Index(fields=["until"], name="throttle_until")]
+
+    def __str__(self) -> str:
+        return f"{self.user} to {self.readings_per_second} readings a second"

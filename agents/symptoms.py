@@ -43,7 +43,24 @@ def observe(case: Case) -> Symptoms:
         since_deployment=seconds,
         migrations_pending=migrations_pending(),
         unknown_column=newest is not None and speaks_of_an_unknown_column(newest.error),
+        sender=sender(case),
+        lately=_lately(case, newest),
     )
+
+
+def sender(case: Case) -> int | None:
+    """User id of the only client whose readings failed; None where there are more, or it is not known."""
+    runs = Run.objects.filter(case=case).values("pk")
+    senders = BatchPart.objects.filter(run_id__in=runs).order_by().values_list("batch__submitted_by", flat=True)
+    found: list[int | None] = list(senders.distinct()[:2])
+    return found[0] if len(found) == 1 else None
+
+
+def _lately(case: Case, newest: Run | None) -> int:
+    if newest is None:
+        return 0
+    runs = Run.objects.filter(case=case, created_at__gte=newest.created_at - LATELY)
+    return runs.order_by()[:MOST].count()
 
 
 def sites(case: Case) -> int:

@@ -10,7 +10,7 @@ from itertools import count
 import numpy as np
 from django.db import connection
 
-from agents.models import Case, CaseTransition, JobRun, Run, StageAttempt
+from agents.models import Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
 from maintenance.models import (
     Alarm,
     AlarmTransition,
@@ -97,6 +97,9 @@ def rows(site: Site, *, name: str = "") -> Rows:
         job=f"job-{n}", period=NOON, started_at=NOON, finished_at=NOON + HOUR, outcome="FAILED",
         error="Traceback\nNo <b>",
     )  # fmt: skip
+    Throttle.objects.create(
+        user=factories.user(site=site, role="INGEST"), readings_per_second=10, until=NOON, reason="<b>bad</b> readings"
+    )
     MachineState.objects.create(machine=machine, memory=b"memory", learned=b"learned", memory_run_id=run.pk)
     anomaly = _anomaly(sensor, run)
     alarm, order = _consequences(anomaly, run, n)

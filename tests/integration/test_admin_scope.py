@@ -10,7 +10,7 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from agents.models import JobRun
+from agents.models import JobRun, Throttle
 from maintenance.models import Alarm, Anomaly, Channel, WorkOrder
 from sensors.desk import Desk
 from sensors.models import Equipment, Membership, Sensor, Site
@@ -18,7 +18,7 @@ from tests import factories, plant
 
 pytestmark = pytest.mark.django_db
 
-OPERATORS = (JobRun,)
+OPERATORS = (JobRun, Throttle)
 """Of the whole installation: no site's, so no member's."""
 PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk) and m not in OPERATORS]
 IDS = [model._meta.label for model, _ in PAGES]

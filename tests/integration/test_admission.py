@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from django_redis import get_redis_connection
 from prometheus_client import REGISTRY
 from pytest_django import Settings
@@ -21,7 +22,7 @@ from structlog.testing import capture_logs
 
 from agents import backlog, quota
 from agents.breaker import Breaker
-from agents.models import Run
+from agents.models import Run, Throttle
 from sensors import columns, inbox, problems
 from sensors.models import Batch, BatchPart, DiscoveredSensor, Membership, Sensor, Site
 from tests import factories, servers
@@ -313,6 +314,17 @@ def test_a_client_over_its_quota_waits_until_its_bucket_has_room(
     assert counted("client-quota") == before + 2
     other = member(sensor.site)
     assert post(other, sensor, 20).status_code == 202
+
+
+def test_a_client_that_was_slowed_down_has_a_quota_of_its_own_for_a_while(sensor: Sensor, sender: User) -> None:
+    other = member(sensor.site)
+    Throttle.objects.create(user=sender, readings_per_second=1, until=timezone.now() + timedelta(hours=1), reason="x")
+    assert post(sender, sensor, 10).status_code == 202
+    assert refused(post(sender, sensor, 10), status=429) <= quota.BURST_SECONDS
+    assert post(other, sensor, 10).status_code == 202
+    Throttle.objects.update(until=timezone.now() - timedelta(seconds=1))
+    backlog.gauge.forget()
+    assert post(sender, sensor, 10).status_code == 202
 
 
 def test_the_clients_of_a_site_share_its_quota(settings: Settings, sensor: Sensor, sender: User) -> None:

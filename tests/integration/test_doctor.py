@@ -17,12 +17,24 @@ from django.db import close_old_connections, connection, connections, transactio
 from django.utils import timezone
 from pytest_django import Settings
 
-from agents import case_life, cases, dead_letters, doctor, failpoints, pipeline, quarantine, releases, remedies
+from agents import (
+    case_life,
+    cases,
+    dead_letters,
+    diagnosis,
+    doctor,
+    failpoints,
+    pipeline,
+    quarantine,
+    releases,
+    remedies,
+    throttles,
+)
 from agents.diagnosis import PLANS, Remedy
 from agents.doorbell import Bell
-from agents.models import Case, Release, Run
-from sensors.models import Event, Reading, Sensor
-from tests import faults, workers
+from agents.models import Case, Release, Run, Throttle
+from sensors.models import BatchPart, Event, Reading, Sensor
+from tests import factories, faults, workers
 from tests.faults import Step, send, sensors, stage
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("redis_empty")]
@@ -216,6 +228,24 @@ def test_what_cannot_be_decoded_stays_set_aside_and_a_person_is_asked() -> None:
     assert statuses() == ["DONE", "FAILED"]
     assert not Event.objects.filter(type="run.replayed").exists()
     assert Event.objects.get(type="case.needs_person").site_id == sensor.site_id
+
+
+def test_a_client_that_floods_with_what_nobody_can_use_is_slowed_down_for_a_while() -> None:
+    (sensor,) = sensors(1)
+    sender = factories.user(site=sensor.site, role="INGEST")
+    for n in range(diagnosis.FLOOD):
+        lane = send(sensor, [1.0], first=n)
+    sensor.site.batches.update(submitted_by=sender)
+    BatchPart.objects.update(columns=b"nonsense")
+    workers.work([Bell("ingest", lane)])
+    workers.recover()
+    look(10)
+    case = Case.objects.get()
+    assert (case.status, case.rule, case.remedy) == ("FAILED", "one-client-floods", "THROTTLE")
+    throttle = Throttle.objects.get()
+    assert (throttle.user, throttle.case, throttle.readings_per_second) == (sender, case, 10)
+    assert throttle.until - throttle.created_at == throttles.LASTS
+    assert "10 readings a second" in reasons(case)[-1]
 
 
 def test_what_runs_out_of_memory_is_tried_again_once() -> None:

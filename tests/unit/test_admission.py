@@ -234,3 +234,15 @@ def test_clients_are_told_different_seconds_to_wait() -> None:
     low, high = problems.RETRY_SECONDS
     assert len(waits) > 50
     assert min(waits) >= low and max(waits) <= high
+
+
+@pytest.mark.parametrize(
+    ("agreed", "slowed", "rate"), [(0, None, 0), (0, 10, 10), (50, None, 50), (50, 10, 10), (5, 10, 5)]
+)
+def test_a_client_may_send_what_was_agreed_or_less_where_it_was_slowed_down(
+    agreed: int, slowed: int | None, rate: int
+) -> None:
+    load = Load(0, (), {}, 1, {} if slowed is None else {7: slowed})
+    assert admission.client_rate(load, user_id=7, agreed=agreed) == rate
+    assert admission.client_rate(load, user_id=8, agreed=agreed) == agreed
+    assert admission.client_rate(load, user_id=None, agreed=agreed) == agreed

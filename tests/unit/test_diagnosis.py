@@ -92,6 +92,8 @@ def test_waits_grow_and_trials_are_few() -> None:
     split=st.booleans(),
     since_deployment=st.none() | st.floats(-1e6, 1e6),
     migrations_pending=st.booleans(),
+    sender=st.none() | st.integers(1, 9),
+    lately=st.integers(0, 1_000),
 )
 def test_whatever_is_seen_there_is_a_diagnosis(**fields: object) -> None:
     rule = diagnosis.diagnose(Symptoms(**fields))  # type: ignore[arg-type]
@@ -102,6 +104,16 @@ def test_a_deployment_counts_for_an_hour_and_only_where_nothing_was_done_since()
     assert diagnosis.diagnose(symptoms(since_deployment=600.0)).name == "after-a-deployment"
     assert diagnosis.diagnose(symptoms(since_deployment=600.0, spared=9)).name != "after-a-deployment"
     assert diagnosis.diagnose(symptoms(since_deployment=7_200.0)).name == "unknown"
+
+
+def test_a_client_is_slowed_down_for_many_bad_payloads_of_its_own_in_a_short_time() -> None:
+    many = {"kind": "PERMANENT", "sender": 7, "lately": 10}
+    assert diagnosis.diagnose(symptoms(**many)).remedy == Remedy.THROTTLE
+    assert diagnosis.diagnose(symptoms(**many | {"lately": 9})).remedy == Remedy.ASK
+    assert diagnosis.diagnose(symptoms(**many | {"sender": None})).remedy == Remedy.ASK
+    bug = many | {"kind": "BUG", "failures": 10}
+    assert diagnosis.diagnose(symptoms(**bug, spared=0)).likely == Likely.BUG
+    assert diagnosis.diagnose(symptoms(**bug, spared=50)).remedy == Remedy.THROTTLE
 
 
 def test_the_same_failure_at_several_sites_is_not_one_senders_fault() -> None:
