@@ -13,7 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
 from django.db import connections
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ def _live_and_die(work: Callable[[], bytes], telling: int, *, seconds: float) ->
         while answer:
             answer = answer[os.write(telling, answer) :]
         status = 0
+    except BaseException:
+        log.exception("agents.apart.failed")
     finally:
         os._exit(status)
 
@@ -54,6 +59,20 @@ def _live_and_die(work: Callable[[], bytes], telling: int, *, seconds: float) ->
 def listen(child: Child, *, until: float) -> bytes | str:
     """What the child said, or in words how it ended without an answer. ``until``: of the monotonic clock; later it is
     killed."""
+    try:
+        return _listen(child, until=until)
+    except BaseException:
+        os.kill(child.pid, signal.SIGKILL)
+        os.waitpid(child.pid, 0)
+        raise
+
+
+def has_ended(child: Child) -> bool:
+    """Whether ``listen`` would return at once, for a child that says nothing before its end."""
+    return bool(select.select([child.pipe], [], [], 0)[0])
+
+
+def _listen(child: Child, *, until: float) -> bytes | str:
     said = b""
     with os.fdopen(child.pipe, "rb"):
         while select.select([child.pipe], [], [], max(0.0, until - time.monotonic()))[0]:

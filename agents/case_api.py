@@ -18,6 +18,7 @@ from sensors import access
 from sensors.problems import Problem
 
 REFUSALS = (cases.NothingWaits, cases.NoReason, case_life.ForbiddenTransition, dead_letters.NotDiscardable)
+MOST_RUNS = 1_000
 FIELDS = (
     "id", "cause", "stage", "error_class", "title", "status", "likely_cause", "rule", "remedy", "failures", "waiting",
     "attempts", "helped", "due_at", "opened_at", "ended_at",
@@ -47,7 +48,10 @@ class Cases(viewsets.ReadOnlyModelViewSet[Case]):
                 fields = ("from_status", "to_status", "actor", "reason", "at")
 
         transitions = CaseStep(many=True)
-        runs = serializers.PrimaryKeyRelatedField[Run](many=True, read_only=True)
+        runs = serializers.SerializerMethodField(help_text=f"The newest {MOST_RUNS}; all of them: runs/?cause=.")
+
+        def get_runs(self, case: Case) -> list[int]:
+            return list(case.runs.order_by("-id").values_list("pk", flat=True)[:MOST_RUNS])
 
         class Meta:
             model = Case

@@ -53,8 +53,8 @@ class Button:
 
 
 LATE = (
-    "What was done stays done; readings that were judged meanwhile make theirs late, so a replay neither pages nor "
-    "clears."
+    "What was done stays done, and it goes on from there: where nothing newer of the machine was judged meanwhile, "
+    "alarms may open and messages go out; otherwise its readings are late, and neither page nor clear."
 )
 BUTTONS = {
     "replay_one": Button(

@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 Status = Case.Status
 MOST_STEPS = 300
 AFTER_A_FAULT = timedelta(minutes=5)
+PATIENCE = timedelta(days=1)
 
 
 def look_round() -> list[int]:
@@ -102,6 +103,9 @@ def _go_on(case: Case) -> list[int]:
         _ask(case, f"{left} failed again." if case.remedy == Remedy.PERSON else f"{left} still fail.")
         return []
     if not _ready(case):
+        if not case.transitions.filter(at__gte=Now() - PATIENCE).exists():
+            _ask(case, "What it waits for has not come within a day.")
+            return []
         cases.change(case, due_at=Now() + timedelta(seconds=plan.wait))
         return []
     run = cases.waiting(case)[0]

@@ -95,7 +95,7 @@ def judge(error: BaseException, *, stage: str, attempt: int) -> Verdict:
     return Verdict(
         kind=kind,
         error_class=name,
-        error="".join(traceback.format_exception(error))[-MOST_TEXT:],
+        error="".join(traceback.format_exception(error)).replace("\0", "\ufffd")[-MOST_TEXT:],  # no text has a NUL
         cause=cause_of(stage, name, _places(error)),
         wait=None if final else wait_after(attempt),
     )

@@ -17,17 +17,19 @@ from typing import Any
 
 from django.db import connection, models, transaction
 
-NAMESPACE = Path("/proc/self/ns/pid")
-"""Process ids mean something only within one; two containers may share a host's name and not this."""
+BOOT, NAMESPACE = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+"""Process ids mean something only within a running kernel and a namespace of it; hosts and containers that share a name
+share neither."""
 
 
 def owner() -> str:
-    """Who holds what this process claims: host, namespace of process ids, process."""
+    """Who holds what this process claims: host, its running kernel, namespace of process ids, process."""
     return f"{_here()}{os.getpid()}"
 
 
 def _here() -> str:
-    return f"{socket.gethostname()}:{NAMESPACE.stat().st_ino if NAMESPACE.exists() else 0}:"
+    boot = BOOT.read_text()[:8] if BOOT.exists() else ""
+    return f"{socket.gethostname()}:{boot}:{NAMESPACE.stat().st_ino if NAMESPACE.exists() else 0}:"
 
 
 class Fenced(Exception):

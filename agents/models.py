@@ -100,6 +100,11 @@ class Run(models.Model):
         """Where it stands in the order of its lane: a piece stands where the whole stood."""
         return self.split_from_id or self.pk
 
+    @property
+    def was_aside(self) -> bool:
+        """A replay: what the whole it was a piece of went on to judge came before it (P3)."""
+        return bool(self.payload_sha256)
+
 
 class StageAttempt(models.Model):
     """One attempt at one stage of a run, kept for ever: what happened, how long it took."""

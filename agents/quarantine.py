@@ -42,12 +42,14 @@ def search(run_id: int, *, steps: dict[str, Step]) -> tuple[Bell, ...]:
     started = timezone.now()
     with structlog.contextvars.bound_contextvars(run_id=run_id, stage=run.stage):
         try:
-            found = _found(run, taken, steps[run.stage])
-            _conclude(run, taken, found, started)
+            if taken.attempt > MOST_DEATHS:
+                _give_up(run, taken, started)
+            else:
+                _conclude(run, taken, _found(run, taken, steps[run.stage]), started)
         except NoVerdict as error:
             log.warning("agents.quarantine.no-verdict", error=str(error)[-300:])
             with transaction.atomic():
-                lease.fence(Run, taken, attempts=0, due_at=Now() + AGAIN, ring_after=Now() + AGAIN)
+                lease.fence(Run, taken, attempts=0, ring_after=Now() + AGAIN)  # due since: the watchdog sees how long
             return ()
         except lease.Fenced as error:
             log.warning("agents.quarantine.fenced", error=str(error))
@@ -62,11 +64,18 @@ def _lease_seconds() -> float:
 
 
 def _found(run: Run, taken: Lease, step: Step) -> Findings[Verdict]:
-    units = stages.units_of(run)
-    if taken.attempt > MOST_DEATHS:
-        how = f"{taken.attempt - 1} searches in quarantine began and none ended: their workers were killed."
-        return Findings([Culprit(tuple(units), failures.worker_died(how, stage=run.stage))])
-    return Search(_trial(run, taken, step), most=MOST_PROBES).among(units)
+    return Search(_trial(run, taken, step), most=MOST_PROBES).among(stages.units_of(run))
+
+
+def _give_up(run: Run, taken: Lease, started: datetime) -> None:
+    """Nothing of the run is looked at any more: that may be what ends the searches."""
+    how = f"{taken.attempt - 1} searches in quarantine began and none ended: they failed, or their workers were killed."
+    verdict = failures.worker_died(how, stage=run.stage)
+    with transaction.atomic():
+        lease.fence(Run, taken, attempts=0, rings=0)
+        dead_letters.set_aside(run, verdict)
+        attempts.record(taken, run.stage, started, StageAttempt.Outcome.SEARCHED, verdict)
+    log.error("agents.quarantine.gave-up")
 
 
 def _trial(run: Run, taken: Lease, step: Step) -> Callable[[bisect.Units], Verdict | None]:

@@ -13,7 +13,6 @@ import orjson
 import requests
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from agents import doorbell
@@ -204,7 +203,7 @@ def unfinished(site: Site) -> dict[str, int]:
     lanes = Equipment.objects.filter(site=site, lane__isnull=False).values("lane")
     return {
         "parts": parts.count(),
-        "runs": Run.objects.filter(Q(status=Run.Status.ACTIVE) | Q(status=Run.Status.REPLAY), lane__in=lanes).count(),
+        "runs": Run.objects.filter(status__in=["ACTIVE", "QUARANTINE", "REPLAY"], lane__in=lanes).count(),
         "notifications": Notification.objects.filter(site=site, status=Notification.Status.PENDING).count(),
     }
 

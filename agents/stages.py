@@ -188,7 +188,8 @@ def detect_step(run: Run, attempt: int, only: Units = None) -> Finish:
     table = fleet.table(np.unique(cargo.columns.sensor).tolist())
     learned, seen = machine_states.load(np.unique(table.machine).tolist(), part="learned")
     machine = table.machine[table.rows(cargo.columns.sensor)]
-    overtaken = np.isin(machine, [m for m, last in seen.items() if last > run.place])  # a replay comes late (P3)
+    newest = run.place - run.was_aside  # of what may have been judged before it
+    overtaken = np.isin(machine, [m for m, last in seen.items() if last > newest])  # a replay comes late (P3)
     late = verdicts.late | overtaken
     detected = detect.detect(
         columns=cargo.columns,

@@ -27,7 +27,8 @@ CHILDREN = max(1, min(4, os.cpu_count() or 1))
 STAGES = frozenset(stage.lower() for stage in Run.Stage.values)
 KNOWN = list(Run.Stage.values)
 LEFT = frozenset({"quarantine"})
-"""What a pass leaves to its own worker: a search may take longer than everything else can wait."""
+"""What a pass does not wait for: a search may take longer than everything else can."""
+SEARCH_SECONDS = 600.0
 MOST = 300
 PATIENT_RINGS = 3
 PATIENT_SECONDS = 10
@@ -39,6 +40,7 @@ def sweep() -> int:
     found = list(_due())
     silent = [bell for bell, unanswered in found if unanswered or not doorbell.ring(bell)]
     work_off_apart([bell for bell in silent if bell.queue not in LEFT], seconds=PASS_SECONDS)
+    searcher.search([bell.id for bell in silent if bell.queue in LEFT])
     strangers.teller.tell()
     return len(found)
 
@@ -58,8 +60,41 @@ def work_off_apart(bells: Sequence[Bell], *, seconds: float) -> None:
 
 
 def _work_off(bells: Sequence[Bell], seconds: float) -> bytes:
-    work_off(bells, seconds=seconds, leave=LEFT)
+    """Stages first; one that fails ends nothing but itself."""
+    ends = time.monotonic() + seconds
+    for bell in sorted(bells, key=lambda bell: bell.queue not in STAGES):
+        if (left := ends - time.monotonic()) <= 0:
+            break
+        try:
+            work_off([bell], seconds=left, leave=LEFT)
+        except Exception:
+            log.exception("agents.sweeper.failed", queue=bell.queue, id=bell.id)
     return b""
+
+
+class Searcher:
+    """Searches runs in quarantine while nobody else can be rung for: one at a time, beside the passes of the sweep."""
+
+    def __init__(self) -> None:
+        self._child: apart.Child | None = None
+
+    def search(self, run_ids: Sequence[int]) -> None:
+        """Begin with the first, unless one is being searched."""
+        if self._child is not None:
+            if not apart.has_ended(self._child):
+                return
+            apart.listen(self._child, until=time.monotonic() + 1)
+            self._child = None
+        if run_ids:
+            self._child = apart.start(partial(_search, run_ids[0]), seconds=SEARCH_SECONDS)
+
+
+def _search(run_id: int) -> bytes:
+    pipeline.search(run_id)
+    return b""
+
+
+searcher = Searcher()
 
 
 def due() -> Iterable[Bell]:
@@ -84,7 +119,7 @@ def _due() -> Iterable[tuple[Bell, bool]]:
         yield Bell("ingest", lane), lane in waiting_long
     for notification_id in lease.overdue(Notification, limit=MOST, status="PENDING"):
         yield Bell("deliver", notification_id), False
-    discovery.let_go_of_stragglers()  # parts that came in while their sensor was being adopted; the next pass rings
+    discovery.let_go_of_stragglers()  # parts of sensors adopted meanwhile; the next pass rings
 
 
 def _give_back() -> None:

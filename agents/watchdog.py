@@ -120,9 +120,9 @@ def _listening_since() -> datetime | None:
     gap = MISSED_PERIODS * timetable.PERIODS["watchdog"]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT max(started_at) FROM (SELECT started_at, period - lag(period) OVER (ORDER BY period) AS gap"
-            " FROM agents_jobrun WHERE job = 'watchdog' AND period > statement_timestamp() - interval '1 day') AS ran"
-            " WHERE gap > %s * interval '1 second'",
+            "SELECT max(started_at) FROM (SELECT period, started_at, period - lag(period) OVER (ORDER BY period) AS gap"
+            " FROM agents_jobrun WHERE job = 'watchdog') AS ran"
+            " WHERE gap > %s * interval '1 second' AND period > statement_timestamp() - interval '1 day'",
             [gap.total_seconds()],
         )
         since: datetime | None = cursor.fetchone()[0]

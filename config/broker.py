@@ -25,6 +25,13 @@ class QoS(transport.QoS):
             virtual.QoS.ack(self, delivery_tag)
             raise
 
+    def reject(self, delivery_tag: Any, requeue: bool = False) -> None:
+        try:
+            super().reject(delivery_tag, requeue=requeue)
+        except (RedisError, OSError):
+            virtual.QoS.ack(self, delivery_tag)
+            raise
+
 
 def mend() -> None:
     """Make it what every channel counts with. Called once, where the application is made."""

@@ -59,7 +59,14 @@ app.conf.update(
     CELERY_DB_REUSE_MAX=100_000,  # else Django's connection is closed after every task
     timezone="UTC",
     # A tick only looks whether the job is due: two beats, or one that repeats itself, do nothing twice (agents.jobs).
-    beat_schedule={job: {"task": f"agents.{job}", "schedule": timetable.tick(job)} for job in timetable.PERIODS},
+    beat_schedule={
+        job: {
+            "task": f"agents.{job}",
+            "schedule": timetable.tick(job),
+            "options": {"expires": timetable.tick(job).total_seconds()},  # while nobody works, ticks do not pile up
+        }
+        for job in timetable.PERIODS
+    },
 )
 app.autodiscover_tasks(["agents"])
 

@@ -122,7 +122,8 @@ def _without_names(sensor: Sensor) -> dict[str, Any]:
     found = workers.effects(sensor)
     mine = {"readings", "anomalies", "decisions"}  # of this sensor's machine; the rest is of the whole site
     text = repr({name: value for name, value in found.items() if name in mine})
-    kinds = Event.objects.filter(site=sensor.site).exclude(type__startswith="run.").values_list("type", flat=True)
+    told = Event.objects.filter(site=sensor.site).exclude(type__startswith="run.").exclude(type__startswith="case.")
+    kinds = told.values_list("type", flat=True)
     return {"effects": text, "events": sorted(kinds), "alarms": Alarm.objects.filter(machine=sensor.machine).count()}
 
 
@@ -145,6 +146,20 @@ def test_what_was_replayed_after_newer_readings_were_judged_is_late() -> None:
     until_done(poison)
     send(sensor, [1.0, 2.0], first=4)
     until_done(poison)
+    dead_letters.replay(dead_letters.waiting()[0], actor="somebody")
+    until_done()
+    assert Anomaly.objects.get(detector="limits").retrospective
+    assert not Alarm.objects.exists()
+
+
+def test_what_was_replayed_after_the_rest_of_its_own_run_was_judged_is_late_too() -> None:
+    (sensor,) = plant(1)
+    send(sensor, [1.0, POISON, 150.0])
+    lane = send(sensor, [1.0, 2.0], first=4)
+    poison = f"DETECT:raise:{POISON}"
+    workers.work([Bell("ingest", lane)], environment={failpoints.POISON: poison})
+    until_done(poison)
+    assert Run.objects.count() == 2
     dead_letters.replay(dead_letters.waiting()[0], actor="somebody")
     until_done()
     assert Anomaly.objects.get(detector="limits").retrospective
@@ -288,7 +303,7 @@ def test_while_the_database_is_gone_nobody_is_condemned() -> None:
 
     (still,) = searched(run, gone)
     assert (still.status, still.attempts, still.lease_until) == ("QUARANTINE", 0, None)
-    assert still.due_at > still.created_at + timedelta(seconds=3)
+    assert still.ring_after > still.created_at + timedelta(seconds=3)
 
 
 def test_a_statement_beyond_what_postgres_can_do_condemns_the_part_and_is_not_taken_for_an_outage() -> None:
@@ -336,10 +351,15 @@ def test_what_cannot_be_divided_is_set_aside_as_a_whole() -> None:
     assert "not judged" in BatchPart.objects.filter(run_id=letter.pk)[0].error
 
 
-def test_a_search_whose_workers_keep_dying_ends_with_the_whole_set_aside() -> None:
-    run = in_quarantine(2)
-    Run.objects.filter(pk=run.pk).update(attempts=quarantine.MOST_DEATHS)
-    (letter,) = searched(run, stages.validate_step)
+def test_a_search_that_keeps_ending_without_a_word_gives_up_and_looks_at_nothing_any_more() -> None:
+    run = in_quarantine(2, stage="DECIDE")
+    Run.objects.filter(pk=run.pk).update(findings={})  # of another version
+    for _ in range(quarantine.MOST_DEATHS):
+        with pytest.raises(KeyError):
+            quarantine.search(run.pk, steps=pipeline.STEPS)
+        workers.let_time_pass()
+    assert quarantine.search(run.pk, steps=pipeline.STEPS) != ()
+    (letter,) = Run.objects.all()
     assert (letter.status, letter.error_class) == ("FAILED", "WorkerDied")
 
 
@@ -378,6 +398,23 @@ def test_what_nobody_answers_for_is_done_by_the_sweep_itself() -> None:
     Run.objects.filter(pk=run_id).update(ring_after=a_while_ago)
     sweeper.sweep()
     assert Run.objects.get(pk=run_id).status == "DONE"
+
+
+def test_while_nobody_can_be_rung_for_the_sweep_searches_beside_its_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    poison = f"VALIDATE:raise:{POISON}"
+    monkeypatch.setenv(failpoints.POISON, poison)
+    sensors = plant(2)
+    for sensor in sensors:
+        lane = send(sensor, [1.0, POISON if sensor is sensors[0] else 2.0])
+    run = entered_quarantine(lane)
+    searcher = sweeper.Searcher()
+    searcher.search([run.pk])
+    until = time.monotonic() + 60
+    while Run.objects.filter(status="QUARANTINE").exists():
+        assert time.monotonic() < until
+        searcher.search([run.pk])
+    searcher.search([])
+    assert Run.objects.filter(status="FAILED").count() == 1
 
 
 def test_what_a_killed_worker_held_is_taken_up_by_the_next_pass_of_the_sweep() -> None:

@@ -207,6 +207,12 @@ def test_after_the_service_was_away_the_tolerance_begins_anew(sensor: Sensor, mi
     assert watchdog.tell_silence() == silent
 
 
+def test_after_days_away_the_tolerance_begins_anew_as_well(sensor: Sensor) -> None:
+    fall_silent(sensor)
+    watchdog_ran(3 * 24 * 60, 0)
+    assert watchdog.tell_silence() == 0
+
+
 def test_a_watchdog_that_missed_a_turn_was_not_away(sensor: Sensor) -> None:
     fall_silent(sensor)
     watchdog_ran(7, 6, 5, 3, 2, 1, 0)
