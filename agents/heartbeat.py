@@ -31,9 +31,17 @@ def call(*, by: Webhook) -> bool:
     try:
         by.request("GET", settings.HEARTBEAT_URL)
     except (Permanent, Transient) as error:
-        told = str(error).replace(urlsplit(settings.HEARTBEAT_URL).path, "/...")  # many pages repeat what was asked for
+        told = _without_secrets(str(error))
         log.warning("agents.heartbeat.failed", error=told)
         row.update(failed_at=Now(), failures=F("failures") + 1, error=told)
         return False
     row.update(answered_at=Now())
     return True
+
+
+def _without_secrets(told: str) -> str:
+    """Many a page that was not found repeats the path it was asked for."""
+    parts = urlsplit(settings.HEARTBEAT_URL)
+    for secret in (parts.path.strip("/"), parts.query):
+        told = told.replace(secret, "...") if secret else told
+    return told

@@ -199,7 +199,15 @@ def test_a_silent_sensor_is_found_and_does_not_stop_the_heartbeat(settings: Sett
     assert len(sink.received) == 1
 
 
-@pytest.mark.parametrize("answer", [Answer(status=500, body=b"out of order"), Answer(status=404), Answer(cut=True)])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(status=500, body=b"out of order"),
+        Answer(status=404, body=b"Cannot GET /hook?plant=1"),
+        Answer(status=404),
+        Answer(cut=True),
+    ],
+)
 def test_a_call_that_fails_is_counted_and_no_error_of_the_job(settings: Settings, answer: Answer) -> None:
     with HttpSink(answer) as sink:
         settings.HEARTBEAT_URL = sink.url
@@ -211,6 +219,7 @@ def test_a_call_that_fails_is_counted_and_no_error_of_the_job(settings: Settings
     assert row.failed_at is not None
     assert row.error
     assert "plant=1" not in row.error
+    assert "hook" not in row.error
 
 
 def test_after_a_failure_the_next_call_counts(settings: Settings) -> None:
