@@ -21,6 +21,7 @@ from config import node
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 20260301
+WORKERS = 4  # Celery workers of one node
 KILLS = 6
 PATIENCE = 240
 
@@ -90,7 +91,7 @@ def service(home: Path) -> Iterator[int]:
             cwd=ROOT, env=environment(home), stdout=out, stderr=out,
         )  # fmt: skip
         try:
-            until(lambda: len(workers(process.pid)) == 3 and "Flower" in log.read_text())
+            until(lambda: len(workers(process.pid)) == WORKERS and "Flower" in log.read_text())
             yield process.pid
         finally:
             process.send_signal(signal.SIGINT)
@@ -155,7 +156,7 @@ def test_workers_killed_at_any_moment_change_nothing_of_the_outcome(home: Path) 
         quiet.communicate()
         stormy = replayed(home, "stormy")
         for _ in range(KILLS):
-            until(lambda: len(workers(parent)) == 3)
+            until(lambda: len(workers(parent)) == WORKERS)
             time.sleep(dice.uniform(0.2, 1.5))  # the moment of a kill is to be any
             os.killpg(dice.choice(workers(parent)), signal.SIGKILL)
         output, _ = stormy.communicate(timeout=PATIENCE)
