@@ -24,14 +24,15 @@ def call(*, by: Webhook) -> bool:
 
     The address is judged as that of a webhook is. It may hold a secret: no message shows more of it than the host.
     """
-    if not settings.HEARTBEAT_URL:
+    url: str = settings.HEARTBEAT_URL or ""
+    if not url:
         return False
     Heartbeat.objects.get_or_create(pk=1)
     row = Heartbeat.objects.filter(pk=1)
     try:
-        by.request("GET", settings.HEARTBEAT_URL)
+        by.request("GET", url)
     except (Permanent, Transient) as error:
-        told = _without_secrets(str(error))
+        told = _without_secrets(str(error), url=url)
         log.warning("agents.heartbeat.failed", error=told)
         row.update(failed_at=Now(), failures=F("failures") + 1, error=told)
         return False
@@ -39,9 +40,9 @@ def call(*, by: Webhook) -> bool:
     return True
 
 
-def _without_secrets(told: str) -> str:
+def _without_secrets(told: str, *, url: str) -> str:
     """Many a page that was not found repeats the path it was asked for."""
-    parts = urlsplit(settings.HEARTBEAT_URL)
+    parts = urlsplit(url)
     for secret in (parts.path.strip("/"), parts.query):
         told = told.replace(secret, "...") if secret else told
     return told
