@@ -21,7 +21,7 @@ TAKEN = (
     f" AND run_id = ANY(ARRAY(SELECT id FROM {RUN} WHERE status = 'ACTIVE'))"
 )
 RUNS = " UNION ALL ".join(
-    f"SELECT lane, status, created_at, due_at, lease_until FROM {RUN} WHERE {which}"
+    f"SELECT lane, lanes, status, created_at, due_at, lease_until FROM {RUN} WHERE {which}"
     for which in (
         "status = 'ACTIVE'",
         "status = 'REPLAY'",
@@ -34,10 +34,10 @@ WITH lanes AS MATERIALIZED (
     FROM ({WAITING}) waiting GROUP BY lane
 ),
 runs AS (
-    SELECT lane, max(greatest(created_at, due_at)) AS due, bool_or(
+    SELECT one.lane, max(greatest(created_at, due_at)) AS due, bool_or(
         status = 'ACTIVE' AND (due_at > statement_timestamp() OR lease_until >= statement_timestamp())
     ) AS in_hand
-    FROM ({RUNS}) lately GROUP BY lane
+    FROM ({RUNS}) lately CROSS JOIN generate_series(lane, lane + lanes - 1) AS one(lane) GROUP BY one.lane
 ),
 total AS MATERIALIZED (
     SELECT coalesce((SELECT sum(readings) FROM lanes), 0)

@@ -80,7 +80,8 @@ def _whole(run: Run) -> Cargo:
             return _unpack(cached)
         except columns.NotColumns as error:
             log.warning("agents.cargo.cache-damaged", run_id=run.pk, error=str(error))
-    return ingest.ingest(packed(BatchPart.objects.filter(run_id=run.pk).exclude(state="SET_ASIDE")))[0]
+    parts = packed(BatchPart.objects.filter(run_id=run.pk).exclude(state="SET_ASIDE"))
+    return ingest.order(parts, [ingest.decode(part) for part in parts])
 
 
 def drop(run: Run) -> None:

@@ -68,7 +68,9 @@ def split_off(run: Run, *, parts: Collection[int], fields: Mapping[str, Any], ve
     ``fields``: what the new run carries on from the stage of the old one.
     """
     status = Run.Status.REPLAY if verdict is None else Run.Status.FAILED
-    piece = Run.objects.create(lane=run.lane, stage=run.stage, status=status, split_from_id=run.place, **fields)
+    piece = Run.objects.create(
+        lane=run.lane, lanes=run.lanes, stage=run.stage, status=status, split_from_id=run.place, **fields
+    )
     BatchPart.objects.filter(pk__in=parts).update(run_id=piece.pk)
     if verdict is not None:
         set_aside(piece, verdict)

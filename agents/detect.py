@@ -15,7 +15,7 @@ from agents.findings import AnomalyFinding, Detected, Quality, Reason
 from mlops import detectors
 from mlops.detectors import contract, events
 from mlops.state import Array, Fields, State, align
-from sensors.columns import Bool, Columns, Int64, SensorTable, UInt8
+from sensors.columns import Bool, Columns, Int64, SensorTable, UInt8, distinct
 
 EVENTS = "events."
 LEARNED = "learned."
@@ -39,14 +39,14 @@ def detect(
     ``<detector>.learned.<name>`` and ``<detector>.events.<name>``; sensors it lacks start cold. Raises ``KeyError``
     where a sensor is not in the table.
     """
-    table.rows(columns.sensor)
+    table.rows(distinct(columns.sensor))
     usable = quality != int(Quality.BAD)
     if keep is not None:
         usable &= keep
     apart = late | (reason == int(Reason.OUT_OF_ORDER))
     found: list[AnomalyFinding] = []
     arrays: dict[str, Array] = {}
-    grown = align(state, np.unique(columns.sensor), {})
+    grown = align(state, distinct(columns.sensor), {})
     for detector in using.values():
         part = align(named(state, detector.name), grown.sensor, all_fields(detector))
         found += judge(detector, columns.take(usable & apart), table, part, retrospective=True)[0]
@@ -80,7 +80,7 @@ def judge(
     """One detector over readings of one kind: what it found, and its part of the state after them."""
     if not len(columns):
         return [], part
-    ids = np.unique(columns.sensor)
+    ids = distinct(columns.sensor)
     rows = np.searchsorted(part.sensor, ids)
     here = part.take(rows)
     block = contract.block(columns, here)

@@ -16,6 +16,7 @@ from kombu import pools
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from agents import lanes as together
 from agents.breaker import SLOW_SECONDS, Breaker
 
 log = structlog.get_logger(__name__)
@@ -67,5 +68,9 @@ def ring_all(bells: Iterable[Bell]) -> None:
 
 
 def ring_lanes(lanes: Iterable[int]) -> None:
-    """Tell the ingest workers that lanes have something waiting."""
-    ring_all(Bell("ingest", lane) for lane in lanes)
+    """Tell the ingest workers that lanes have something waiting: one bell for each run that could begin."""
+    ring_all(bells_of(lanes))
+
+
+def bells_of(lanes: Iterable[int]) -> list[Bell]:
+    return [Bell("ingest", lane) for lane in together.firsts(lanes)]

@@ -78,11 +78,12 @@ def _overdue_deliveries(limit: int) -> str:
 def _stalled_lanes(limit: int) -> str:
     """The oldest that waits in each lane without an active run: a part, or a run that waits for its turn."""
     since = "least((SELECT created_at FROM sensors_batchpart WHERE state = 'WAITING' AND lane = lanes.lane"
-    since += " ORDER BY id LIMIT 1), (SELECT due_at FROM agents_run WHERE status = 'REPLAY' AND lane = lanes.lane"
-    since += " ORDER BY id LIMIT 1))"
+    since += " ORDER BY id LIMIT 1), (SELECT due_at FROM agents_run AS run WHERE status = 'REPLAY'"
+    since += " AND run.lane <= lanes.lane AND run.lane + run.lanes > lanes.lane ORDER BY id LIMIT 1))"
     return (
         f"{SUMMARY} FROM (SELECT {SINCE.format(since)} AS age FROM generate_series(0, {LANES - 1}) AS lanes(lane)"
-        " WHERE NOT EXISTS (SELECT FROM agents_run WHERE status = 'ACTIVE' AND lane = lanes.lane)) AS waiting"
+        " WHERE NOT EXISTS (SELECT FROM agents_run AS run WHERE status = 'ACTIVE' AND run.lane <= lanes.lane"
+        " AND run.lane + run.lanes > lanes.lane)) AS waiting"
         f" WHERE age > {limit}"
     )
 

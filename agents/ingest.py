@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,38 +41,71 @@ def within_budget(sizes: Sequence[int], *, budget: int) -> int:
     return max(1, int(np.searchsorted(np.cumsum(sizes), budget, side="right"))) if sizes else 0
 
 
-def within_days(packed: Sequence[Packed], *, most: int) -> int:
+Decoded = Columns | str
+"""The readings of a part, or why they cannot be read."""
+
+
+def decode(part: Packed) -> Decoded:
+    try:
+        return columns.unpack(part.data)
+    except columns.NotColumns as error:
+        return f"The stored readings cannot be decoded: {error}"
+
+
+def within_days(decoded: Sequence[Decoded], *, most: int) -> int:
     """How many parts, from the first, together fall on at most so many days; at least one."""
     days: set[int] = set()
-    for count, part in enumerate(packed):
-        try:
-            days.update((columns.unpack(part.data).at // columns.DAY_US).tolist())
-        except columns.NotColumns:
+    for count, readings in enumerate(decoded):
+        if isinstance(readings, str) or not len(readings):
             continue
+        first, last = int(readings.at.min()) // columns.DAY_US, int(readings.at.max()) // columns.DAY_US
+        days |= {first} if first == last else set((readings.at // columns.DAY_US).tolist())
         if len(days) > most:
             return max(1, count)
-    return len(packed)
+    return len(decoded)
 
 
-def ingest(packed: Sequence[Packed], *, known: Container[int] | None = None) -> tuple[Cargo, tuple[Refusal, ...]]:
-    """Decode and order. A part that is damaged, or (where ``known`` is given) speaks of a sensor that is no more, is
-    refused as a whole; the rest goes on."""
-    taken: list[Columns] = []
-    ids: list[Int64] = []
-    refusals: list[Refusal] = []
-    for part in packed:
-        try:
-            readings = columns.unpack(part.data)
-        except columns.NotColumns as error:
-            refusals.append(Refusal(part.id, f"The stored readings cannot be decoded: {error}"))
-            continue
-        gone = [] if known is None else [int(s) for s in np.unique(readings.sensor) if int(s) not in known]
-        if gone:
-            refusals.append(Refusal(part.id, f"Sensors that are no more: {gone}"))
-            continue
-        taken.append(readings)
-        ids.append(np.full(len(readings), part.id, np.int64))
-    together = columns.concatenate(taken)
-    part_ids = np.concatenate(ids) if ids else np.empty(0, np.int64)
-    order = np.lexsort((together.at, together.sensor))  # stable: what arrived first stays first
-    return Cargo(together.take(order), part_ids[order]), tuple(refusals)
+def sensors(decoded: Sequence[Decoded]) -> Int64:
+    """Ids of the sensors the parts speak of, ascending."""
+    found = [columns.distinct(one.sensor) for one in decoded if not isinstance(one, str)]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+
+
+def refusals(packed: Sequence[Packed], decoded: Sequence[Decoded], *, known: Int64) -> list[Refusal]:
+    """Parts that cannot be read or speak of a sensor that is no more; the rest goes on. ``known``: ids of those that
+    are, ascending."""
+    missing = np.setdiff1d(sensors(decoded), known, assume_unique=True)
+    found = []
+    for part, one in zip(packed, decoded, strict=True):
+        if isinstance(one, str):
+            found.append(Refusal(part.id, one))
+        elif len(missing) and len(gone := np.intersect1d(one.sensor, missing)):
+            found.append(Refusal(part.id, f"Sensors that are no more: {gone.tolist()}"))
+    return found
+
+
+def order(packed: Sequence[Packed], decoded: Sequence[Decoded], *, without: Collection[int] = ()) -> Cargo:
+    """The readings of the parts that could be read, but for those of some parts, in order."""
+    taken = [
+        (part.id, one)
+        for part, one in zip(packed, decoded, strict=True)
+        if not isinstance(one, str) and part.id not in without
+    ]
+    together = columns.concatenate([one for _, one in taken])
+    ids = np.repeat(np.array([part for part, _ in taken], np.int64), [len(one) for _, one in taken])
+    sorting = _order(together)
+    return Cargo(together.take(sorting), ids[sorting])
+
+
+def _order(readings: Columns) -> Int64:
+    """Positions by sensor and instant; of equal ones what arrived first stays first.
+
+    By one number where sensor and instant fit into it: parts come sorted, and a merge sort of one key sees that.
+    """
+    if not len(readings):
+        return np.empty(0, np.int64)
+    sensor, at = readings.sensor - readings.sensor.min(), readings.at - readings.at.min()
+    span = int(at.max()) + 1
+    if (int(sensor.max()) + 1) * span < 2**62:
+        return np.argsort(sensor * span + at, kind="stable")
+    return np.lexsort((readings.at, readings.sensor))

@@ -52,7 +52,7 @@ def claim(model: type[models.Model], row_id: int, *, seconds: float, **state: st
     """
     table = connection.ops.quote_name(model._meta.db_table)
     wanted = _wanted(state)
-    with transaction.atomic(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {table} SET lease_token = lease_token + 1, attempts = attempts + 1, lease_owner = %s,"
             " lease_until = clock_timestamp() + %s * interval '1 second'"

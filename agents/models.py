@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import RangeOperators
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -22,7 +24,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
 
 class Run(models.Model):
-    """One trip of one lane's waiting parts through the five stages."""
+    """One trip through the five stages of what waits in a lane, or in some lanes beside each other."""
 
     class Status(models.TextChoices):
         ACTIVE = "ACTIVE", "Active"
@@ -40,6 +42,7 @@ class Run(models.Model):
         NOTIFY = "NOTIFY", "Notify"
 
     lane = models.PositiveSmallIntegerField()
+    lanes = models.PositiveSmallIntegerField(db_default=1, help_text="How many lanes it goes down, from the first on.")
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.ACTIVE)
     stage = models.CharField(max_length=16, choices=Stage.choices, default=Stage.INGEST, help_text="The next to run.")
     attempts = models.PositiveIntegerField(default=0, help_text="At this stage, counted before the work.")
@@ -78,8 +81,12 @@ class Run(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(fields=["lane"], condition=Q(status="ACTIVE"), name="run_one_active_per_lane"),
-            models.CheckConstraint(condition=Q(lane__lt=LANES), name="run_lane"),
+            ExclusionConstraint(
+                name="run_lanes_apart",
+                expressions=[(Func("lane", F("lane") + F("lanes"), function="int4range"), RangeOperators.OVERLAPS)],
+                condition=Q(status="ACTIVE"),
+            ),
+            models.CheckConstraint(condition=Q(lanes__gt=0, lane__lte=LANES - F("lanes")), name="run_lane"),
             models.CheckConstraint(condition=Q(status__in=STATUSES), name="run_status"),
             models.CheckConstraint(condition=Q(stage__in=STAGES), name="run_stage"),
         ]
@@ -93,7 +100,7 @@ class Run(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"run {self.pk} in lane {self.lane}"
+        return f"run {self.pk} in lane {self.lane}" + (f" and {self.lanes - 1} more" if self.lanes > 1 else "")
 
     @property
     def place(self) -> int:

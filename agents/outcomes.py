@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import orjson
+from django.db import connection
 
 from agents.ingest import Cargo
 from sensors import columns
-from sensors.columns import Bool, Float64
+from sensors.columns import Bool, Columns, Float64, Int64
 from sensors.models import BatchPart, ReadingConflict
+
+PART = BatchPart._meta.db_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +36,31 @@ def settle(cargo: Cargo, *, stored: Float64, keep: Bool) -> list[PartOutcome]:
     first = _value_that_came_first(cargo, stored)
     same = ~keep & (cargo.columns.value == first)
     other = ~keep & ~same
-    results = []
-    for part_id in np.unique(cargo.part):
-        of_part = cargo.part == part_id
-        clash = cargo.columns.take(of_part & other)
-        results.append(
-            PartOutcome(
-                int(part_id),
-                int((of_part & keep).sum()),
-                tuple(cargo.columns.item[of_part & same].tolist()),
-                tuple(
-                    zip(
-                        clash.item.tolist(), clash.sensor.tolist(), clash.at.tolist(), clash.value.tolist(), strict=True
-                    )
-                ),
-            )
+    part_ids, of_part = np.unique(cargo.part, return_inverse=True)
+    kept = np.bincount(of_part[keep], minlength=len(part_ids))
+    already = _by_part(of_part, np.flatnonzero(same))
+    conflicts = _by_part(of_part, np.flatnonzero(other))
+    nothing = np.empty(0, np.int64)
+    return [
+        PartOutcome(
+            part_id,
+            count,
+            tuple(cargo.columns.item[already.get(place, nothing)].tolist()),
+            _clashes(cargo.columns.take(conflicts.get(place, nothing))),
         )
-    return results
+        for place, (part_id, count) in enumerate(zip(part_ids.tolist(), kept.tolist(), strict=True))
+    ]
+
+
+def _by_part(of_part: Int64, which: Int64) -> dict[int, Int64]:
+    """Positions by the place of their part; only of parts that have any."""
+    order = which[np.argsort(of_part[which], kind="stable")]
+    places, starts = np.unique(of_part[order], return_index=True)
+    return dict(zip(places.tolist(), np.split(order, starts[1:]), strict=False))
+
+
+def _clashes(clash: Columns) -> tuple[tuple[int, int, int, float], ...]:
+    return tuple(zip(clash.item.tolist(), clash.sensor.tolist(), clash.at.tolist(), clash.value.tolist(), strict=True))
 
 
 def _value_that_came_first(cargo: Cargo, stored: Float64) -> Float64:
@@ -62,23 +74,32 @@ def _value_that_came_first(cargo: Cargo, stored: Float64) -> Float64:
 
 def write(results: Sequence[PartOutcome]) -> None:
     """Record the outcomes, with a row for each conflict, in the caller's transaction."""
-    parts = []
-    conflicts = []
-    for result in results:
-        positions = {"already_stored": list(result.already_stored), "conflicts": [c[0] for c in result.conflicts]}
-        parts.append(
-            BatchPart(
-                id=result.part_id,
-                state=BatchPart.State.STORED,
-                stored=result.stored,
-                already_stored=len(result.already_stored),
-                conflicts=len(result.conflicts),
-                outcome={name: items for name, items in positions.items() if items},
-            )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {PART} AS part SET state = %s, stored = told.stored, already_stored = told.already,"
+            " conflicts = told.conflicts, outcome = told.outcome::jsonb"
+            " FROM unnest(%s::bigint[], %s::integer[], %s::integer[], %s::integer[], %s::text[])"
+            " AS told(id, stored, already, conflicts, outcome) WHERE part.id = told.id",
+            [
+                BatchPart.State.STORED,
+                [result.part_id for result in results],
+                [result.stored for result in results],
+                [len(result.already_stored) for result in results],
+                [len(result.conflicts) for result in results],
+                [orjson.dumps(_positions(result)).decode() for result in results],
+            ],
         )
-        conflicts += [
+    ReadingConflict.objects.bulk_create(
+        [
             ReadingConflict(sensor_id=sensor, measured_at=columns.to_instant(at), value=value, part_id=result.part_id)
+            for result in results
             for _, sensor, at, value in result.conflicts
-        ]
-    BatchPart.objects.bulk_update(parts, ["state", "stored", "already_stored", "conflicts", "outcome"])
-    ReadingConflict.objects.bulk_create(conflicts, ignore_conflicts=True)
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _positions(result: PartOutcome) -> dict[str, list[int]]:
+    """What the part keeps of its outcome; nothing where all was stored."""
+    found = {"already_stored": list(result.already_stored), "conflicts": [c[0] for c in result.conflicts]}
+    return {name: items for name, items in found.items() if items}

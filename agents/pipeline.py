@@ -20,7 +20,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from agents import attempts, failpoints, failures, lease, quarantine, stages
+from agents import attempts, failpoints, failures, lanes, lease, quarantine, stages
 from agents.doorbell import Bell
 from agents.lease import Lease
 from agents.models import Run, StageAttempt
@@ -50,40 +50,39 @@ class Outcome:
 
 
 def begin(lane: int) -> Outcome:
-    """Stage ingest of a lane: begin its next run if none is active and something waits, and do the first stage."""
-    run_id = _activate_replay(lane) or _new_run(lane)
-    if run_id is None:
+    """Stage ingest of a lane: begin its next run if none is active and something waits, and do the first stage.
+
+    The run goes down the lane's neighbours as well (``agents.lanes``). What waits to be replayed goes before what is
+    new, and while it cannot go because a lane it needs is busy, nothing new begins in its lanes.
+    """
+    first, count = lanes.span(lane)
+    active = Run.objects.filter(lanes.overlapping(first, count), status=Run.Status.ACTIVE)
+    for run_id, stage in active.order_by("id").values_list("id", "stage"):
+        if stage == Stage.INGEST:
+            return perform(stage, run_id)
+    replay = _waiting_replays().filter(lanes.overlapping(first, count)).order_by("id").values_list("id", "stage")
+    for run_id, stage in replay[:1]:
+        if not _activate(run_id):
+            return Outcome("stale")
+        return perform(stage, run_id) if stage == Stage.INGEST else Outcome("done", (Bell(stage.lower(), run_id),))
+    if not _waiting_parts().filter(lane__gte=first, lane__lt=first + count).exists():
         return Outcome("stale")
-    stage = Run.objects.values_list("stage", flat=True).get(pk=run_id)
-    return perform(stage, run_id) if stage == Stage.INGEST else Outcome("done", (Bell(stage.lower(), run_id),))
-
-
-def _activate_replay(lane: int) -> int | None:
-    """The oldest run of the lane that waits to be replayed goes before what is new."""
-    waiting = _waiting_replays().filter(lane=lane).order_by("id").values_list("id", flat=True)
-    run_id = waiting.first()
-    if run_id is None:
-        return None
     try:
         with transaction.atomic():
-            changed = waiting.filter(pk=run_id).order_by().update(status=Run.Status.ACTIVE, due_at=Now())
-    except IntegrityError:  # the lane has an active run: it goes first
-        return None
-    return run_id if changed else None
+            run = Run.objects.create(lane=first, lanes=count)
+    except IntegrityError:  # a run is active there, or another worker was faster
+        return Outcome("stale")
+    return perform(Stage.INGEST, run.pk)
 
 
-def _new_run(lane: int) -> int | None:
-    """The lane's run at its first stage: a new one where something waits and none is active, or the one there is."""
-    active = Run.objects.filter(lane=lane, status=Run.Status.ACTIVE).values_list("id", "stage").first()
-    if active is not None:
-        return active[0] if active[1] == Stage.INGEST else None
-    if not BatchPart.objects.filter(lane=lane, state=BatchPart.State.WAITING).exists():
-        return None
+def _activate(run_id: int) -> bool:
+    """Let a run that waits to be replayed go on, unless one of its lanes has an active run: that goes first."""
+    waiting = _waiting_replays().filter(pk=run_id)
     try:
         with transaction.atomic():
-            return Run.objects.create(lane=lane).pk
-    except IntegrityError:  # another worker was faster
-        return None
+            return bool(waiting.update(status=Run.Status.ACTIVE, due_at=Now()))
+    except IntegrityError:
+        return False
 
 
 def perform(stage: str, run_id: int) -> Outcome:
@@ -170,7 +169,7 @@ def _afterwards(stage: str, run: Run, finish: stages.Finish, following: Run.Stag
         if following is not None:
             return (Bell(following.lower(), run.pk),)
         log.info("agents.pipeline.done", readings=run.readings)
-        return _lane_again(run.lane)
+        return _lanes_again(run)
     except Exception:
         log.exception("agents.pipeline.failed-when-done")
         return ()
@@ -182,11 +181,12 @@ def search(run_id: int) -> Outcome:
     return Outcome("done" if bells else "stale", bells)
 
 
-def _lane_again(lane: int) -> tuple[Bell, ...]:
+def _lanes_again(run: Run) -> tuple[Bell, ...]:
     """What came in while the run was on its way waits for the next one."""
-    waiting = BatchPart.objects.filter(lane=lane, state=BatchPart.State.WAITING).exists()
-    replays = _waiting_replays().filter(lane=lane).exists()
-    return (Bell("ingest", lane),) if waiting or replays else ()
+    waiting = _waiting_parts().filter(lane__gte=run.lane, lane__lt=run.lane + run.lanes)
+    found = set(_lanes(waiting))
+    found |= set(_waiting_replays().filter(lanes.overlapping(run.lane, run.lanes)).values_list("lane", flat=True))
+    return tuple(Bell("ingest", lane) for lane in lanes.firsts(found))
 
 
 def _failed(stage: str, taken: Lease, verdict: failures.Verdict, started: datetime) -> Outcome:
@@ -208,25 +208,29 @@ def _to_quarantine(stage: str, taken: Lease, verdict: failures.Verdict, started:
             quarantines=F("quarantines") + 1, error_class=verdict.error_class, error=verdict.error,
             cause=verdict.cause,
         )  # fmt: skip
-        lane = Run.objects.values_list("lane", flat=True).get(pk=taken.id)
+        run = Run.objects.get(pk=taken.id)
         if stage == Stage.INGEST and not BatchPart.objects.filter(run_id=taken.id).exists():
             # It has taken none yet; the lane's next run must not meet the same ones.
-            take = BatchPart.objects.filter(pk__in=stages.parts_to_take(lane), state=BatchPart.State.WAITING)
+            take = BatchPart.objects.filter(pk__in=stages.parts_to_take(run), state=BatchPart.State.WAITING)
             take.update(state=BatchPart.State.TAKEN, run_id=taken.id)
         attempts.record(taken, stage, started, StageAttempt.Outcome.QUARANTINE, verdict)
-    return Outcome("quarantine", (Bell("quarantine", taken.id), *_lane_again(lane)))
+    return Outcome("quarantine", (Bell("quarantine", taken.id), *_lanes_again(run)))
 
 
 def idle_lanes_with_work(*, for_seconds: float = 0) -> list[int]:
-    """Lanes where something waits, for so long at least, and no run is active: what the sweep rings, once for each."""
-    active = Run.objects.filter(lane=OuterRef("lane"), status=Run.Status.ACTIVE)
+    """One lane for each run that could begin: something waits there, for so long at least, and no run is active. What
+    the sweep rings, once for each."""
     since = Now() - timedelta(seconds=for_seconds)
-    parts, replays = _waiting_parts().filter(created_at__lte=since), _waiting_replays().filter(due_at__lte=since)
-    return sorted({*_lanes(parts, active), *_lanes(replays, active)})
+    taken = Run.objects.filter(status=Run.Status.ACTIVE, lane__lte=OuterRef("lane"))
+    parts = _waiting_parts().filter(~Exists(taken.filter(lane__gt=OuterRef("lane") - F("lanes"))))
+    met = Run.objects.filter(status=Run.Status.ACTIVE, lane__lt=OuterRef("lane") + OuterRef("lanes"))
+    replays = _waiting_replays().filter(~Exists(met.filter(lane__gt=OuterRef("lane") - F("lanes"))))
+    found = {*_lanes(parts.filter(created_at__lte=since)), *_lanes(replays.filter(due_at__lte=since))}
+    return lanes.firsts(found)
 
 
-def _lanes(rows: QuerySet[Any], active: QuerySet[Run]) -> list[int]:
-    return list(rows.filter(~Exists(active)).values_list("lane", flat=True).order_by().distinct())
+def _lanes(rows: QuerySet[Any]) -> list[int]:
+    return list(rows.values_list("lane", flat=True).order_by().distinct())
 
 
 def _waiting_parts() -> QuerySet[BatchPart]:

@@ -27,8 +27,8 @@ from maintenance import alarms, anomalies, notifications
 from maintenance.anomalies import Sighting
 from mlops import machine_states
 from mlops.state import State
-from sensors import fleet, presence, store
-from sensors.columns import Bool, Float64, SensorTable
+from sensors import columns, fleet, presence, store
+from sensors.columns import Bool, Columns, Float64, SensorTable
 from sensors.models import BatchPart
 
 Kind = TypeVar("Kind", bound=np.generic)
@@ -56,9 +56,9 @@ class Finish:
     after: Callable[[], None] = _nothing
 
 
-def parts_to_take(lane: int) -> list[int]:
-    """The parts the lane's next run takes: from the oldest on, as many as stay within the budget of readings."""
-    waiting = BatchPart.objects.filter(lane=lane, state=BatchPart.State.WAITING)
+def parts_to_take(run: Run) -> list[int]:
+    """The parts a new run takes: from the oldest in its lanes on, as many as stay within the budget of readings."""
+    waiting = BatchPart.objects.filter(lane__gte=run.lane, lane__lt=run.lane + run.lanes, state=BatchPart.State.WAITING)
     sizes = list(waiting.order_by("id").values_list("id", "readings")[: settings.RUN_MAX_READINGS])
     count = ingest.within_budget([readings for _, readings in sizes], budget=settings.RUN_MAX_READINGS)
     return [part for part, _ in sizes[:count]]
@@ -88,22 +88,23 @@ def piece_of(run: Run, units: Collection[int]) -> dict[str, Any]:
 def ingest_step(run: Run, attempt: int, only: Units = None) -> Finish:
     mine = BatchPart.objects.filter(run_id=run.pk)
     owned = list(mine.order_by("id").values_list("id", flat=True))  # of a run that was in quarantine or is replayed
-    packed = cargos.packed(BatchPart.objects.filter(pk__in=only or owned or parts_to_take(run.lane)))
-    packed = packed[: ingest.within_days(packed, most=settings.INGEST_MAX_DAYS)]
-    loaded, _ = ingest.ingest(packed)
-    failpoints.taste(run.stage, loaded.columns.value)
-    known = set(fleet.table(np.unique(loaded.columns.sensor).tolist()).sensor.tolist())
-    cargo, refusals = ingest.ingest(packed, known=known)
-    refused = {refusal.part_id: refusal.reason for refusal in refusals}
+    packed = cargos.packed(BatchPart.objects.filter(pk__in=only or owned or parts_to_take(run)))
+    decoded = [ingest.decode(part) for part in packed]
+    most = ingest.within_days(decoded, most=settings.INGEST_MAX_DAYS)
+    packed, decoded = packed[:most], decoded[:most]
+    known = fleet.table(ingest.sensors(decoded).tolist()).sensor
+    refused = {refusal.part_id: refusal.reason for refusal in ingest.refusals(packed, decoded, known=known)}
+    cargo = ingest.order(packed, decoded, without=refused)
+    failpoints.taste(run.stage, cargo.columns.value)
     taken = [part.id for part in packed if part.id not in refused]
     if owned and refused and not taken:
         raise failures.Refused("; ".join(refused.values()))
 
     def commit() -> tuple[Bell, ...]:
-        free = Q(lane=run.lane, state=BatchPart.State.WAITING) | Q(run_id=run.pk)
+        free = Q(state=BatchPart.State.WAITING) | Q(run_id=run.pk)
         change = {"state": BatchPart.State.TAKEN, "run_id": run.pk}
         if BatchPart.objects.filter(free, pk__in=taken).update(**change) != len(taken):
-            raise PartsTaken(f"lane {run.lane}")
+            raise PartsTaken(str(run))
         for part_id, reason in refused.items():
             verdict = failures.judge(failures.Refused(reason), stage=run.stage, attempt=attempt)
             dead_letters.split_off(run, parts=[part_id], verdict=verdict, fields={"readings": 0})
@@ -116,7 +117,7 @@ def ingest_step(run: Run, attempt: int, only: Units = None) -> Finish:
 def validate_step(run: Run, attempt: int, only: Units = None) -> Finish:
     cargo = cargos.get(run, only=only)
     failpoints.taste(run.stage, cargo.columns.value)
-    table = fleet.table(np.unique(cargo.columns.sensor).tolist())
+    table = fleet.table(columns.distinct(cargo.columns.sensor).tolist())
     memory, _ = machine_states.load(np.unique(table.machine).tolist(), part="memory")
     stored = _stored_before(cargo, memory, everything=attempt > 1)
     fresh = np.isnan(stored)
@@ -153,13 +154,10 @@ def _stored_before(cargo: Cargo, memory: State, *, everything: bool) -> Float64:
     return stored
 
 
-def _good_in_order(cargo: Cargo, verdicts: Verdicts) -> dict[int, list[int]]:
-    """For each sensor the instants of its readings that are good and in order, ascending."""
+def _good_in_order(cargo: Cargo, verdicts: Verdicts) -> Columns:
+    """The readings that are good and in order, by sensor and instant."""
     in_order = ~verdicts.late & (verdicts.reason != Reason.OUT_OF_ORDER)
-    good = cargo.columns.take(verdicts.keep & in_order & (verdicts.quality == Quality.GOOD))
-    sensors, starts = np.unique(good.sensor, return_index=True)
-    ends = [*starts[1:], len(good)]
-    return {int(s): good.at[a:b].tolist() for s, a, b in zip(sensors, starts, ends, strict=False)}
+    return cargo.columns.take(verdicts.keep & in_order & (verdicts.quality == Quality.GOOD))
 
 
 def _spread(fresh: Bool, validated: Validated) -> Verdicts:
@@ -185,7 +183,7 @@ def detect_step(run: Run, attempt: int, only: Units = None) -> Finish:
         mine = cargos.of_parts(cargo, only)
         cargo, verdicts = cargos.take(cargo, mine), verdicts.take(mine)
     failpoints.taste(run.stage, cargo.columns.value)
-    table = fleet.table(np.unique(cargo.columns.sensor).tolist())
+    table = fleet.table(columns.distinct(cargo.columns.sensor).tolist())
     learned, seen = machine_states.load(np.unique(table.machine).tolist(), part="learned")
     machine = table.machine[table.rows(cargo.columns.sensor)]
     newest = run.place - run.was_aside  # of what may have been judged before it

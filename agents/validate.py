@@ -15,6 +15,7 @@ from agents import rates
 from agents.findings import FaultKind, Quality, Reason, SensorFault, Validated
 from mlops.state import Array, Fields, State, align
 from sensors.columns import Bool, Columns, Float64, Int64, SensorTable
+from sensors.columns import starts as starts_of
 
 GAP_PERIODS = 10
 STUCK_FLOOR = 12
@@ -45,10 +46,12 @@ def validate(*, columns: Columns, table: SensorTable, memory: State) -> Validate
     is not in the table.
     """
     n = len(columns)
-    row = table.rows(columns.sensor)
-    memory = align(memory, np.unique(columns.sensor), FIELDS)
+    heads = starts_of(columns.sensor)
+    ids, counts = columns.sensor[heads], np.diff(np.append(heads, n))
+    row = np.repeat(table.rows(ids), counts)
+    memory = align(memory, ids, FIELDS)
     arrays = {name: array.copy() for name, array in memory.arrays.items()}
-    place = np.searchsorted(memory.sensor, columns.sensor)
+    place = np.repeat(np.searchsorted(memory.sensor, ids), counts)
     keep = np.ones(n, np.bool_)
     keep[1:] = (columns.sensor[1:] != columns.sensor[:-1]) | (columns.at[1:] != columns.at[:-1])
     newest, seen = arrays["newest"][place], arrays["seen"][place].astype(np.bool_)

@@ -136,7 +136,9 @@ def _arrived_until() -> dict[int, datetime]:
         f" ORDER BY id LIMIT 1) AS since FROM generate_series(0, {LANES - 1}) AS lanes(lane)"
     )
     taken = " UNION ALL ".join(
-        "SELECT run.lane, (SELECT min(created_at) FROM sensors_batchpart WHERE run_id = run.id) FROM agents_run AS run"
+        "SELECT lanes.lane, (SELECT min(created_at) FROM sensors_batchpart WHERE run_id = run.id)"
+        " FROM agents_run AS run"
+        " CROSS JOIN generate_series(run.lane, run.lane + run.lanes - 1) AS lanes(lane)"
         f" WHERE run.status = '{status}' AND run.stage IN {UNREAD}"
         for status in (*figures.ON_THEIR_WAY, "REPLAY")
     )

@@ -5,18 +5,18 @@ A row only ever grows: the same sighting twice, or sightings out of order, end i
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import orjson
 from django.db import connection
 
 from maintenance import failure_modes
 from maintenance.models import Anomaly
-from sensors import journal
-from sensors.columns import from_instant, to_instant
+from sensors import columns, journal
+from sensors.columns import Columns, from_instant, to_instant
 from sensors.models import Sensor
 
 MACHINE, INSTRUMENT = Anomaly.Nature.MACHINE.value, Anomaly.Nature.INSTRUMENT.value
@@ -151,20 +151,26 @@ def record(sightings: Sequence[Sighting], *, run_id: int) -> list[int]:
     return [ids[sighting.nature, *sighting.identity] for sighting in sightings]
 
 
-def close_faults(good_from: Mapping[int, Sequence[int]]) -> int:
+def close_faults(good: Columns) -> int:
     """End the standing faults of instruments that read well again, in the caller's transaction; how many.
 
-    ``good_from``: for each sensor the instants of its good readings, ascending. A fault ends with the first of them
-    that is not before its last sign; a gap with the reading that ended it.
+    ``good``: good readings, sorted by sensor and instant. A fault ends with the first of its sensor's that is not
+    before its last sign; a gap with the reading that ended it.
     """
-    standing = Anomaly.objects.filter(sensor_id__in=list(good_from), nature=INSTRUMENT, ended_at=None)
+    sensors = columns.distinct(good.sensor)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id, sensor_id, last_at FROM {TABLE}"
+            " WHERE sensor_id = ANY(%s) AND nature = %s AND ended_at IS NULL",
+            [sensors.tolist(), INSTRUMENT],
+        )
+        standing = cursor.fetchall()
     over = []
-    for anomaly in standing.only("sensor_id", "last_at"):
-        instants, last_at = good_from[anomaly.sensor_id], from_instant(anomaly.last_at)
-        place = bisect.bisect_left(instants, last_at)
-        if place < len(instants):
-            anomaly.ended_at = to_instant(instants[place])
-            over.append(anomaly)
+    for anomaly_id, sensor_id, last_at in standing:
+        start, end = np.searchsorted(good.sensor, [sensor_id, sensor_id + 1])
+        place = start + np.searchsorted(good.at[start:end], from_instant(last_at))
+        if place < end:
+            over.append(Anomaly(pk=anomaly_id, ended_at=to_instant(int(good.at[place]))))
     if over:
         Anomaly.objects.bulk_update(over, ["ended_at"])
     return len(over)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from maintenance import work_orders
@@ -13,6 +14,7 @@ from maintenance.models import Alarm, Anomaly, Decision
 from sensors.columns import SECOND_US, from_instant
 from sensors.models import Equipment
 
+ALARM, ANOMALY = Alarm._meta.db_table, Anomaly._meta.db_table
 Group = tuple[int, str]
 """Machine and failure mode."""
 
@@ -22,9 +24,12 @@ def load(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], lock: 
 
     ``clocks``: the newest reading judged in order, in microseconds, by machine. With ``lock``, in a transaction, the
     rows stay as they are until its end: machines are locked first, then alarms, then orders, each in ascending ids.
-    Five queries, whatever the number of machines.
+    One query where nothing is to be decided, else six, whatever the number of machines.
     """
-    machines = _machines(machine_ids, lock=lock)
+    concerned = _concerned(machine_ids)
+    if not concerned:
+        return []
+    machines = _machines(concerned, lock=lock)
     alarms = _open_alarms(machines, lock=lock)
     orders = work_orders.open_for(machines, lock=lock)
     conditions, judged_until = _conditions(machines)
@@ -44,6 +49,20 @@ def load(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], lock: 
         )
         for machine_id, mode in groups
     ]
+
+
+def _concerned(machine_ids: Iterable[int]) -> list[int]:
+    """Those of the machines in which something is not settled or an alarm is active: of the rest nothing is decided.
+
+    Asked before they are locked: only the run that holds a machine's lane makes anything of it unsettled.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT machine_id FROM {ANOMALY} WHERE machine_id = ANY(%(ids)s) AND NOT is_settled"
+            f" UNION SELECT machine_id FROM {ALARM} WHERE machine_id = ANY(%(ids)s) AND is_active",
+            {"ids": list(machine_ids)},
+        )
+        return [machine_id for (machine_id,) in cursor.fetchall()]
 
 
 def _machines(machine_ids: Iterable[int], *, lock: bool) -> dict[int, Equipment]:

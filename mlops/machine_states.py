@@ -27,17 +27,28 @@ def load(machine_ids: Iterable[int], *, part: Part) -> tuple[State, dict[int, in
     rows = MachineState.objects.filter(machine_id__in=list(machine_ids)).values_list(
         "machine_id", part, f"{part}_run_id"
     )
-    found: list[State] = []
+    packed: dict[int, bytes] = {}
     seen: dict[int, int] = {}
     for machine, data, run_id in rows.order_by("machine_id"):
         seen[machine] = run_id
-        if not data:
-            continue
+        if data:
+            packed[machine] = bytes(data)
+    try:
+        found = states.unpack_together(list(packed.values()))
+    except states.NotState:
+        found = _readable(packed, part)
+    return together(found), seen
+
+
+def _readable(packed: Mapping[int, bytes], part: Part) -> list[State]:
+    """One state for each machine, but for those that cannot be read."""
+    found = []
+    for machine, data in packed.items():
         try:
             found.append(states.unpack(data))
         except states.NotState as error:
             log.error("mlops.machine-states.unreadable", machine_id=machine, part=part, error=str(error))
-    return together(found), seen
+    return found
 
 
 def together(found: Sequence[State]) -> State:
@@ -59,14 +70,11 @@ def save(state: State, *, machine_of: Mapping[int, int], part: Part, run_id: int
 
     ``machine_of``: machine of every sensor in the state that is to be saved; sensors not in it are left as they are.
     """
-    sensors_of: dict[int, list[int]] = {}
-    for row, sensor in enumerate(state.sensor.tolist()):
-        if sensor in machine_of:
-            sensors_of.setdefault(machine_of[sensor], []).append(row)
-    rows = [
-        (machine, states.pack(state.take(np.array(sensors, np.int64))), run_id)
-        for machine, sensors in sorted(sensors_of.items())
-    ]
+    known = np.array([machine_of.get(sensor, 0) for sensor in state.sensor.tolist()], np.int64)
+    machines, order = np.unique(known[known > 0]), np.argsort(known, kind="stable")
+    groups = np.split(order, np.searchsorted(known[order], machines))[1:]
+    packed = states.pack_apart(state, groups)
+    rows = [(int(machine), data, run_id) for machine, data in zip(machines, packed, strict=True)]
     if not rows:
         return
     with connection.wrap_database_errors, connection.cursor() as cursor:

@@ -67,6 +67,18 @@ def concatenate(parts: list[Columns]) -> Columns:
     return Columns(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Columns)))
 
 
+def distinct(ascending: Int64) -> Int64:
+    """The values of a sorted array, each once: ``np.unique`` without the sorting."""
+    return ascending[starts(ascending)]
+
+
+def starts(ascending: Int64) -> Int64:
+    """Where in a sorted array each value stands first."""
+    new = np.ones(len(ascending), np.bool_)
+    np.not_equal(ascending[1:], ascending[:-1], out=new[1:])
+    return np.flatnonzero(new)
+
+
 HEADER = struct.Struct("<4sII")
 MAGIC = b"BWC1"
 SPELLINGS = ("<i8", "<i8", "<f8", "<i4")

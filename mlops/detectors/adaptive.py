@@ -17,16 +17,10 @@ from __future__ import annotations
 import numpy as np
 
 from mlops.detectors.contract import Block, Scores
+from mlops.detectors.outlook import CHUNK, DAY_US, HOUR_US, MEMORIES, WEEK_US, View, look
 from mlops.state import Array, Fields, State
-from sensors.columns import SECOND_US, Bool, Float64, Int64, SensorTable
+from sensors.columns import Bool, Float64, Int64, SensorTable
 
-CHUNK = 8
-HOUR_US = 3600 * SECOND_US
-DAY_US = 24 * HOUR_US
-WEEK_US = 7 * DAY_US
-MEMORIES = np.array([24.0, 192.0, 1536.0])
-HANDICAP = np.array([1.10, 1.05, 1.0, 1.32, 1.26, 1.2])
-"""A forecaster is chosen by error x handicap: slow before fast, plain before seasonal."""
 HUBER = 2.0
 OUTLIER_WEIGHT = 0.25
 OUTLIER_SCALE_WEIGHT = 0.05
@@ -96,29 +90,26 @@ class Adaptive:
             here, there = np.nonzero(fresh)
             arrays["values"][rows[here], there] = block.columns.value[index]
             arrays["instants"][rows[here], there] = block.columns.at[index]
-            self.chunk(rows, fresh, index, arrays, table, out)
             filled = np.minimum(fill[on] + block.counts[on] - step * CHUNK, CHUNK)
             arrays["fill"][rows] = filled % CHUNK
             full = filled == CHUNK
-            self.learn(rows[full], arrays, table)
+            begin(rows[full], arrays)
+            view = look(rows, arrays, table)
+            self.score(view, fresh, index, arrays, out)
+            self.learn(view if full.all() else view.take(full), arrays)
         return out, State(state.sensor, arrays)
 
-    def chunk(
-        self, rows: Int64, fresh: Bool, index: Int64, arrays: dict[str, Array], table: SensorTable, out: Scores
-    ) -> None:
+    def score(self, view: View, fresh: Bool, index: Int64, arrays: dict[str, Array], out: Scores) -> None:
         """Scores of the fresh readings of a chunk, by what was known when the chunk began."""
-        value, at = arrays["values"][rows], arrays["instants"][rows]
-        bins = at // HOUR_US % 24
-        best = choose(rows, arrays)
-        forecast, scale = expect(rows, best, bins, arrays, table)
+        rows, value, at, forecast, scale = view.rows, view.value, view.at, view.forecast, view.scale
         threshold = np.asarray(arrays["threshold"])[rows][:, None]
-        z = np.abs(value - forecast) / scale
+        z = view.distance
         warm = (arrays["n"][rows] >= self.warm_up)[:, None] & np.ones_like(fresh)
         with np.errstate(invalid="ignore"):
             score = np.where(warm, np.where(np.isinf(z), 1.0, z / (z + threshold)), np.nan)
             band = np.where(warm, threshold * scale, np.nan)
         verdict = np.where(warm & (z > threshold), np.where(value < forecast, 1, 2), 0)
-        memory = MEMORIES[best % 3] * np.maximum(arrays["period"][rows], 1.0)
+        memory = MEMORIES[view.best % 3] * np.maximum(arrays["period"][rows], 1.0)
         since = np.maximum(arrays["first"][rows][:, None], at - memory.astype(np.int64)[:, None])
         out.score[index] = score[fresh]
         out.verdict[index] = verdict[fresh]
@@ -126,27 +117,22 @@ class Adaptive:
         out.high[index] = (forecast + band)[fresh]
         out.since[index] = np.where(warm, since, at)[fresh]
 
-    def learn(self, rows: Int64, arrays: dict[str, Array], table: SensorTable) -> None:
+    def learn(self, view: View, arrays: dict[str, Array]) -> None:
         """Take in one full chunk of each of these sensors."""
+        rows = view.rows
         if not len(rows):
             return
-        value, at = np.asarray(arrays["values"])[rows], np.asarray(arrays["instants"])[rows]
-        begin(rows, value, at, arrays)
-        bins = at // HOUR_US % 24
-        best = choose(rows, arrays)
-        forecast, scale = expect(rows, best, bins, arrays, table)
-        z = np.abs(value - forecast) / scale
         warm = arrays["n"][rows] >= self.warm_up
-        odd = warm[:, None] & (z > np.asarray(arrays["threshold"])[rows][:, None])
-        learn_period(rows, at, arrays)
+        odd = warm[:, None] & (view.distance > np.asarray(arrays["threshold"])[rows][:, None])
+        learn_period(rows, view.at, arrays)
         memory = long_memory(rows, arrays)
-        learn_tail(rows, z, np.asarray(odd.any(axis=1)), warm, memory, arrays)
-        learn_levels(rows, value, bins, odd, warm, memory, arrays, table)
-        learn_profile(rows, value, at, bins, forecast, scale, odd, arrays)
+        learn_tail(rows, view.distance, np.asarray(odd.any(axis=1)), warm, memory, arrays)
+        learn_levels(view, odd, warm, memory, arrays)
+        learn_profile(view, odd, arrays)
         arrays["n"][rows] += CHUNK
-        count_onsets(rows, at, odd, arrays)
+        count_onsets(rows, view.at, odd, arrays)
         self.set_threshold(rows, arrays)
-        forget(rows, at, odd, arrays)
+        forget(rows, view.at, odd, arrays)
 
     def set_threshold(self, rows: Int64, arrays: dict[str, Array]) -> None:
         """The distance that block maxima pass as often as the budget allows; wider while little was seen."""
@@ -161,18 +147,18 @@ class Adaptive:
         arrays["threshold"][rows] *= np.maximum(arrays["onsets"][rows] / PATIENCE, 1.0)
 
 
-def begin(rows: Int64, value: Float64, at: Int64, arrays: dict[str, Array]) -> None:
-    """The first chunk of a sensor sets its level and its scale."""
-    new = arrays["n"][rows] == 0
-    if not new.any():
+def begin(rows: Int64, arrays: dict[str, Array]) -> None:
+    """The first full chunk of a sensor sets its level and its scale."""
+    fresh = rows[arrays["n"][rows] == 0]
+    if not len(fresh):
         return
-    fresh = rows[new]
-    middle = np.median(value[new], axis=1)
+    value, at = np.asarray(arrays["values"])[fresh], np.asarray(arrays["instants"])[fresh]
+    middle = np.median(value, axis=1)
     arrays["level"][fresh] = 0.0
     arrays["level"][fresh, :3] = middle[:, None]
-    arrays["error"][fresh] = mean(np.abs(value[new] - middle[:, None]))[:, None]
-    arrays["first"][fresh] = at[new, 0]
-    arrays["newest"][fresh] = at[new, 0]
+    arrays["error"][fresh] = mean(np.abs(value - middle[:, None]))[:, None]
+    arrays["first"][fresh] = at[:, 0]
+    arrays["newest"][fresh] = at[:, 0]
     arrays["maximum"][fresh], arrays["excess"][fresh], arrays["square"][fresh] = 3.0, 1.0, 2.0
 
 
@@ -187,38 +173,6 @@ def logarithm(x: Float64) -> Float64:
     """Natural logarithm within 0.06, by exact operations only: the same bits on every machine."""
     mantissa, exponent = np.frexp(x)
     return np.asarray((exponent + 2.0 * mantissa - 2.0) * LN2)
-
-
-def choose(rows: Int64, arrays: dict[str, Array]) -> Int64:
-    """The forecaster of each sensor: smallest error with its handicap; a season needs three days and one of test."""
-    cost = np.asarray(arrays["error"])[rows] * HANDICAP
-    tested = arrays["judged"][rows, 3] * arrays["period"][rows] >= DAY_US
-    cost[~tested, 3:] = np.inf
-    return np.asarray(np.argmin(cost, axis=1), np.int64)
-
-
-def forecasts(rows: Int64, bins: Int64, arrays: dict[str, Array]) -> tuple[Float64, Bool]:
-    """What each of the six expects (R x 8 x 6), and where the profile knows the hour (R x 8)."""
-    season = np.take_along_axis(np.asarray(arrays["profile"])[rows], bins, axis=1)
-    known = np.asarray(np.take_along_axis(np.asarray(arrays["days"])[rows], bins, axis=1) >= 2)
-    level = np.repeat(np.asarray(arrays["level"])[rows][:, None, :], CHUNK, axis=1)
-    level[:, :, 3:] = np.where(known[:, :, None], level[:, :, 3:] + season[:, :, None], level[:, :, :3])
-    return level, known
-
-
-def expect(
-    rows: Int64, best: Int64, bins: Int64, arrays: dict[str, Array], table: SensorTable
-) -> tuple[Float64, Float64]:
-    """Forecast (R x 8) of the chosen forecaster, and its scale (R x 1), never below the sensor's resolution."""
-    level, _ = forecasts(rows, bins, arrays)
-    forecast = np.take_along_axis(level, best[:, None, None], axis=2)[:, :, 0]
-    return forecast, scales(rows, arrays, table)[np.arange(len(rows)), best][:, None]
-
-
-def scales(rows: Int64, arrays: dict[str, Array], table: SensorTable) -> Float64:
-    """Scale of each of the six (R x 6)."""
-    floor = np.maximum(np.nan_to_num(table.resolution[rows]), 1e-4 * np.abs(arrays["level"][rows, 0]))
-    return np.asarray(np.maximum(arrays["error"][rows], np.maximum(floor, 1e-9)[:, None]))
 
 
 def learn_period(rows: Int64, at: Int64, arrays: dict[str, Array]) -> None:
@@ -249,16 +203,13 @@ def learn_tail(rows: Int64, z: Float64, odd: Bool, warm: Bool, memory: Float64, 
     arrays["blocks"][rows] = seen
 
 
-def learn_levels(
-    rows: Int64, value: Float64, bins: Int64, odd: Bool, warm: Bool, memory: Float64,
-    arrays: dict[str, Array], table: SensorTable,
-) -> None:  # fmt: skip
+def learn_levels(view: View, odd: Bool, warm: Bool, memory: Float64, arrays: dict[str, Array]) -> None:
     """Levels by Huber's psi, errors by winsorised means; a running mean until the memory is filled."""
-    level, known = forecasts(rows, bins, arrays)
-    usable = np.repeat(np.asarray(known.all(axis=1))[:, None], 6, axis=1)
+    rows = view.rows
+    usable = np.repeat(view.known[:, None], 6, axis=1)
     usable[:, :3] = True
-    error = value[:, :, None] - level
-    scale = scales(rows, arrays, table)[:, None, :]
+    error = view.value[:, :, None] - view.levels
+    scale = view.scales[:, None, :]
     clip = np.where(warm[:, None, None], HUBER * scale, np.inf)
     weight = np.where(odd, OUTLIER_WEIGHT, 1.0)[:, :, None]
     psi = np.clip(error, -clip, clip) * weight
@@ -276,15 +227,14 @@ def learn_levels(
     arrays["judged"][rows] += np.where(usable, CHUNK, 0.0)
 
 
-def learn_profile(
-    rows: Int64, value: Float64, at: Int64, bins: Int64, forecast: Float64, scale: Float64, odd: Bool,
-    arrays: dict[str, Array],
-) -> None:  # fmt: skip
+def learn_profile(view: View, odd: Bool, arrays: dict[str, Array]) -> None:
     """Mean value by hour of the day (UTC) with a memory of about a week; abnormal readings are pulled in."""
+    rows, bins, value = view.rows, view.bins, view.value
     young = np.asarray(np.take_along_axis(np.asarray(arrays["days"])[rows], bins, axis=1) < 4)
-    tame = np.where(odd & ~young, np.clip(value, forecast - HUBER * scale, forecast + HUBER * scale), value)
+    reach = HUBER * view.scale
+    tame = np.where(odd & ~young, np.clip(value, view.forecast - reach, view.forecast + reach), value)
     cap = np.maximum(7.0, 7.0 * HOUR_US / np.maximum(arrays["period"][rows], 1.0))
-    day = at // DAY_US
+    day = view.at // DAY_US
     for i in range(CHUNK):
         b = bins[:, i]
         n = arrays["hours"][rows, b] + 1.0

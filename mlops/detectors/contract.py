@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from mlops.state import Fields, State
-from sensors.columns import Columns, Float64, Int64, SensorTable
+from sensors.columns import Columns, Float64, Int64, SensorTable, starts
 
 Int8 = np.ndarray[tuple[int, ...], np.dtype[np.int8]]
 
@@ -34,11 +34,9 @@ class Block:
 
 def block(columns: Columns, state: State) -> Block:
     """The readings with their place in a state that has all their sensors."""
-    row = np.searchsorted(state.sensor, columns.sensor)
-    new = np.ones(len(row), np.bool_)
-    new[1:] = row[1:] != row[:-1]
-    starts = np.flatnonzero(new)
-    return Block(columns, row, starts, row[starts], np.diff(np.append(starts, len(row))))
+    heads = starts(columns.sensor)
+    rows, counts = np.searchsorted(state.sensor, columns.sensor[heads]), np.diff(np.append(heads, len(columns)))
+    return Block(columns, np.repeat(rows, counts), heads, rows, counts)
 
 
 @dataclass(frozen=True, slots=True)

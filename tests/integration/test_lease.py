@@ -93,7 +93,7 @@ def test_what_is_leased_is_not_overdue() -> None:
 
 def test_one_lane_has_one_active_run() -> None:
     run()
-    with pytest.raises(Exception, match="run_one_active_per_lane"), transaction.atomic():
+    with pytest.raises(Exception, match="run_lanes_apart"), transaction.atomic():
         run()
 
 

@@ -1,0 +1,93 @@
+"""Neighbouring lanes share a run; no two active runs share a lane."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import IntegrityError, transaction
+from pytest_django import Settings
+
+from agents import doorbell, lanes, pipeline, sweeper
+from agents.doorbell import Bell
+from agents.models import Run
+from sensors import inbox
+from sensors.models import LANES, BatchPart, Sensor, Site
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def sensor(lane: int, site: Site) -> Sensor:
+    return factories.sensor(machine=factories.machine(site=site, lane=lane))
+
+
+def send(*sensors: Sensor) -> None:
+    at = (factories.NOON - timedelta(minutes=5)).isoformat()
+    body = [{"sensor": one.external_id, "measured_at": at, "value": 1.0} for one in sensors]
+    inbox.accept(site=sensors[0].site, user=None, body=json.dumps(body).encode(), received_at=factories.NOON)
+
+
+def test_what_waits_in_neighbouring_lanes_goes_in_one_run(settings: Settings) -> None:
+    settings.RUN_LANES = 16
+    site = factories.site()
+    send(sensor(0, site), sensor(5, site), sensor(15, site), sensor(16, site))
+    assert pipeline.idle_lanes_with_work() == [0, 16]
+    sweeper.work_off(Bell("ingest", lane) for lane in (0, 16))
+    assert list(Run.objects.order_by("id").values_list("lane", "lanes", "readings", "status")) == [
+        (0, 16, 3, "DONE"),
+        (16, 16, 1, "DONE"),
+    ]
+    assert pipeline.idle_lanes_with_work() == []
+
+
+def test_the_bells_of_one_run_are_one(settings: Settings) -> None:
+    settings.RUN_LANES = 16
+    assert lanes.firsts([0, 3, 15, 16, 63]) == [0, 16, 48]
+    assert lanes.span(63) == (48, 16)
+    settings.RUN_LANES = 48
+    assert lanes.span(63) == (48, LANES - 48)
+    assert doorbell.bells_of([1, 2, 50]) == [Bell("ingest", 0), Bell("ingest", 48)]
+
+
+def test_no_two_active_runs_have_a_lane_in_common() -> None:
+    Run.objects.create(lane=8, lanes=8)
+    Run.objects.create(lane=0, lanes=8)
+    Run.objects.create(lane=16)
+    Run.objects.create(lane=10, lanes=2, status=Run.Status.REPLAY)
+    with pytest.raises(IntegrityError, match="run_lanes_apart"), transaction.atomic():
+        Run.objects.create(lane=15, lanes=2)
+
+
+@pytest.mark.parametrize(("lane", "count"), [(0, 0), (63, 2), (0, LANES + 1)])
+def test_a_run_goes_down_lanes_that_there_are(lane: int, count: int) -> None:
+    with pytest.raises(IntegrityError, match="run_lane"), transaction.atomic():
+        Run.objects.create(lane=lane, lanes=count)
+
+
+def test_a_run_begun_with_another_width_is_not_overtaken(settings: Settings) -> None:
+    """Whoever changes the setting need not drain the lanes."""
+    settings.RUN_LANES = 16
+    site = factories.site()
+    send(sensor(5, site))
+    wide = Run.objects.create(lane=0, lanes=64, stage=Run.Stage.DETECT)
+    assert pipeline.idle_lanes_with_work() == []
+    assert pipeline.begin(5).result == "stale"
+    Run.objects.filter(pk=wide.pk).update(status=Run.Status.DONE)
+    assert pipeline.begin(5).result == "done"
+
+
+def test_nothing_new_begins_in_a_lane_that_a_replay_waits_for(settings: Settings) -> None:
+    """Else it would wait for ever where something is always under way in one of its lanes."""
+    settings.RUN_LANES = 8
+    site = factories.site()
+    send(sensor(0, site), sensor(8, site))
+    busy = Run.objects.create(lane=0, lanes=8, stage=Run.Stage.NOTIFY)
+    replay = Run.objects.create(lane=0, lanes=16, stage=Run.Stage.NOTIFY, status=Run.Status.REPLAY)
+    assert pipeline.begin(8).result == "stale"
+    assert BatchPart.objects.filter(state="WAITING").count() == 2
+    assert Bell("ingest", 0) in pipeline.perform(Run.Stage.NOTIFY, busy.pk).bells
+    sweeper.work_off([Bell("ingest", 0)])
+    assert Run.objects.get(pk=replay.pk).status == "DONE"
+    assert not BatchPart.objects.filter(state="WAITING").exists()
