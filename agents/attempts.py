@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.db import connection
 from django.utils import timezone
 
 from agents import lease
@@ -11,22 +12,23 @@ from agents.failures import Verdict
 from agents.lease import Lease
 from agents.models import StageAttempt
 
+TABLE = StageAttempt._meta.db_table
+
 
 def record(
     taken: Lease, stage: str, started: datetime, outcome: str, verdict: Verdict | None = None, *, told: str = ""
 ) -> None:
     """What one attempt came to, in the caller's transaction."""
-    StageAttempt.objects.create(
-        run_id=taken.id,
-        stage=stage,
-        lease_token=taken.token,
-        worker=lease.owner(),
-        started_at=started,
-        ended_at=max(started, timezone.now()),
-        outcome=outcome,
-        error_class=verdict.error_class if verdict else "",
-        error=verdict.error if verdict else told,
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {TABLE}"
+            " (run_id, stage, lease_token, worker, started_at, ended_at, outcome, error_class, error)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            [
+                taken.id, str(stage), taken.token, lease.owner(), started, max(started, timezone.now()), str(outcome),
+                verdict.error_class if verdict else "", verdict.error if verdict else told,
+            ],
+        )  # fmt: skip
 
 
 def deaths(taken: Lease, stage: str) -> int:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def owner() -> str:
     return f"{_here()}{os.getpid()}"
 
 
+@cache
 def _here() -> str:
     boot = BOOT.read_text()[:8] if BOOT.exists() else ""
     return f"{socket.gethostname()}:{boot}:{NAMESPACE.stat().st_ino if NAMESPACE.exists() else 0}:"
@@ -36,13 +38,26 @@ class Fenced(Exception):
     """Another worker has taken the row over since it was claimed; nothing of this attempt may be kept."""
 
 
+class Sql(str):
+    """An expression of the database in place of a value; made of constants of the code alone."""
+
+
+NOW = Sql("statement_timestamp()")
+
+
+def later(seconds: float) -> Sql:
+    """The database's instant so many seconds from now."""
+    return Sql(f"statement_timestamp() + {seconds:f} * interval '1 second'")
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What a claim gives: the row's id, the fencing token, and which attempt this is."""
+    """What a claim gives: the row's id, the fencing token, which attempt this is, and the row as it was claimed."""
 
     id: int
     token: int
     attempt: int
+    row: models.Model | None = field(default=None, compare=False, repr=False)
 
 
 def claim(model: type[models.Model], row_id: int, *, seconds: float, **state: str | list[str]) -> Lease | None:
@@ -50,7 +65,8 @@ def claim(model: type[models.Model], row_id: int, *, seconds: float, **state: st
 
     ``state``: what each column must be, or what it may be.
     """
-    table = connection.ops.quote_name(model._meta.db_table)
+    table = _table(model)
+    fields: list[models.Field[Any, Any]] = list(model._meta.concrete_fields)
     wanted = _wanted(state)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -58,23 +74,55 @@ def claim(model: type[models.Model], row_id: int, *, seconds: float, **state: st
             " lease_until = clock_timestamp() + %s * interval '1 second'"
             f" WHERE id = %s {wanted} AND due_at <= clock_timestamp()"
             " AND (lease_until IS NULL OR lease_until < clock_timestamp())"
-            " RETURNING lease_token, attempts",
+            f" RETURNING {', '.join(_column(f) for f in fields)}",
             [owner(), seconds, row_id, *state.values()],
         )
-        row = cursor.fetchone()
-    return None if row is None else Lease(id=row_id, token=row[0], attempt=row[1])
+        values = cursor.fetchone()
+    if values is None:
+        return None
+    row: Any = model.from_db(
+        connection.alias,
+        [f.attname for f in fields],
+        [
+            f.from_db_value(value, None, connection) if hasattr(f, "from_db_value") else value
+            for f, value in zip(fields, values, strict=True)
+        ],
+    )
+    return Lease(row_id, row.lease_token, row.attempts, row)
 
 
 def fence(model: type[models.Model], lease: Lease, **changes: Any) -> None:
     """Change the row and give the lease back, if it is still ours. Raises ``Fenced``; call it first in the finish."""
-    rows = model._default_manager.filter(pk=lease.id, lease_token=lease.token, lease_until__isnull=False)
-    if rows.update(lease_until=None, **changes) != 1:
-        raise Fenced(f"{model._meta.label} {lease.id}: token {lease.token} is no longer the newest")
+    sets, parameters = ["lease_until = NULL"], []
+    for name, value in changes.items():
+        changed: Any = model._meta.get_field(name)
+        column = _column(changed)
+        if isinstance(value, Sql):
+            sets.append(f"{column} = {value}")
+        else:
+            sets.append(f"{column} = %s")
+            parameters.append(changed.get_db_prep_save(value, connection))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {_table(model)} SET {', '.join(sets)}"
+            " WHERE id = %s AND lease_token = %s AND lease_until IS NOT NULL",
+            [*parameters, lease.id, lease.token],
+        )
+        if cursor.rowcount != 1:
+            raise Fenced(f"{model._meta.label} {lease.id}: token {lease.token} is no longer the newest")
+
+
+def _table(model: type[models.Model]) -> str:
+    return connection.ops.quote_name(model._meta.db_table)
+
+
+def _column(field: models.Field[Any, Any]) -> str:
+    return connection.ops.quote_name(str(field.column))
 
 
 def extend(model: type[models.Model], lease: Lease, *, seconds: float) -> None:
     """Hold the row for so long from now on, if it is still ours. Raises ``Fenced``."""
-    table = connection.ops.quote_name(model._meta.db_table)
+    table = _table(model)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {table} SET lease_until = clock_timestamp() + %s * interval '1 second'"
@@ -90,7 +138,7 @@ def give_back_for_the_dead(model: type[models.Model], **state: str | list[str]) 
 
     Other machines' are left alone: theirs run out. A process id that was given anew keeps its row leased as before.
     """
-    table = connection.ops.quote_name(model._meta.db_table)
+    table = _table(model)
     here = _here()
     with connection.cursor() as cursor:
         cursor.execute(
@@ -124,7 +172,7 @@ def overdue(model: type[models.Model], *, limit: int, **state: str | list[str]) 
     The wait before the next ring doubles from 2 to 60 seconds, so that a backlog is not multiplied. Copies of the
     sweep share the work: each takes rows the others have not locked.
     """
-    table = connection.ops.quote_name(model._meta.db_table)
+    table = _table(model)
     wanted = _wanted(state)
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(

@@ -38,7 +38,7 @@ STEPS: dict[str, Callable[[Run, int, stages.Units], stages.Finish]] = {
     Stage.NOTIFY: stages.notify_step,
 }
 A_BREATH = 0.05, 0.2  # seconds between two tries of one attempt
-A_MOMENT = timedelta(seconds=2)  # the sweep leaves a run alone so long after a stage: its own bell is on the way
+A_MOMENT = 2.0  # seconds: the sweep leaves a run alone so long after a stage: its own bell is on the way
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,8 @@ def _in_place(stage: str, taken: Lease, started: datetime) -> Outcome:
 
 def _attempt(stage: str, taken: Lease, started: datetime) -> Outcome:
     failpoints.reach(f"{stage}:claimed")
-    run = Run.objects.get(pk=taken.id)
+    assert isinstance(taken.row, Run)
+    run = taken.row
     finish = STEPS[stage](run, taken.attempt, None)
     failpoints.reach(f"{stage}:worked")
     following = ORDER[ORDER.index(Stage(stage)) + 1] if stage != ORDER[-1] else None
@@ -145,10 +146,10 @@ def _attempt(stage: str, taken: Lease, started: datetime) -> Outcome:
         "error_class": "",
         "error": "",
         "cause": "",
-        "ring_after": Now() + A_MOMENT,
+        "ring_after": lease.later(A_MOMENT),
     }
     if following is None:
-        changes |= {"status": Run.Status.DONE, "finished_at": Now()}
+        changes |= {"status": Run.Status.DONE, "finished_at": lease.NOW}
     else:
         changes |= {"stage": following}
     with transaction.atomic():
@@ -192,7 +193,7 @@ def _lanes_again(run: Run) -> tuple[Bell, ...]:
 def _failed(stage: str, taken: Lease, verdict: failures.Verdict, started: datetime) -> Outcome:
     if verdict.wait is None:
         return _to_quarantine(stage, taken, verdict, started)
-    due_at = Now() + timedelta(seconds=verdict.wait)
+    due_at = lease.later(verdict.wait)
     with transaction.atomic():
         lease.fence(Run, taken, due_at=due_at, ring_after=due_at, error_class=verdict.error_class, error=verdict.error)
         attempts.record(taken, stage, started, StageAttempt.Outcome.RETRY, verdict)
@@ -204,9 +205,9 @@ def _to_quarantine(stage: str, taken: Lease, verdict: failures.Verdict, started:
     log.error("agents.pipeline.to-quarantine", error_class=verdict.error_class)
     with transaction.atomic():
         lease.fence(
-            Run, taken, status=Run.Status.QUARANTINE, attempts=0, rings=0, due_at=Now(), ring_after=Now() + A_MOMENT,
-            quarantines=F("quarantines") + 1, error_class=verdict.error_class, error=verdict.error,
-            cause=verdict.cause,
+            Run, taken, status=Run.Status.QUARANTINE, attempts=0, rings=0, due_at=lease.NOW,
+            ring_after=lease.later(A_MOMENT), quarantines=lease.Sql("quarantines + 1"),
+            error_class=verdict.error_class, error=verdict.error, cause=verdict.cause,
         )  # fmt: skip
         run = Run.objects.get(pk=taken.id)
         if stage == Stage.INGEST and not BatchPart.objects.filter(run_id=taken.id).exists():

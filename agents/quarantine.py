@@ -9,7 +9,7 @@ and hands the rest back to the lane.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from django.conf import settings
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 MOST_PROBES = 64
 MOST_DEATHS = 3  # of the process that searches, which no poison should reach
 MOST_QUARANTINES = 2
-AGAIN = timedelta(seconds=5)
+AGAIN = 5.0  # seconds
 
 
 def search(run_id: int, *, steps: dict[str, Step]) -> tuple[Bell, ...]:
@@ -49,7 +49,8 @@ def search(run_id: int, *, steps: dict[str, Step]) -> tuple[Bell, ...]:
         except NoVerdict as error:
             log.warning("agents.quarantine.no-verdict", error=str(error)[-300:])
             with transaction.atomic():
-                lease.fence(Run, taken, attempts=0, ring_after=Now() + AGAIN)  # due since: the watchdog sees how long
+                # Due as before: the watchdog sees since when.
+                lease.fence(Run, taken, attempts=0, ring_after=lease.later(AGAIN))
             return ()
         except lease.Fenced as error:
             log.warning("agents.quarantine.fenced", error=str(error))
