@@ -25,6 +25,18 @@ def firsts(lanes: Iterable[int]) -> list[int]:
     return sorted({span(lane)[0] for lane in lanes})
 
 
+def free(first: int, count: int, *, taken: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What is left of some lanes (the first, and how many) beside those taken, in pieces of neighbours, ascending."""
+    left, start, end = [], first, first + count
+    for begins, many in sorted(taken):
+        if begins > start:
+            left.append((start, min(begins, end) - start))
+        start = max(start, begins + many)
+    if start < end:
+        left.append((start, end - start))
+    return [(begins, many) for begins, many in left if many > 0]
+
+
 def overlapping(first: int, count: int) -> Q:
     """Runs that have one of these lanes."""
     return Q(lane__lt=first + count, lane__gt=first - F("lanes"))

@@ -37,6 +37,7 @@ STEPS: dict[str, Callable[[Run, int, stages.Units], stages.Finish]] = {
     Stage.DECIDE: stages.decide_step,
     Stage.NOTIFY: stages.notify_step,
 }
+PLACE = "id", "stage", "lane", "lanes"
 A_BREATH = 0.05, 0.2  # seconds between two tries of one attempt
 A_MOMENT = 2.0  # seconds: the sweep leaves a run alone so long after a stage: its own bell is on the way
 
@@ -52,27 +53,32 @@ class Outcome:
 def begin(lane: int) -> Outcome:
     """Stage ingest of a lane: begin its next run if none is active and something waits, and do the first stage.
 
-    The run goes down the lane's neighbours as well (``agents.lanes``). What waits to be replayed goes before what is
-    new, and while it cannot go because a lane it needs is busy, nothing new begins in its lanes.
+    The run goes down the lane's neighbours as well, as far as they are free (``agents.lanes``). What waits to be
+    replayed goes before what is new, and while it cannot go, nothing new begins in its lanes.
     """
     first, count = lanes.span(lane)
-    active = Run.objects.filter(lanes.overlapping(first, count), status=Run.Status.ACTIVE)
-    for run_id, stage in active.order_by("id").values_list("id", "stage"):
-        if stage == Stage.INGEST:
-            return perform(stage, run_id)
-    replay = _waiting_replays().filter(lanes.overlapping(first, count)).order_by("id").values_list("id", "stage")
-    for run_id, stage in replay[:1]:
-        if not _activate(run_id):
-            return Outcome("stale")
-        return perform(stage, run_id) if stage == Stage.INGEST else Outcome("done", (Bell(stage.lower(), run_id),))
-    if not _waiting_parts().filter(lane__gte=first, lane__lt=first + count).exists():
-        return Outcome("stale")
+    active = list(Run.objects.filter(lanes.overlapping(first, count), status=Run.Status.ACTIVE).values_list(*PLACE))
+    for run_id, stage, *_ in active:
+        if stage == Stage.INGEST and (outcome := perform(stage, run_id)).result != "stale":
+            return outcome
+    waiting = list(_waiting_replays().filter(lanes.overlapping(first, count)).order_by("id").values_list(*PLACE))
+    busy = {lane for _, _, begins, many in active for lane in range(begins, begins + many)}
+    for run_id, stage, begins, many in waiting:
+        if busy.isdisjoint(range(begins, begins + many)) and _activate(run_id):
+            return perform(stage, run_id) if stage == Stage.INGEST else Outcome("done", (Bell(stage.lower(), run_id),))
+    taken = [(begins, many) for _, _, begins, many in (*active, *waiting)]
+    for begins, many in lanes.free(first, count, taken=taken):
+        if _waiting_parts().filter(lane__gte=begins, lane__lt=begins + many).exists() and (run := _new(begins, many)):
+            return perform(Stage.INGEST, run.pk)
+    return Outcome("stale")
+
+
+def _new(first: int, count: int) -> Run | None:
     try:
         with transaction.atomic():
-            run = Run.objects.create(lane=first, lanes=count)
-    except IntegrityError:  # a run is active there, or another worker was faster
-        return Outcome("stale")
-    return perform(Stage.INGEST, run.pk)
+            return Run.objects.create(lane=first, lanes=count)
+    except IntegrityError:  # another worker was faster
+        return None
 
 
 def _activate(run_id: int) -> bool:

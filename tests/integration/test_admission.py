@@ -293,7 +293,7 @@ def test_every_part_of_the_figures_has_its_index() -> None:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"EXPLAIN {backlog.QUERY}", [75.0, 500.0])
         plan = "\n".join(row[0] for row in cursor.fetchall())
-    for index in ("part_waiting", "part_of_run", "run_due", "run_to_replay", "agents_run_created_at"):
+    for index in ("part_waiting", "part_of_run", "run_lanes_apart", "run_to_replay", "agents_run_created_at"):
         assert index in plan, plan
     assert "Seq Scan" not in plan, plan
     assert "One-Time Filter" in plan, plan

@@ -329,7 +329,7 @@ def test_what_passes_every_trial_is_understood(fault: Callable[[], object], rule
 
 def test_a_person_replays_all_and_the_case_ends_when_they_came_through() -> None:
     case = fail_all(validating(unreachable), 2)
-    assert len(remedies.replay(case.pk, actor="maria")) == 2
+    assert remedies.replay(case.pk, actor="maria")
     assert statuses() == ["REPLAY"] * 2
     with pytest.raises(cases.NothingWaits):
         remedies.replay(case.pk, actor="maria")

@@ -91,3 +91,32 @@ def test_nothing_new_begins_in_a_lane_that_a_replay_waits_for(settings: Settings
     sweeper.work_off([Bell("ingest", 0)])
     assert Run.objects.get(pk=replay.pk).status == "DONE"
     assert not BatchPart.objects.filter(state="WAITING").exists()
+
+
+def test_a_lane_that_is_held_up_does_not_hold_up_its_neighbours(settings: Settings) -> None:
+    settings.RUN_LANES = 16
+    site = factories.site()
+    held_up = Run.objects.create(lane=5, stage=Run.Stage.DETECT)
+    send(sensor(2, site), sensor(5, site), sensor(9, site))
+    sweeper.work_off(Bell("ingest", lane) for lane in pipeline.idle_lanes_with_work() * 2)
+    assert list(Run.objects.exclude(pk=held_up.pk).order_by("id").values_list("lane", "lanes", "status")) == [
+        (0, 5, "DONE"),
+        (6, 10, "DONE"),
+    ]
+    assert BatchPart.objects.get(state="WAITING").lane == 5
+
+
+@pytest.mark.parametrize(
+    ("taken", "left"),
+    [
+        ([], [(16, 16)]),
+        ([(16, 16)], []),
+        ([(0, 64)], []),
+        ([(20, 1), (22, 2)], [(16, 4), (21, 1), (24, 8)]),
+        ([(10, 8), (30, 9)], [(18, 12)]),
+        ([(40, 2)], [(16, 16)]),
+        ([(0, 8)], [(16, 16)]),
+    ],
+)
+def test_what_is_free_lies_beside_what_is_taken(taken: list[tuple[int, int]], left: list[tuple[int, int]]) -> None:
+    assert lanes.free(16, 16, taken=taken) == left
