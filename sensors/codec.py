@@ -1,7 +1,11 @@
 """A request body to columns, with a result per item. Pure: no database, no clock.
 
 The body is a JSON list of readings, or an object with that list under ``readings``. A reading is
-``{"sensor": name or id, "measured_at": "2026-03-01T12:00:00Z", "value": 21.5}``.
+``{"sensor": name or id, "measured_at": "2026-03-01T12:00:00Z", "value": 21.5}``. A series stands for many readings of
+one sensor, ``{"sensor": ..., "measured_at": [...], "values": [...]}``: alone, or as an item of the list.
+
+Here a body is read item by item, with a reason for each that is not good; ``sensors.wholesale`` reads one that is all
+good, and gives the same.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ import orjson
 from sensors.columns import Columns, from_instant, to_instant
 
 FIELDS = frozenset({"sensor", "measured_at", "value"})
+LISTS = ("measured_at", "values")
+SERIES = frozenset({"sensor", *LISTS})
 LONGEST_NAME = 200
 LARGEST_VALUE = 1e100  # far beyond anything measured, far from where arithmetic on doubles overflows
 SMALLEST_ID, LARGEST_ID = 1, 2**63 - 1
@@ -71,10 +77,23 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The items of a body, and the JSON pointer of the list they stand in."""
+    """The items of a body, those of a series one by one, and the JSON pointer of the list they stand in.
+
+    ``places``: where there are series, the pointer of what each item stands in, and its position in a series.
+    """
 
     items: Sequence[Any]
     pointer: str
+    places: Sequence[tuple[str, int | None]] = ()
+
+    def pointer_to(self, item: int, field: str) -> str:
+        """JSON pointer of a field of an item, or of the whole item."""
+        inside, position = self.places[item] if self.places else (f"{self.pointer}/{item}", None)
+        if position is None:
+            return f"{inside}/{field}" if field else inside
+        if field == "sensor":
+            return f"{inside}/sensor"
+        return f"{inside}/values/{position}" if field == "value" else f"{inside}/measured_at/{position}"
 
 
 def parse(body: bytes, *, most: int) -> Body:
@@ -83,14 +102,47 @@ def parse(body: bytes, *, most: int) -> Body:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         parsed = _parse_leniently(body, error)
+    items, pointer = ([parsed], "#") if _is_series(parsed) else _listed(parsed)
+    series = list(map(_is_series, items))
+    count = sum(len(item["values"]) if many else 1 for item, many in zip(items, series, strict=True))
+    if not count:
+        raise Malformed("The list of readings is empty.")
+    if count > most:
+        raise TooManyReadings(f"{count} readings in one request; at most {most} are taken. Send them in parts.")
+    if not any(series):
+        return Body(items, pointer)
+    pointers = ["#"] if items[0] is parsed else [f"{pointer}/{position}" for position in range(len(items))]
+    return _expanded(items, pointers, series)
+
+
+def _listed(parsed: Any) -> tuple[list[Any], str]:
     items, pointer = (parsed.get("readings"), "#/readings") if isinstance(parsed, dict) else (parsed, "#")
     if not isinstance(items, list):
         raise Malformed('Send a JSON list of readings, or {"readings": [...]}.')
-    if not items:
-        raise Malformed("The list of readings is empty.")
-    if len(items) > most:
-        raise TooManyReadings(f"{len(items)} readings in one request; at most {most} are taken. Send them in parts.")
-    return Body(items, pointer)
+    return items, pointer
+
+
+def _is_series(item: Any) -> bool:
+    return isinstance(item, dict) and item.keys() == SERIES and all(isinstance(item[n], list) for n in LISTS)
+
+
+def _expanded(items: list[Any], pointers: list[str], series: list[bool]) -> Body:
+    """Each reading of a series as an item of its own. Raises ``Malformed`` where a series is uneven."""
+    single: list[Any] = []
+    places: list[tuple[str, int | None]] = []
+    for item, pointer, many in zip(items, pointers, series, strict=True):
+        if not many:
+            single.append(item)
+            places.append((pointer, None))
+            continue
+        instants, values = item["measured_at"], item["values"]
+        if len(instants) != len(values):
+            raise Malformed(f"At {pointer} there are {len(instants)} instants for {len(values)} values.")
+        single += [
+            {"sensor": item["sensor"], "measured_at": at, "value": v} for at, v in zip(instants, values, strict=True)
+        ]
+        places += [(pointer, position) for position in range(len(values))]
+    return Body(single, "#", places)
 
 
 def _parse_leniently(body: bytes, error: orjson.JSONDecodeError) -> Any:
@@ -124,7 +176,6 @@ def decode(body: Body, *, sensors: Mapping[SensorKey, int], span: Span) -> Decod
     seen: dict[tuple[SensorKey, int], float] = {}
     duplicates = rejected = 0
     for position, item in enumerate(body.items):
-        pointer = f"{body.pointer}/{position}"
         try:
             key, at, value = _reading(item, span)
             sensor = sensors.get(key)
@@ -132,16 +183,18 @@ def decode(body: Body, *, sensors: Mapping[SensorKey, int], span: Span) -> Decod
                 raise Refused("sensor", "unknown-sensor", f"There is no sensor with id {key} in this site.")
         except Refused as refusal:
             rejected += 1
-            results.append(_result(pointer, "rejected", refusal.reason, refusal.detail, refusal.field))
+            pointer = body.pointer_to(position, refusal.field)
+            results.append(_result(pointer, "rejected", refusal.reason, refusal.detail))
             continue
         identity: tuple[SensorKey, int] = (key if sensor is None else sensor, at)
         if identity in seen:
             duplicates += 1
-            results.append(_duplicate(pointer, first=seen[identity], value=value))
+            results.append(_duplicate(body, position, first=seen[identity], value=value))
             continue
         seen[identity] = value
         if sensor is None:
             held.setdefault(str(key), []).append((0, at, value, position))
+            pointer = body.pointer_to(position, "sensor")
             results.append(_result(pointer, "held", "unknown-sensor", f"Kept until a sensor {key!r} is adopted."))
         else:
             accepted.append((sensor, at, value, position))
@@ -222,12 +275,13 @@ def _columns(rows: list[tuple[int, int, float, int]]) -> Columns:
     )
 
 
-def _result(pointer: str, status: str, reason: str, detail: str, field: str = "sensor") -> dict[str, str]:
-    return {"pointer": f"{pointer}/{field}" if field else pointer, "status": status, "reason": reason, "detail": detail}
+def _result(pointer: str, status: str, reason: str, detail: str) -> dict[str, str]:
+    return {"pointer": pointer, "status": status, "reason": reason, "detail": detail}
 
 
-def _duplicate(pointer: str, *, first: float, value: float) -> dict[str, str]:
+def _duplicate(body: Body, item: int, *, first: float, value: float) -> dict[str, str]:
     if first == value:
-        return _result(pointer, "duplicate", "same-reading", "The same reading came earlier in this body.", "")
+        detail = "The same reading came earlier in this body."
+        return _result(body.pointer_to(item, ""), "duplicate", "same-reading", detail)
     detail = f"This instant came earlier in this body with the value {first!r}, which is kept; {value!r} is not."
-    return _result(pointer, "duplicate", "other-value", detail, "value")
+    return _result(body.pointer_to(item, "value"), "duplicate", "other-value", detail)

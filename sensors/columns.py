@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -79,39 +81,121 @@ def starts(ascending: Int64) -> Int64:
     return np.flatnonzero(new)
 
 
-HEADER = struct.Struct("<4sII")
-MAGIC = b"BWC1"
-SPELLINGS = ("<i8", "<i8", "<f8", "<i4")
+EARLIER, CUT = b"BWC1", b"BWC2"
+HEADER = struct.Struct("<4sII")  # form, number of readings, checksum of what follows
+CUTS = struct.Struct("<" + "qqB" * 4)  # of each column: least, unit, bytes each
+SPELLINGS = tuple(np.dtype(spelling) for spelling in ("<i8", "<i8", "<f8", "<i4"))
 BYTES_EACH = 28
+INSTANTS = (60 * SECOND_US, SECOND_US, 1_000, 1)
+AS_IT_IS = 0  # the unit of values that are no whole numbers of a decimal
+MOST_DECIMALS = 6
+FEW = 16
+"""So few are not worth a look at what they have in common."""
 
 
 class NotColumns(ValueError):
-    """The bytes are not columns packed by this version."""
+    """The bytes are not columns packed by this version or an earlier one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A column as unsigned numbers of ``width`` bytes each (0: all are 0), which stand for ``least + unit * number``;
+    of values for that divided by the unit, where it is not ``AS_IT_IS``."""
+
+    least: int
+    unit: int
+    width: int
+    numbers: NDArray[Any]
 
 
 def pack(columns: Columns) -> bytes:
-    """Columns as compressed bytes with a checksum; ``unpack`` returns them bit for bit."""
-    arrays: tuple[NDArray[Any], ...] = (columns.sensor, columns.at, columns.value, columns.item)
-    body = b"".join(array.astype(spelling).tobytes() for array, spelling in zip(arrays, SPELLINGS, strict=True))
-    return HEADER.pack(MAGIC, len(columns), zlib.crc32(body)) + zlib.compress(body, 1)
+    """Columns as bytes with a checksum; ``unpack`` returns them bit for bit."""
+    return pack_slices(columns, [0, len(columns)])[0]
+
+
+def pack_slices(columns: Columns, bounds: Sequence[int]) -> list[bytes]:
+    """The same for each slice between two neighbouring bounds; what they have in common is looked for once."""
+    few = len(columns) <= FEW
+    whole = [
+        _cut(columns.sensor, few=few),
+        _cut(columns.at, units=INSTANTS, few=few),
+        _cut_values(columns.value, few=few),
+        _cut(columns.item, few=few),
+    ]
+    shape = CUTS.pack(*(figure for cut in whole for figure in (cut.least, cut.unit, cut.width)))
+    packed = []
+    for start, end in pairwise(bounds):
+        body = b"".join([shape, *(cut.numbers[start:end].tobytes() for cut in whole if cut.width)])
+        packed.append(HEADER.pack(CUT, end - start, zlib.crc32(body)) + body)
+    return packed
+
+
+def _cut(column: Int64 | Int32, *, units: Sequence[int] = (1,), few: bool = False) -> Cut:
+    if few:
+        return Cut(0, 1, 8, column.astype("<i8"))
+    least, most = int(column.min()), int(column.max())
+    if least == most:
+        return Cut(least, 1, 0, column)
+    above = column.astype("<i8").view("<u8") - np.uint64(least % 2**64)  # no distance is too large for it
+    unit = next(unit for unit in units if unit == 1 or not (above % np.uint64(unit)).any())
+    width = next(width for width in (1, 2, 4, 8) if (most - least) // unit < 1 << 8 * width)
+    return Cut(least, unit, width, (above if unit == 1 else above // np.uint64(unit)).astype(f"<u{width}"))
+
+
+def _cut_values(value: Float64, *, few: bool) -> Cut:
+    """As whole numbers of the last decimal, where dividing these gives the same bits again."""
+    if not few and np.abs(value).max() < 1e9 and not ((value == 0) & np.signbit(value)).any():
+        for unit in (10**decimals for decimals in range(MOST_DECIMALS + 1)):
+            whole = np.rint(value[:FEW] * unit)
+            if (whole / unit == value[:FEW]).all():
+                whole = np.rint(value * unit)
+                if (whole / unit == value).all():
+                    return replace(_cut(whole.astype(np.int64)), unit=unit)
+    return Cut(0, AS_IT_IS, 8, value.astype("<f8"))
 
 
 def unpack(data: bytes) -> Columns:
     """The inverse of ``pack``. Raises ``NotColumns`` for anything damaged or foreign."""
     try:
-        magic, n, checksum = HEADER.unpack_from(data)
-        body = zlib.decompress(bytes(data[HEADER.size :]))
+        form, n, checksum = HEADER.unpack_from(data)
+        body = bytes(data[HEADER.size :]) if form == CUT else zlib.decompress(bytes(data[HEADER.size :]))
     except (struct.error, zlib.error) as error:
         raise NotColumns(f"cannot be read: {error}") from error
-    if magic != MAGIC or zlib.crc32(body) != checksum or len(body) != n * BYTES_EACH:
-        raise NotColumns("wrong magic, length or checksum")
-    eight, value_at, item_at = n * 8, n * 16, n * 24
-    return Columns(
-        np.frombuffer(body, np.dtype("<i8"), n),
-        np.frombuffer(body, np.dtype("<i8"), n, eight),
-        np.frombuffer(body, np.dtype("<f8"), n, value_at),
-        np.frombuffer(body, np.dtype("<i4"), n, item_at),
-    )
+    if form not in (EARLIER, CUT) or zlib.crc32(body) != checksum:
+        raise NotColumns("wrong form or checksum")
+    return _uncut(body, n) if form == CUT else _earlier(body, n)
+
+
+def _earlier(body: bytes, n: int) -> Columns:
+    if len(body) != n * BYTES_EACH:
+        raise NotColumns("wrong length")
+    starts = (0, n * 8, n * 16, n * 24)
+    return Columns(*(np.frombuffer(body, kind, n, start) for kind, start in zip(SPELLINGS, starts, strict=True)))
+
+
+def _uncut(body: bytes, n: int) -> Columns:
+    try:
+        figures = CUTS.unpack_from(body)
+    except struct.error as error:
+        raise NotColumns(f"cannot be read: {error}") from error
+    if len(body) != CUTS.size + n * sum(figures[2::3]):
+        raise NotColumns("wrong length")
+    columns: list[NDArray[Any]] = []
+    start = CUTS.size
+    for place, kind in enumerate(SPELLINGS):
+        least, unit, width = figures[3 * place : 3 * place + 3]
+        columns.append(_column(body[start : start + n * width], n, least, unit, width, kind))
+        start += n * width
+    return Columns(*columns)
+
+
+def _column(data: bytes, n: int, least: int, unit: int, width: int, kind: np.dtype[Any]) -> NDArray[Any]:
+    if kind.kind == "f" and unit == AS_IT_IS:
+        return np.frombuffer(data, kind, n)
+    numbers = np.frombuffer(data, f"<u{width}", n).astype("<i8") if width else np.zeros(n, "<i8")
+    if kind.kind == "f":
+        return np.asarray((numbers + least) / unit)
+    return np.asarray(numbers * unit + least).astype(kind, copy=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,3 +141,30 @@ def test_every_item_is_answered_exactly_once(items: list[Any]) -> None:
     keys = list(zip(decoded.accepted.sensor.tolist(), decoded.accepted.at.tolist(), strict=True))
     assert len(keys) == len(set(keys))
     assert all(math.isfinite(v) for v in decoded.accepted.value.tolist())
+
+
+def test_a_series_stands_for_its_readings_and_refusals_point_into_it() -> None:
+    at = ["2026-03-01T11:00:00Z", "2026-03-01T11:01:00Z", "2026-03-01T11:01:00Z", "yesterday"]
+    series = {"sensor": "flow", "measured_at": at, "values": [1.5, None, 2, 3]}
+    decoded = decode(series, GOOD, series | {"sensor": 8})
+    assert decoded.items == 9
+    assert decoded.accepted.item.tolist() == [0, 2]
+    assert [result["pointer"] for result in decoded.results] == [
+        "#/0/values/1", "#/0/measured_at/3", "#/1", "#/2/sensor", "#/2/values/1", "#/2/sensor", "#/2/measured_at/3",
+    ]  # fmt: skip
+
+
+def test_a_series_alone_is_a_body() -> None:
+    body = codec.parse(b'{"sensor": 8, "measured_at": ["2026-03-01T11:00:00Z"], "values": [1]}', most=9)
+    decoded = codec.decode(body, sensors={}, span=SPAN)
+    assert [result["pointer"] for result in decoded.results] == ["#/sensor"]
+
+
+def test_a_series_counts_with_all_its_readings_and_must_be_even() -> None:
+    series = {"sensor": 7, "measured_at": ["x"] * 6, "values": [1] * 6}
+    with pytest.raises(codec.TooManyReadings, match="12 readings"):
+        codec.parse(json.dumps([series, series]).encode(), most=11)
+    with pytest.raises(codec.Malformed, match="At #/1 there are 6 instants for 5 values"):
+        codec.parse(json.dumps([GOOD, series | {"values": [1] * 5}]).encode(), most=99)
+    with pytest.raises(codec.Malformed, match="empty"):
+        codec.parse(b'{"sensor": 7, "measured_at": [], "values": []}', most=99)

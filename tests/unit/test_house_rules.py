@@ -32,6 +32,8 @@ LAYERS = {
 PURE = (
     "sensors.columns",
     "sensors.codec",
+    "sensors.instants",
+    "sensors.wholesale",
     "sensors.ticks",
     "sensors.chart",
     "mlops.state",
