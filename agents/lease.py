@@ -74,7 +74,7 @@ def claim(model: type[models.Model], row_id: int, *, seconds: float, **state: st
             " lease_until = clock_timestamp() + %s * interval '1 second'"
             f" WHERE id = %s {wanted} AND due_at <= clock_timestamp()"
             " AND (lease_until IS NULL OR lease_until < clock_timestamp())"
-            f" RETURNING {', '.join(_column(f) for f in fields)}",
+            f" RETURNING {_columns(model)}",
             [owner(), seconds, row_id, *state.values()],
         )
         values = cursor.fetchone()
@@ -114,6 +114,11 @@ def fence(model: type[models.Model], lease: Lease, **changes: Any) -> None:
 
 def _table(model: type[models.Model]) -> str:
     return connection.ops.quote_name(model._meta.db_table)
+
+
+@cache
+def _columns(model: type[models.Model]) -> str:
+    return ", ".join(_column(field) for field in model._meta.concrete_fields)
 
 
 def _column(field: models.Field[Any, Any]) -> str:

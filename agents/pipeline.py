@@ -37,7 +37,6 @@ STEPS: dict[str, Callable[[Run, int, stages.Units], stages.Finish]] = {
     Stage.DECIDE: stages.decide_step,
     Stage.NOTIFY: stages.notify_step,
 }
-PLACE = "id", "stage", "lane", "lanes"
 A_BREATH = 0.05, 0.2  # seconds between two tries of one attempt
 A_MOMENT = 2.0  # seconds: the sweep leaves a run alone so long after a stage: its own bell is on the way
 
@@ -57,19 +56,18 @@ def begin(lane: int) -> Outcome:
     replayed goes before what is new, and while it cannot go, nothing new begins in its lanes.
     """
     first, count = lanes.span(lane)
-    active = list(Run.objects.filter(lanes.overlapping(first, count), status=Run.Status.ACTIVE).values_list(*PLACE))
-    for run_id, stage, *_ in active:
-        if stage == Stage.INGEST and (outcome := perform(stage, run_id)).result != "stale":
+    there = lanes.runs(first, count, stages=ORDER)
+    for run in there.active:
+        if run.stage == Stage.INGEST and (outcome := perform(run.stage, run.id)).result != "stale":
             return outcome
-    waiting = list(_waiting_replays().filter(lanes.overlapping(first, count)).order_by("id").values_list(*PLACE))
-    busy = {lane for _, _, begins, many in active for lane in range(begins, begins + many)}
-    for run_id, stage, begins, many in waiting:
-        if busy.isdisjoint(range(begins, begins + many)) and _activate(run_id):
-            return perform(stage, run_id) if stage == Stage.INGEST else Outcome("done", (Bell(stage.lower(), run_id),))
-    taken = [(begins, many) for _, _, begins, many in (*active, *waiting)]
-    for begins, many in lanes.free(first, count, taken=taken):
-        if _waiting_parts().filter(lane__gte=begins, lane__lt=begins + many).exists() and (run := _new(begins, many)):
-            return perform(Stage.INGEST, run.pk)
+    for run in there.waiting:
+        if _activate(run.id):
+            if run.stage == Stage.INGEST:
+                return perform(run.stage, run.id)
+            return Outcome("done", (Bell(run.stage.lower(), run.id),))
+    for begins, many in there.free:
+        if lanes.something_waits(begins, many) and (new := _new(begins, many)):
+            return perform(Stage.INGEST, new.pk)
     return Outcome("stale")
 
 
@@ -190,9 +188,8 @@ def search(run_id: int) -> Outcome:
 
 def _lanes_again(run: Run) -> tuple[Bell, ...]:
     """What came in while the run was on its way waits for the next one."""
-    waiting = _waiting_parts().filter(lane__gte=run.lane, lane__lt=run.lane + run.lanes)
-    found = set(_lanes(waiting))
-    found |= set(_waiting_replays().filter(lanes.overlapping(run.lane, run.lanes)).values_list("lane", flat=True))
+    found = {lane for lane, count in lanes.spans(run.lane, run.lanes) if lanes.something_waits(lane, count)}
+    found |= {other.lane for other in lanes.runs(run.lane, run.lanes, stages=ORDER).waiting}
     return tuple(Bell("ingest", lane) for lane in lanes.firsts(found))
 
 

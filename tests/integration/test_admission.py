@@ -274,7 +274,7 @@ def test_the_figures_cost_one_query_while_they_are_fresh(
         with CaptureQueriesContext(connection) as queries:
             assert http.post(URL, body(sensor, 50), JSON).status_code == 202
         costs.append(len(queries))
-    assert costs == [8, 7]  # user, site, sensors; savepoint, batch, parts, release
+    assert costs == [9, 8]  # user, site, sensors; savepoint, batch, parts, release
     assert not any("lanes" in query["sql"] for query in queries)
 
 
