@@ -126,10 +126,11 @@ def validate_step(run: Run, attempt: int, only: Units = None) -> Finish:
     results = outcomes.settle(cargo, stored=stored, keep=verdicts.keep)
     kept = cargo.columns.take(verdicts.keep)
     good = _good_in_order(cargo, verdicts)
+    watched = table.sensor[table.period > 0]
     store.make_partitions(store.days_of(kept))
 
     def commit() -> tuple[Bell, ...]:
-        presence.heard(cargo.columns, part=cargo.part)
+        presence.heard(cargo.columns, part=cargo.part, watched=watched)
         store.insert(kept, quality=verdicts.quality[verdicts.keep], reason=verdicts.reason[verdicts.keep])
         outcomes.write(results)
         machine_states.save(validated.memory, machine_of=_machine_of(table), part="memory", run_id=run.place)
@@ -146,9 +147,11 @@ def _stored_before(cargo: Cargo, memory: State, *, everything: bool) -> Float64:
     sensor, at = cargo.columns.sensor, cargo.columns.at
     doubtful = np.full(len(at), everything)
     if len(memory.sensor) and not everything:
-        place = np.searchsorted(memory.sensor, sensor).clip(max=len(memory.sensor) - 1)
-        known = (memory.sensor[place] == sensor) & memory.arrays["seen"][place].astype(np.bool_)
-        doubtful = known & (at <= memory.arrays["newest"][place])
+        heads = columns.starts(sensor)
+        place = np.searchsorted(memory.sensor, sensor[heads]).clip(max=len(memory.sensor) - 1)
+        known = (memory.sensor[place] == sensor[heads]) & memory.arrays["seen"][place].astype(np.bool_)
+        newest = np.where(known, memory.arrays["newest"][place], np.iinfo(np.int64).min)
+        doubtful = at <= np.repeat(newest, np.diff(np.append(heads, len(at))))
     stored = np.full(len(at), np.nan)
     stored[doubtful] = store.stored_values(sensor[doubtful], at[doubtful])
     return stored

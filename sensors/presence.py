@@ -25,7 +25,7 @@ from django.conf import settings
 from django.db import connection
 
 from sensors import journal
-from sensors.columns import Columns, Int64, from_instant
+from sensors.columns import Columns, Int64, from_instant, starts
 from sensors.models import BatchPart, Equipment, Sensor, SensorPresence
 
 SLACK = 0.25
@@ -46,15 +46,17 @@ class Silence:
     heard_at: datetime
 
 
-def heard(columns: Columns, *, part: Int64) -> int:
+def heard(columns: Columns, *, part: Int64, watched: Int64) -> int:
     """Note which sensors the readings of a run came from, in the caller's transaction; how many rows that wrote.
 
-    ``columns``: n readings sorted by sensor and instant, ``part``: array of length n, the part each came in. To be
-    called before anything else that the transaction locks: whoever tells a silence locks these rows first.
+    ``columns``: n readings sorted by sensor and instant, ``part``: array of length n, the part each came in;
+    ``watched``: ids of the sensors that have a period. To be called before anything else that the transaction locks:
+    whoever tells a silence locks these rows first.
     """
-    if not len(columns):
+    newest = np.append(starts(columns.sensor)[1:], len(columns)) - 1 if len(columns) else np.empty(0, np.int64)
+    newest = newest[np.isin(columns.sensor[newest], watched)]
+    if not len(newest):
         return 0
-    newest = np.flatnonzero(np.append(columns.sensor[1:] != columns.sensor[:-1], True))
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {TABLE} AS known (sensor_id, heard_at, due_at)"
