@@ -218,12 +218,8 @@ def learn_levels(view: View, odd: Bool, warm: Bool, memory: Float64, arrays: dic
     size = np.minimum(np.abs(error), np.where(warm[:, None, None], WINSOR * scale, np.inf))
     size = scale + (size - scale) * np.where(odd, OUTLIER_SCALE_WEIGHT, 1.0)[:, :, None]
     spread = np.minimum(CHUNK / np.minimum(memory[:, None], age + CHUNK), 1.0)
-    step, size_mean = np.empty_like(rate), np.empty_like(rate)
-    for k in range(6):
-        step[:, k] = mean(psi[:, :, k])
-        size_mean[:, k] = mean(size[:, :, k])
-    arrays["level"][rows] += np.where(usable, rate * step, 0.0)
-    arrays["error"][rows] += np.where(usable, spread * (size_mean - arrays["error"][rows]), 0.0)
+    arrays["level"][rows] += np.where(usable, rate * mean(psi), 0.0)
+    arrays["error"][rows] += np.where(usable, spread * (mean(size) - arrays["error"][rows]), 0.0)
     arrays["judged"][rows] += np.where(usable, CHUNK, 0.0)
 
 
@@ -235,13 +231,17 @@ def learn_profile(view: View, odd: Bool, arrays: dict[str, Array]) -> None:
     tame = np.where(odd & ~young, np.clip(value, view.forecast - reach, view.forecast + reach), value)
     cap = np.maximum(7.0, 7.0 * HOUR_US / np.maximum(arrays["period"][rows], 1.0))
     day = view.at // DAY_US
-    for i in range(CHUNK):
-        b = bins[:, i]
-        n = arrays["hours"][rows, b] + 1.0
-        arrays["profile"][rows, b] += (tame[:, i] - arrays["profile"][rows, b]) / np.minimum(n, cap)
-        arrays["hours"][rows, b] = n
-        arrays["days"][rows, b] += arrays["day"][rows, b] != day[:, i]
-        arrays["day"][rows, b] = day[:, i]
+    hours = np.flatnonzero(np.append(True, (bins[:, 1:] != bins[:, :-1]).any(axis=0)))
+    for first, end in zip(hours, np.append(hours[1:], CHUNK), strict=True):  # no sensor's hour changes within
+        place = rows, bins[:, first]
+        n, mean_of_hour = arrays["hours"][place], arrays["profile"][place]
+        days, last = arrays["days"][place], arrays["day"][place]
+        for i in range(first, end):
+            n = n + 1.0
+            mean_of_hour = mean_of_hour + (tame[:, i] - mean_of_hour) / np.minimum(n, cap)
+            days, last = days + (last != day[:, i]), day[:, i]
+        arrays["hours"][place], arrays["profile"][place] = n, mean_of_hour
+        arrays["days"][place], arrays["day"][place] = days, last
 
 
 def count_onsets(rows: Int64, at: Int64, odd: Bool, arrays: dict[str, Array]) -> None:
