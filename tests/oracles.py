@@ -66,3 +66,38 @@ def spans(at: Sequence[int], abnormal: Sequence[bool], quiet: int, gap: int) -> 
             normal += 1
             is_open = is_open and normal < quiet
     return out
+
+
+def rollup(at: Sequence[int], values: Sequence[float], qualities: Sequence[int]) -> dict[str, float]:
+    """What the readings of one hour come to, reading by reading; ``mean`` and ``m2`` of those that count."""
+    readings = sorted(zip(at, values, qualities, strict=True))
+    low = min(readings, key=lambda r: (r[1], r[0]))
+    high = max(readings, key=lambda r: (r[1], -r[0]))
+    good = [value for _, value, quality in readings if quality == 0 and abs(value) <= 1e140]
+    mean = math.fsum(good) / len(good) if good else 0.0
+    points = (readings[0], low, high, readings[-1])
+    found: dict[str, float] = {
+        "readings": len(readings),
+        "counted": len(good),
+        "mean": mean,
+        "m2": math.fsum((value - mean) ** 2 for value in good),
+        "qualities": sum(quality << (2 * n) for n, (_, _, quality) in enumerate(points)),
+    }
+    for name, (instant, value, _) in zip(("first", "low", "high", "last"), points, strict=True):
+        found |= {name: value, f"{name}_at": instant}
+    return found
+
+
+def chunks(
+    sensors: Sequence[int], at: Sequence[int], values: Sequence[float], marks: Sequence[tuple[int, int]], most: int
+) -> list[tuple[int, list[int], list[float], list[tuple[int, int]] | None]]:
+    """Reading by reading into rows of one sensor and hour, with no more than ``most``; no marks where all are 0."""
+    rows: list[tuple[int, list[int], list[float], list[tuple[int, int]]]] = []
+    hour = 3_600_000_000
+    for sensor, instant, value, mark in zip(sensors, at, values, marks, strict=True):
+        last = rows[-1] if rows else None
+        if last is None or last[0] != sensor or last[1][0] // hour != instant // hour or len(last[1]) == most:
+            rows.append((sensor, [], [], []))
+        for column, item in zip(rows[-1][1:], (instant, value, mark), strict=True):
+            column.append(item)  # type: ignore[arg-type]
+    return [(s, a, v, m if any(map(any, m)) else None) for s, a, v, m in rows]
