@@ -17,14 +17,13 @@ from unfold import forms as unfold_forms
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action
 
-from sensors import adoption, desk, fleet, intake_pages, presence_page, sensor_page, show
+from sensors import adoption, desk, fleet, intake_pages, presence_page, sensor_page, show, store
 from sensors.desk import Desk, KeepsSite, Lines, SiteFilter, column
 from sensors.models import (
     DiscoveredSensor,
     Equipment,
     Event,
     Membership,
-    Reading,
     Sensor,
     Site,
 )
@@ -184,7 +183,7 @@ class SensorPage(SavedByFleet):
         if obj is None:
             return ("created_at",)
         # What was measured was judged with its machine: a sensor with readings stays where it is.
-        return ("site", "created_at", *(("equipment",) if obj.readings.exists() else ()))
+        return ("site", "created_at", *(("equipment",) if store.has_readings(obj.pk) else ()))
 
     def save_row(self, row: Sensor) -> None:
         fleet.save_sensor(row)
@@ -198,9 +197,7 @@ class SensorPage(SavedByFleet):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         to_delete, counts, lacking, protected = super().get_deleted_objects(objs, request)
-        held = Sensor.objects.filter(pk__in=[row.pk for row in objs]).filter(
-            pk__in=Reading.objects.filter(sensor_id__in=[row.pk for row in objs]).values("sensor_id")
-        )
+        held = Sensor.objects.filter(pk__in=store.with_readings([row.pk for row in objs]))
         return to_delete, counts, lacking, [*protected, *(f"Readings of {sensor}" for sensor in held)]
 
     @column("Equipment", ordering="equipment__tag")

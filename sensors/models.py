@@ -366,10 +366,9 @@ class BatchPart(models.Model):
 
 
 class Reading(models.Model):
-    """One value of one sensor at one instant. Partitioned by day; filled by COPY, never through this class.
+    """One value of one sensor at one instant, of the newest days: a view of chunks, to look at and to count.
 
-    The table has no foreign key to the sensor: the check would double the cost of a row, and a sensor is never
-    deleted while it has readings (see ``sensors.store``).
+    Filled by ``sensors.store``; windows, older days and the newest values are read through ``sensors.series``.
     """
 
     pk = models.CompositePrimaryKey("sensor_id", "measured_at")

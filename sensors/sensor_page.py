@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from sensors import chart, columns, series
 from sensors.chart import Limit, Picture, Stretch
-from sensors.models import Reading, Sensor
+from sensors.models import Sensor
 
 PERIODS: dict[str, tuple[str, timedelta | None]] = {
     "day": ("Day", timedelta(days=1)),
@@ -45,13 +45,9 @@ class Window:
     end: datetime
 
 
-def oldest_at(sensor: Sensor) -> datetime | None:
-    return Reading.objects.filter(sensor=sensor).order_by("measured_at").values_list("measured_at", flat=True).first()
-
-
 def context(request: HttpRequest, sensor: Sensor) -> dict[str, Any]:
     """What the sensor's page needs: the picture of the asked period, the links to others, value and anomalies."""
-    latest = Reading.objects.filter(sensor=sensor).order_by("-measured_at").first()
+    latest = series.latest([sensor.pk]).get(sensor.pk)
     period = request.GET.get("period", USUAL)
     period = period if period in PERIODS else USUAL
     anomalies = list(sensor.anomalies.order_by("-started_at", "-id")[:MOST_ANOMALIES])
@@ -87,7 +83,7 @@ def _until(request: HttpRequest, newest_at: datetime) -> datetime:
 def _window(sensor: Sensor, period: str, *, until: datetime) -> Window:
     length = PERIODS[period][1]
     if length is None:
-        return Window(oldest_at(sensor) or until, until)
+        return Window(series.oldest_at(sensor.pk) or until, until)
     return Window(until - length, until)
 
 

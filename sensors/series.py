@@ -1,24 +1,38 @@
-"""Readings of a sensor over a window, in as many points as a picture needs, peaks kept.
+"""Readings of a sensor over a window, in as many points as a picture needs, peaks kept; rollups; the newest readings.
 
-A window with more readings than points is cut into buckets of equal length in time; of each bucket the first, the
-lowest, the highest and the last reading are kept (M4: Jugel et al., "M4: A Visualization-Oriented Time Series Data
-Aggregation", VLDB 2014), so that a line drawn through them looks as one drawn through all.
+Everything that reads readings reads them here, wherever they lie: the newest days in chunks, the older ones in blocks.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 
 import numpy as np
 from django.db import connection
 
-from sensors.columns import Float64, Int64, UInt8, from_instant
+from sensors import blocks, m4, pgcopy, pieces, rollups
+from sensors.blocks import Readings
+from sensors.columns import Float64, Int64, UInt8, from_instant, to_instant
+from sensors.m4 import Grid, Points, Thinning
+from sensors.rollups import HOUR_US
 
-PER_BUCKET = 4
+EPOCH = "timestamptz '2000-01-01 00:00+00'"
+READINGS = (
+    f"(SELECT chunk.sensor_id, {pieces.LOOSE} FROM sensors_chunk AS chunk {pieces.UNNESTED}"
+    f" WHERE chunk.sensor_id = %(sensor)s AND chunk.start_at >= %(hour)s AND chunk.start_at < %(end)s"
+    " AND chunk.end_at >= %(start)s AND reading.at >= %(start)s AND reading.at < %(end)s LIMIT %(limit)s)"
+    f" UNION ALL SELECT block.sensor_id, {pieces.PACKED} FROM sensors_block AS block"
+    " WHERE block.sensor_id = %(sensor)s AND block.day BETWEEN %(first_day)s AND %(last_day)s"
+    " AND block.first_at < %(end)s AND block.last_at >= %(start)s"
+)
+ROLLUPS = (
+    f"SELECT {', '.join(rollups.HOUR.names or ())}, NULL::bytea FROM sensors_hour"
+    " WHERE sensor_id = %(sensor)s AND hour_at >= %(start)s AND hour_at < %(end)s"
+    f" UNION ALL SELECT sensor_id, {'NULL, ' * (len(rollups.HOUR.names or ()) - 1)}hours FROM sensors_block"
+    " WHERE sensor_id = %(sensor)s AND day BETWEEN %(first_day)s AND %(last_day)s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,45 +55,73 @@ class WindowTooLarge(Exception):
 def read(sensor_id: int, *, start: datetime, end: datetime, points: int, most: int | None = None) -> Series:
     """The readings of [start, end), downsampled to at most ``points`` (at least 4).
 
-    Raises ``WindowTooLarge`` where there are more than ``most`` of them.
+    A window of buckets of an hour and longer is drawn from rollups, which gives the same points. Raises
+    ``WindowTooLarge`` where another holds more than ``most``.
     """
-    thinning = Thinning(start=from_instant(start), end=from_instant(end), points=points)
-    with connection.wrap_database_errors, connection.cursor() as cursor:
-        query = cursor.cursor.mogrify(
-            "COPY (SELECT measured_at, value, quality FROM sensors_reading WHERE sensor_id = %s AND measured_at >= %s"
-            " AND measured_at < %s ORDER BY measured_at LIMIT %s) TO STDOUT WITH (FORMAT binary)",
-            [sensor_id, start, end, None if most is None else most + 1],
-        )
-        with io.BufferedWriter(thinning, FOLD_BYTES) as pipe:
-            cursor.copy_expert(query, pipe)
-    drawn = thinning.drawn()
+    window = from_instant(start), from_instant(end)
+    grid = m4.grid(start=window[0], end=window[1], points=points)
+    if grid.of_hours:
+        drawn = _from_rollups(sensor_id, window, grid, points=points)
+        if drawn.total > points:
+            return _series(drawn)
+    drawn = Thinning(grid, points=points)
+    _add_readings(drawn, sensor_id, *window, most=most)
     if most is not None and drawn.total > most:
         raise WindowTooLarge(f"The window holds more than {most} readings; ask for a shorter one.")
+    return _series(drawn)
+
+
+def _series(drawn: Thinning) -> Series:
+    found = drawn.drawn()
+    return Series(found.at, found.value, found.quality, drawn.total)
+
+
+def _add_readings(drawn: Thinning, sensor_id: int, start: int, end: int, *, most: int | None = None) -> None:
+    def add(_: Int64, readings: Readings) -> None:
+        if most is None or drawn.total <= most:
+            inside = (readings.at >= start) & (readings.at < end)
+            drawn.add(Points(readings.at[inside], readings.value[inside], readings.quality[inside]))
+
+    if start < end:
+        limit = None if most is None else most + 1
+        pieces.read(READINGS, _window(sensor_id, start, end) | {"limit": limit}, each=add)
+
+
+def _from_rollups(sensor_id: int, window: tuple[int, int], grid: Grid, *, points: int) -> Thinning:
+    """Whole hours from their rollups, what the window cuts off of an hour at its ends from the readings."""
+    start, end = -(-window[0] // HOUR_US) * HOUR_US, window[1] // HOUR_US * HOUR_US
+    drawn = Thinning(grid, points=points)
+    _add_readings(drawn, sensor_id, window[0], start)
+    _add_readings(drawn, sensor_id, end, window[1])
+    hours = _hours(sensor_id, start, end)
+    drawn.add(Points(*rollups.points(hours)), readings=int(hours["readings"].sum()))
     return drawn
 
 
-def m4(at: Int64, value: Float64, *, points: int, start: int, end: int) -> Int64:
-    """Positions to keep, ascending: all where n <= points, else first, lowest, highest and last of each bucket.
-
-    ``at``: ascending instants of length n in [start, end); ``value``: length n. Of equal values the first counts.
-    """
-    return np.arange(len(at)) if len(at) <= points else _extremes(at, value, points=points, start=start, end=end)
+def hours(sensor_id: int, *, start: datetime, end: datetime, length: timedelta = timedelta(hours=1)) -> pgcopy.Table:
+    """The rollups of the hours that begin in [start, end), put together into ones of ``length`` (hours, or a day)."""
+    found = _hours(sensor_id, from_instant(start), from_instant(end))
+    return rollups.merge(found, length=length // timedelta(microseconds=1))
 
 
-def _extremes(at: Int64, value: Float64, *, points: int, start: int, end: int) -> Int64:
-    buckets = max(1, points // PER_BUCKET)
-    bucket = (at - start) // max(1, -((start - end) // buckets))
-    firsts = np.flatnonzero(np.diff(bucket, prepend=bucket[0] - 1))
-    ends = np.append(firsts[1:], len(at))
-    lowest = _first_that_is(value, np.minimum.reduceat(value, firsts), firsts=firsts, ends=ends)
-    highest = _first_that_is(value, np.maximum.reduceat(value, firsts), firsts=firsts, ends=ends)
-    return np.unique(np.concatenate([firsts, lowest, highest, ends - 1]))
+def _hours(sensor_id: int, start: int, end: int) -> pgcopy.Table:
+    """In no order; two of an hour of which readings came after its day had been compacted."""
+    found = [np.empty(0, rollups.HOUR)]
+
+    def packed(_: int, data: bytes) -> None:
+        found.append(blocks.decode_hours(data))
+
+    reader = pgcopy.Reader(rollups.HOUR, instants=rollups.INSTANTS, loose=found.append, packed=packed)
+    pieces.copy(ROLLUPS, _window(sensor_id, start, end), reader)
+    all_ = np.concatenate(found)
+    return all_[(all_["hour_at"] >= start) & (all_["hour_at"] < end)]
 
 
-def _first_that_is(value: Float64, wanted: Float64, *, firsts: Int64, ends: Int64) -> Int64:
-    """In each bucket, the first position of the value wanted there."""
-    found = np.flatnonzero(value == np.repeat(wanted, ends - firsts))
-    return found[np.searchsorted(found, firsts)]
+def _window(sensor_id: int, start: int, end: int) -> dict[str, object]:
+    first, last = to_instant(start), to_instant(end)
+    hour = to_instant(max(from_instant(datetime.min.replace(tzinfo=first.tzinfo)), start // HOUR_US * HOUR_US))
+    days = {"first_day": first.date(), "last_day": last.date()}
+    return {"sensor": sensor_id, "start": first, "end": last, "hour": hour} | days
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,66 +134,22 @@ class Latest:
 
 
 def latest(sensor_ids: Iterable[int]) -> dict[int, Latest]:
-    """The newest reading of each sensor that has any, in one query that walks each sensor's key backwards."""
+    """The newest reading of each sensor that has any."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT wanted.id, newest.* FROM unnest(%s::bigint[]) AS wanted(id) CROSS JOIN LATERAL ("
-            " SELECT measured_at, value, quality FROM sensors_reading WHERE sensor_id = wanted.id"
-            " ORDER BY measured_at DESC LIMIT 1) AS newest",
+            "SELECT sensor_id, measured_at, value, quality FROM sensors_latest WHERE sensor_id = ANY(%s)",
             [list(sensor_ids)],
         )
         return {sensor_id: Latest(*row) for sensor_id, *row in cursor.fetchall()}
 
 
-ROW = np.dtype(
-    [
-        ("fields", ">i2"), ("at_size", ">i4"), ("at", ">i8"), ("value_size", ">i4"), ("value", ">f8"),
-        ("quality_size", ">i4"), ("quality", ">i2"),
-    ]
-)  # fmt: skip
-POSTGRES_EPOCH_US = 946_684_800_000_000  # 2000-01-01
-HEADER_BYTES = 19  # the two bytes of the trailer are less than a row, and stay
-FOLD_BYTES = ROW.itemsize * 100_000
-
-
-class Thinning(io.RawIOBase):
-    """Takes a binary COPY as it comes, and thins it on the way: the memory does not grow with the window.
-
-    The extremes of a bucket are those of the extremes of its pieces, so thinning by and by keeps the same points.
-    """
-
-    def __init__(self, *, start: int, end: int, points: int) -> None:
-        self._start, self._end, self._points = start, end, points
-        self._pending, self._skip = bytearray(), HEADER_BYTES
-        self._kept: tuple[Int64, Float64, UInt8] = np.empty(0, np.int64), np.empty(0), np.empty(0, np.uint8)
-        self._total = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._pending += data
-        self._fold()
-        return len(data)
-
-    def drawn(self) -> Series:
-        """What is to be drawn, once all has been written."""
-        return Series(*self._kept, self._total)
-
-    def _fold(self) -> None:
-        count = max(0, len(self._pending) - self._skip) // ROW.itemsize
-        if not count:
-            return
-        used = self._skip + count * ROW.itemsize
-        rows = np.frombuffer(bytes(self._pending[self._skip : used]), ROW)
-        del self._pending[:used]
-        self._skip = 0
-        self._total += count
-        at, value, quality = self._kept
-        at = np.concatenate([at, rows["at"].astype(np.int64) + POSTGRES_EPOCH_US])
-        value = np.concatenate([value, rows["value"].astype(np.float64)])
-        quality = np.concatenate([quality, rows["quality"].astype(np.uint8)])
-        if self._total > self._points:
-            kept = _extremes(at, value, points=self._points, start=self._start, end=self._end)
-            at, value, quality = at[kept], value[kept], quality[kept]
-        self._kept = at, value, quality
+def oldest_at(sensor_id: int) -> datetime | None:
+    """The instant of the oldest reading of a sensor that is stored."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT least((SELECT start_at FROM sensors_chunk WHERE sensor_id = %(sensor)s ORDER BY start_at LIMIT 1),"
+            " (SELECT first_at FROM sensors_block WHERE sensor_id = %(sensor)s ORDER BY day LIMIT 1))",
+            {"sensor": sensor_id},
+        )
+        found: datetime | None = cursor.fetchone()[0]
+    return found

@@ -8,7 +8,6 @@ from datetime import timedelta
 from itertools import count
 
 import numpy as np
-from django.db import connection
 
 from agents.models import Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
 from maintenance.models import (
@@ -65,9 +64,8 @@ def readings(sensor: Sensor, values: list[float], *, quality: int = 0) -> None:
         np.full(len(values), sensor.pk, np.int64), at, np.array(values), np.arange(len(values), dtype=np.int32)
     )
     store.make_partitions(store.days_of(taken))
-    rows = [(sensor.pk, columns.to_instant(int(a)), v, quality, 0) for a, v in zip(at, values, strict=True)]
-    with connection.cursor() as cursor:
-        cursor.executemany(f"INSERT INTO {store.TABLE} VALUES (%s, %s, %s, %s, %s)", rows)
+    marks = np.full(len(values), quality, np.uint8)
+    store.insert(taken, quality=marks, reason=marks * 0)
 
 
 def rows(site: Site, *, name: str = "") -> Rows:

@@ -39,7 +39,7 @@ def diagnose(fault: Fault) -> Case | None:
     """Bring the fault about in an empty plant that has worked well so far, and have the doctor look; its case."""
     call_command("flush", interactive=False, verbosity=0)
     with connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {store.TABLE}")
+        cursor.execute(f"TRUNCATE {', '.join(store.TABLES)}")
     ours, releases.current = releases.current, lambda: OLD_VERSION  # type: ignore[assignment]
     try:
         releases.note(OLD_VERSION)

@@ -263,5 +263,5 @@ def unexplained_deaths(disturbed: Counter[int], *, least: int) -> Iterator[Viola
 def clear() -> None:
     """Empty what the flow writes; sites, machines, sensors and channels stay."""
     with connection.cursor() as cursor:
-        for table in (store.TABLE, *(model._meta.db_table for model in WRITTEN)):
+        for table in (*store.TABLES, *(model._meta.db_table for model in WRITTEN)):
             cursor.execute(f"DELETE FROM {table}")

@@ -28,12 +28,13 @@ PATIENCE = 240
 EFFECTS = """
 import json, sys
 from maintenance.models import AlarmTransition, Anomaly, Decision, Notification, WorkOrder
-from sensors.models import BatchPart, Event, Reading
+from sensors import store
+from sensors.models import BatchPart, Event, Sensor
 site = {"site__slug": sys.argv[1]}
 def rows(query, *names):
     return sorted([str(value) for value in row] for row in query.values_list(*names))
 print(json.dumps({
-    "readings": Reading.objects.filter(sensor__site__slug=sys.argv[1]).count(),
+    "readings": store.count(Sensor.objects.filter(site__slug=sys.argv[1]).values_list("pk", flat=True)),
     "anomalies": rows(
         Anomaly.objects.filter(**site), "detector", "kind", "started_at", "ended_at", "readings", "peak_score"
     ),

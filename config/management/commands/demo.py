@@ -19,9 +19,9 @@ from agents.replay import Plan, Tally
 from config import node
 from config.supervisor import Supervisor
 from maintenance.models import Alarm, Anomaly, Channel, Notification, WorkOrder
-from sensors import onboarding, progress
+from sensors import onboarding, progress, store
 from sensors.connectors import csv
-from sensors.models import BatchPart, Membership, Reading, Site
+from sensors.models import BatchPart, Membership, Site
 
 READY_SECONDS = 120
 BATCH = 8
@@ -100,7 +100,7 @@ class Command(BaseCommand):
         return plan, client, admin
 
     def _summary(self, site: Site, tally: Tally, sink: SmtpSink, *, done: bool, seconds: float) -> bool:
-        stored = Reading.objects.filter(sensor__site=site).count()
+        stored = store.count(site.sensors.values_list("pk", flat=True))
         parts = BatchPart.objects.filter(batch__site=site)
         already = sum(p or 0 for p in parts.values_list("already_stored", flat=True))
         conflicts = sum(p or 0 for p in parts.values_list("conflicts", flat=True))
