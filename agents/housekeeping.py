@@ -10,9 +10,11 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from sensors import store
+from sensors import compaction, store
 
 DAYS_AHEAD = 3
+SHARE_OF_LIMIT = 0.5
+"""Of the time a task may take, what compacting may; what is left over is done in the next period."""
 
 
 def make_partitions() -> None:
@@ -24,3 +26,9 @@ def make_partitions() -> None:
 def expire_readings() -> int:
     """Drop the days older than retention; how many."""
     return store.drop_partitions(before=timezone.now().date() - timedelta(days=settings.READINGS_RETENTION_DAYS))
+
+
+def compact_readings() -> compaction.Compacted:
+    """Put the days before the newest ones into blocks, as far as the time of a task allows."""
+    before = timezone.now().date() - timedelta(days=settings.READINGS_COMPACT_AFTER_DAYS)
+    return compaction.compact(before=before, seconds=settings.CELERY_TASK_SOFT_TIME_LIMIT * SHARE_OF_LIMIT)

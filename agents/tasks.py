@@ -58,6 +58,11 @@ def expire_readings(**_: Any) -> None:
     jobs.run("expire_readings", housekeeping.expire_readings)
 
 
+@shared_task(name="agents.compact_readings", queue="housekeeping")
+def compact_readings(**_: Any) -> None:
+    jobs.run("compact_readings", housekeeping.compact_readings)
+
+
 @shared_task(name="agents.watchdog", queue="housekeeping")
 def watchdog(**_: Any) -> None:
     jobs.run("watchdog", dog.watch)

@@ -10,6 +10,7 @@ from datetime import timedelta
 PERIODS: dict[str, timedelta] = {
     "make_partitions": timedelta(hours=1),
     "expire_readings": timedelta(hours=6),
+    "compact_readings": timedelta(minutes=1),
     "watchdog": timedelta(minutes=1),
     "doctor": timedelta(seconds=30),
 }

@@ -176,6 +176,7 @@ INGEST_MAX_READINGS = env.integer("INGEST_MAX_READINGS", 10_000, minimum=1)
 INGEST_MAX_DAYS = env.integer("INGEST_MAX_DAYS", 366, minimum=1)
 INGEST_MAX_FUTURE_SECONDS = env.integer("INGEST_MAX_FUTURE_SECONDS", 300, minimum=0)
 READINGS_RETENTION_DAYS = env.integer("READINGS_RETENTION_DAYS", 7_300, minimum=1)
+READINGS_COMPACT_AFTER_DAYS = env.integer("READINGS_COMPACT_AFTER_DAYS", 2, minimum=1)
 
 # When the intake says "later": what may wait (503), and what may be sent a second (429; 0 = no quota).
 INTAKE_MAX_BACKLOG_SECONDS = env.integer("INTAKE_MAX_BACKLOG_SECONDS", 60, minimum=1)
