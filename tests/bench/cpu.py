@@ -92,10 +92,15 @@ def _resident(pid: int) -> float:
 
 
 def machine() -> float:
-    """Seconds that all processors of the machine were busy, whoever it was for."""
-    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
-    user, nice, system, _, _, irq, softirq, *_ = fields
-    return (user + nice + system + irq + softirq) / TICKS
+    """Seconds that the processors this process may use were busy, whoever it was for."""
+    mine = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    total = 0
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *fields = line.split()
+        if name in mine:
+            user, nice, system, _, _, irq, softirq, *_ = (int(field) for field in fields)
+            total += user + nice + system + irq + softirq
+    return total / TICKS
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ CONNECTIONS = (1, 2)
 START_SECONDS = 30.0
 SETTLE_SECONDS = 120.0
 STEADY_SECONDS = 6.0
+BLOCK = 512
+"""Bytes of a block as stat counts them."""
 INFLUX = """
 reporting-disabled = true
 bind-address = "127.0.0.1:{rpc}"
@@ -128,6 +130,7 @@ def measure(other: Other, binary: str, folder: Path, *, seconds: float, times: i
                 seconds=seconds, connections=connections, path=other.write, form="lines", accepted=10_000,
             )  # fmt: skip
             with sending(order, folder) as sender:
+                sender.wait_until_ready()
                 sender.begin()
                 said = sender.result()
             assert not said.problems, said.problems[:3]
@@ -160,11 +163,11 @@ def answers(url: str) -> bool:
 
 
 def size(folder: Path) -> int:
-    """Bytes below the folder, the journals included."""
+    """Bytes on disk below the folder, the journals included; what a file only reserves is not there."""
     total = 0
     for path in folder.rglob("*"):
         try:
-            total += path.stat().st_size if path.is_file() and path.suffix not in (".npz", ".json") else 0
+            total += path.stat().st_blocks * BLOCK if path.is_file() and path.suffix not in (".npz", ".json") else 0
         except FileNotFoundError:
             continue  # merged away meanwhile
     return total

@@ -68,6 +68,7 @@ class Plain:
             port=self.port, username=CLIENT, password=self.password, seconds=seconds, connections=connections,
         )  # fmt: skip
         with sending(order, self.folder) as sender:
+            sender.wait_until_ready()
             sender.begin()
             said: Said = sender.result()
         until(lambda: not self.number(UNFINISHED), limit=DRAIN)

@@ -141,9 +141,11 @@ class Site:
 
         Raises ``BooksDoNotBalance``.
         """
-        before = cpu.read(self.groups)
         with ExitStack() as stack:
             senders = [stack.enter_context(sending(each, self.folder)) for each in (order, *beside)]
+            for sender in senders:
+                sender.wait_until_ready()
+            before = cpu.read(self.groups)
             for sender in senders:
                 sender.begin()
             told = [sender.result() for sender in senders]
@@ -219,12 +221,14 @@ class Sending:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
 
-    def begin(self) -> None:
-        """Wait until it is ready and let it begin. Raises ``RuntimeError``."""
+    def wait_until_ready(self) -> None:
+        """Until all its bodies are prepared and its connections open. Raises ``RuntimeError``."""
         assert self.process.stdout is not None
-        assert self.process.stdin is not None
         if self.process.stdout.readline() != "ready\n":
             raise RuntimeError(f"the load did not start: status {self.process.wait()}")
+
+    def begin(self) -> None:
+        assert self.process.stdin is not None
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
 
