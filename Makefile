@@ -5,13 +5,14 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos bench-detectors bench-doctor lint types check lock clean
+.PHONY: help demo up down test chaos bench-detectors bench-doctor bench-pipeline bench-profile lint types check lock clean
 .PHONY: .venv/main .venv/tests
 
 PYTHON ?=
 ARGS ?=
 SEEDS ?= 1
 SECONDS ?= 75
+PARTS ?= throughput latency connections plain others
 VENV := .venv/bin/python
 PIP := $(VENV) -m pip --quiet --disable-pip-version-check
 UV_VERSION := 0.13.9
@@ -40,6 +41,12 @@ bench-detectors: .venv/tests ## What the detector finds on real data and what it
 
 bench-doctor: .venv/tests ## How often the doctor names the right cause of failures that are brought about for real
 	@$(VENV) -m tests.bench.doctor
+
+bench-pipeline: .venv/tests ## Throughput, latency and connections of the whole service, beside COPY, a plain build and other databases
+	@for part in $(PARTS); do echo "== $$part" && $(VENV) -m tests.bench.$$part || failed=1; done; exit $${failed:-0}
+
+bench-profile: .venv/tests ## Where the time goes at full load: by process, by Python function, by statement
+	@$(VENV) -m tests.bench.profiling $(ARGS)
 
 lint: .venv/tests ## Check style and format
 	@$(VENV) -m ruff check .

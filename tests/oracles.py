@@ -101,3 +101,16 @@ def chunks(
         for column, item in zip(rows[-1][1:], (instant, value, mark), strict=True):
             column.append(item)  # type: ignore[arg-type]
     return [(s, a, v, m if any(map(any, m)) else None) for s, a, v, m in rows]
+
+
+def excursions(above: Sequence[bool], *, quiet: int, most: int) -> tuple[int, int]:
+    """How many events begin in readings that are above a limit or not, and how many normal ones there were in the end
+    since the last one above; ``quiet``: before the first; an event is over after ``most``."""
+    begun = 0
+    for one in above:
+        if one:
+            begun += quiet >= most
+            quiet = 0
+        else:
+            quiet = min(most, quiet + 1)
+    return begun, quiet

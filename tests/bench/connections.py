@@ -7,9 +7,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from tests.bench import bodies, results
+from tests.bench import results
 from tests.bench.results import row
 from tests.bench.running import MACHINES, Site, in_a_folder, running
+from tests.load import bodies
 
 CONNECTIONS = MACHINES * bodies.PER_MACHINE
 GOAL_MS = 2_000.0

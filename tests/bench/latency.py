@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.bench import bodies, results
+from tests.bench import results
 from tests.bench.results import row
 from tests.bench.running import Outcome, Site, in_a_folder, running
+from tests.load import bodies
 
 PROBES = 10
 """Machines that probe while the others make the load."""

@@ -1,7 +1,7 @@
 """Ours beside a plain build of the same job (``plain_project``): the same load, server, process counts and machine.
 
-The plain build has a database and a Redis database of its own beside ours, and what was sent to it is held against what
-it stored as well. Its figure counts until its last task is done.
+The plain build has a database and a Redis database of its own on the same servers, and runs while ours stands still.
+What was sent to it is held against what it stored as well, and its figure counts until its last task is done.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import secrets
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,11 +21,12 @@ from typing import Any
 import psycopg2
 
 from config import node, supervisor
-from tests.bench import bodies, copying, results
+from tests.bench import copying, results
 from tests.bench.results import row
-from tests.bench.running import DRAIN, LEASE, MACHINES, found_by, in_a_folder, midnight, order_for, running, sending
-from tests.bench.sender import Said
+from tests.bench.running import DRAIN, MACHINES, found_by, in_a_folder, midnight, order_for, running, sending
 from tests.chaos.service import ROOT, Service, kill_group, session, until
+from tests.load import bodies
+from tests.load.sender import Said
 
 PROJECT = ROOT / "tests" / "bench" / "plain_project"
 DATABASE, REDIS_DATABASE = "plain", 7
@@ -53,6 +53,7 @@ class Plain:
     port: int
     password: str
     connection: Any
+    machines: int
     step: int = 0
     accepted: int = 0
 
@@ -64,7 +65,7 @@ class Plain:
     def rate(self, *, shape: str, seconds: float, connections: int) -> float:
         """Readings a second, until the last task is done. Raises ``AssertionError`` where the books do not balance."""
         order = order_for(
-            shape, machines=MACHINES, begins=midnight(), step=self.step, folder=self.folder, host="127.0.0.1",
+            shape, machines=self.machines, begins=midnight(), step=self.step, folder=self.folder, host="127.0.0.1",
             port=self.port, username=CLIENT, password=self.password, seconds=seconds, connections=connections,
         )  # fmt: skip
         with sending(order, self.folder) as sender:
@@ -82,25 +83,20 @@ class Plain:
 
 
 @contextmanager
-def plain(folder: Path) -> Iterator[Plain]:
-    """The plain build on servers of its own in this folder."""
-    service = Service(folder / "plain-home", lease_seconds=LEASE)
+def plain(service: Service, folder: Path, *, machines: int = MACHINES) -> Iterator[Plain]:
+    """The plain build, on the servers of a service whose processes stand still."""
     port, password = node.free_port(0), secrets.token_urlsafe(18)
-    try:
-        service.prepare()
-        environment = surroundings(service)
-        with ExitStack() as stack:
-            stack.enter_context(copying.database(service, DATABASE))
-            fill = [sys.executable, "-m", "django", "fill", str(MACHINES), str(bodies.HIGH), CLIENT, password]
-            subprocess.run(fill, cwd=PROJECT, env=environment, check=True)
-            for command in commands(port):
-                stack.enter_context(child(command, environment, folder / "plain.log"))
-            until(lambda: answers(port), limit=START_SECONDS)
-            connection = psycopg2.connect(host=str(service.sockets), user="postgres", dbname=DATABASE)
-            stack.callback(connection.close)
-            yield Plain(folder, port, password, connection)
-    finally:
-        service.stop()
+    environment = surroundings(service)
+    with ExitStack() as stack:
+        stack.enter_context(copying.database(service, DATABASE))
+        fill = [sys.executable, "-m", "django", "fill", str(machines), str(bodies.HIGH), CLIENT, password]
+        subprocess.run(fill, cwd=PROJECT, env=environment, check=True)
+        for command in commands(port):
+            stack.enter_context(child(command, environment, folder / "plain.log"))
+        until(lambda: answers(port), limit=START_SECONDS)
+        connection = psycopg2.connect(host=str(service.sockets), user="postgres", dbname=DATABASE)
+        stack.callback(connection.close)
+        yield Plain(folder, port, password, connection, machines)
 
 
 def surroundings(service: Service) -> dict[str, str]:
@@ -149,14 +145,14 @@ def answers(port: int) -> bool:
 
 
 def bench(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
-    with plain(folder) as theirs:
-        theirs.rate(shape="hundreds", seconds=1.0, connections=2)
-        sent = {"shape": options.shape, "seconds": options.plain_seconds, "connections": options.connections}
-        slow = [theirs.rate(**sent) for _ in range(options.times)]
-    time.sleep(1)
     with running(folder) as site:
         sent = {"seconds": options.seconds, "connections": options.connections}
         fast = [site.load(site.order(options.shape, **sent)).rate for _ in range(options.times)]
+        site.service.kill()
+        with plain(site.service, folder) as theirs:
+            theirs.rate(shape="hundreds", seconds=1.0, connections=2)
+            sent = {"shape": options.shape, "seconds": options.plain_seconds, "connections": options.connections}
+            slow = [theirs.rate(**sent) for _ in range(options.times)]
     return rows(slow, fast, options)
 
 

@@ -13,7 +13,7 @@ from django.db.models import F
 
 from sensors import onboarding
 from sensors.models import LANES, Equipment, Sensor, Site
-from tests.bench import bodies
+from tests.load import bodies
 
 SITE = CLIENT = "plant"
 

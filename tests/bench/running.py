@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,10 +20,11 @@ import numpy as np
 import psycopg2
 from numpy.typing import NDArray
 
-from tests.bench import bodies, cpu, plant
+from tests.bench import cpu, plant
 from tests.bench.cpu import Group
-from tests.bench.sender import Order, Said
 from tests.chaos.service import ROOT, Service, until
+from tests.load import bodies
+from tests.load.sender import Order, Said
 
 LEASE = 45
 MACHINES = 100
@@ -136,7 +137,7 @@ class Site:
             port=host.port, username=plant.CLIENT, password=self.password, **changes,
         )  # fmt: skip
 
-    def load(self, order: Order, *beside: Order) -> Outcome:
+    def load(self, order: Order, *beside: Order, when_begun: Callable[[], None] | None = None) -> Outcome:
         """Send what the orders say, wait until all is judged, and balance the books; what came of the first order.
 
         Raises ``BooksDoNotBalance``.
@@ -148,6 +149,8 @@ class Site:
             before = cpu.read(self.groups)
             for sender in senders:
                 sender.begin()
+            if when_begun is not None:
+                when_begun()
             told = [sender.result() for sender in senders]
         ended = max(said.began + said.seconds for said in told)
         until(lambda: not self.service.sql(ON_THE_WAY)[0][0], limit=DRAIN)
@@ -246,15 +249,13 @@ def sending(order: Order, folder: Path) -> Iterator[Sending]:
     """The generator, which prepares; it is killed where the caller fails."""
     path = folder / f"{Path(order.out).stem}.order.json"
     path.write_text(json.dumps(asdict(order)))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.bench.sender", str(path)],
-        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
-        yield Sending(process)
-    finally:
-        process.kill()
-        process.wait()
+    command = [sys.executable, "-m", "tests.load.sender", str(path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as process:
+        try:
+            yield Sending(process)
+        finally:
+            process.kill()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ connection sends its next request as soon as it has its answer. The bodies of on
 one after the other: what one gateway sends arrives in order. A request that is refused for now (429, 503) is sent again
 after the seconds its answer asks for. The access token is renewed before it expires, beside the sending.
 
-    python -m tests.bench.sender order.json
+    python -m tests.load.sender order.json
 
 It says ``ready`` when all is prepared and connected, begins when it reads a line, and says in the end what ``Said``
 holds; what it found of each request is in the file ``out``.
@@ -32,8 +32,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench import bodies
-from tests.bench.bodies import Bodies, Text
+from tests.load import bodies
+from tests.load.bodies import Bodies, Text
 
 LATER = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 NO_ANSWER = 0

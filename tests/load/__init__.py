@@ -1,0 +1,1 @@
+"""The load of the benchmarks: a process of its own, which knows nothing of the service."""
