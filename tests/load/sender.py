@@ -40,6 +40,7 @@ NO_ANSWER = 0
 RENEW_AT = 2 / 3
 """Part of the token's life after which it is renewed."""
 LONGEST_ANSWER = 65_536
+SEND_BUFFER = 1_000_000  # a body goes out in one call
 PATIENCE = 120.0
 """Seconds that what is on its way may take after the last request was sent."""
 COLUMNS = ("stream", "step", "due", "sent", "seconds", "status", "accepted", "refused")
@@ -175,6 +176,7 @@ class Sender:
     def _connect(self, link: Link) -> None:
         made = socket.create_connection((self.order.host, self.order.port), timeout=30)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         made.setblocking(False)
         link.socket = made
         self.by_file[made.fileno()] = link
