@@ -6,8 +6,10 @@ import re
 import zlib
 from typing import Any, cast
 
+import orjson
 import structlog
 from django.conf import settings
+from django.http import HttpResponse
 from django.http.request import RawPostDataException
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
@@ -18,9 +20,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from agents import doorbell, intake
-from sensors import access, codec, inbox
+from sensors import access, codec, directory, inbox, tokens
 from sensors.problems import Problem
 
+log = structlog.get_logger(__name__)
+
+TRIES = 3
 KEY = re.compile(r"[ !#-\[\]-~]{1,255}")
 
 
@@ -41,7 +46,9 @@ class NameOrId(serializers.CharField):
 class Ingest(APIView):
     """Readings in."""
 
+    authentication_classes = [tokens.Remembered]
     parser_classes = [RawJSON]
+    _is_admitted = False
 
     class ReadingIn(serializers.Serializer[Any]):
         sensor = NameOrId(help_text="The sensor's name in the site as text, or its id as a number.")
@@ -103,19 +110,38 @@ class Ingest(APIView):
         ],
         responses={202: IngestAnswer},
     )
-    def post(self, request: Request) -> Response:
-        user = access.user_of(request)
-        site = access.site_for_ingest(user, request.query_params.get("site"))
+    def post(self, request: Request) -> HttpResponse:
         body = _body(request)
+        for _ in range(TRIES):
+            try:
+                return self._take(request, body)
+            except inbox.Outdated:
+                log.info("agents.api.outdated")
+            except Problem:
+                if directory.holds(_number(request)):
+                    raise
+            # Accounts or roles have changed since they were read: the answer has to rest on what holds now.
+            request.user, request.auth = tokens.caller(request)
+        raise Problem("unavailable", "Accounts are being changed at this moment.", retry_after=1)
+
+    def _admit(self, arriving: inbox.Arriving) -> None:
+        """Once for each request, however often it is looked at: it uses up a quota."""
+        if not self._is_admitted:
+            intake.admit(arriving)
+            self._is_admitted = True
+
+    def _take(self, request: Request, body: bytes) -> HttpResponse:
+        user = access.user_of(request)
         try:
             taken = inbox.accept(
-                site=site,
+                site=access.site_for_ingest(user, request.query_params.get("site")),
                 user=user,
                 body=body,
                 received_at=timezone.now(),
                 correlation_id=str(structlog.contextvars.get_contextvars().get("request_id", ""))[:64],
                 idempotency_key=_key(request),
-                admit=intake.admit,
+                access=_number(request),
+                admit=self._admit,
             )
         except codec.Malformed as error:
             raise Problem("malformed", str(error)) from error
@@ -133,11 +159,18 @@ class Ingest(APIView):
         answer = {name: getattr(batch, name) for name in ("items", "accepted", "held", "duplicates", "rejected")}
         answer |= {"batch": batch.pk, "received_at": batch.received_at, "results": batch.results}
         answer |= {"status_url": request.build_absolute_uri(f"/api/v1/batches/{batch.pk}/")}
-        return Response(answer, status=202, headers={"Idempotent-Replayed": "true"} if taken.replayed else None)
+        headers = {"Idempotent-Replayed": "true"} if taken.replayed else None
+        return HttpResponse(orjson.dumps(answer), status=202, content_type="application/json", headers=headers)
 
     def handle_exception(self, exc: Exception) -> Response:
         intake.count_failure(exc)
         return super().handle_exception(exc)
+
+
+def _number(request: Request) -> int:
+    """Under which the client's account was read (``tokens.Remembered``)."""
+    number: Any = request.auth
+    return int(number)
 
 
 def _key(request: Request) -> str:

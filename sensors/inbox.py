@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import IntegrityError, connection, transaction
-from django.db.models import Q
+from django.db import connection, transaction
 
-from sensors import codec, columns
-from sensors.codec import Decoded, SensorKey
-from sensors.columns import Columns
-from sensors.models import Batch, BatchPart, DiscoveredSensor, Equipment, Sensor, Site
+from sensors import codec, columns, directory, entry, wholesale
+from sensors.codec import Decoded
+from sensors.columns import Columns, Int64
+from sensors.directory import Fleet
+from sensors.entry import Entry, Outcome, Part, State
+from sensors.models import Batch, DiscoveredSensor, Site
 
 DISCOVERED = DiscoveredSensor._meta.db_table
-KEY_LOCK = 0x62775F6B6579  # seed of the advisory locks of idempotency keys
+TRIES = 3
+"""So often a body is read anew because sensors have changed meanwhile; then whoever changes them has to wait."""
 
 
 class NothingAccepted(Exception):
@@ -36,6 +39,10 @@ class KeyInFlight(Exception):
 
 class KeyReused(Exception):
     """This idempotency key came before with another body."""
+
+
+class Outdated(Exception):
+    """What the client was let in by has changed since: it has to be looked at again. Nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,27 @@ class Arriving:
     critical: bool
 
 
+@dataclass(slots=True)
+class Request:
+    """A body, and what is known of it. ``admit``: whom to ask, once; ``asked``: where its sensors were looked up."""
+
+    site: Site
+    user: User | None
+    body: bytes
+    digest: str
+    received_at: datetime
+    correlation_id: str
+    idempotency_key: str
+    access: int | None
+    admit: Callable[[Arriving], None] | None
+    asked: Fleet | None = None
+
+    def ask(self, *, readings: int, critical: bool) -> None:
+        if self.admit is not None:
+            self.admit(Arriving(self.site.pk, self.user.pk if self.user else None, readings, critical))
+            self.admit = None
+
+
 def accept(
     *,
     site: Site,
@@ -71,62 +99,115 @@ def accept(
     received_at: datetime,
     correlation_id: str = "",
     idempotency_key: str = "",
+    access: int | None = None,
     admit: Callable[[Arriving], None] | None = None,
 ) -> Accepted:
     """Store a body of readings; when this returns (and the caller's transaction, if any, commits) it is durable.
 
+    ``access``: the number (``sensors.directory``) under which the user was let in; None where nobody was asked.
     ``admit`` may raise to have nothing stored. It is asked with no transaction open, and not about a body that is
     stored already under its idempotency key: the answer to that costs one query.
 
-    Raises ``codec.Malformed``, ``codec.TooManyReadings``, ``NothingAccepted``, ``KeyInFlight`` or ``KeyReused``.
+    Raises ``codec.Malformed``, ``codec.TooManyReadings``, ``NothingAccepted``, ``KeyInFlight``, ``KeyReused`` or
+    ``Outdated``.
     """
     digest = hashlib.sha256(body).hexdigest()
-    if (earlier := _earlier(site, user, idempotency_key)) is not None:
+    request = Request(site, user, body, digest, received_at, correlation_id, idempotency_key, access, admit)
+    if (earlier := _earlier(request)) is not None:
         return _again(earlier, digest)
-    parsed = codec.parse(body, most=settings.INGEST_MAX_READINGS)
-    lane_of, sensors, critical = _resolve(site, parsed.items)
-    if admit is not None:
-        admit(Arriving(site.pk, user.pk if user else None, len(parsed.items), critical))
-    decoded = codec.decode(parsed, sensors=sensors, span=_span(received_at))
+    for _ in range(TRIES):
+        if (accepted := _attempt(request)) is not None:
+            return accepted
+    with transaction.atomic():
+        directory.hold()
+        accepted = _attempt(request)
+    assert accepted is not None, "what is held does not change"
+    return accepted
+
+
+def _attempt(request: Request) -> Accepted | None:
+    """None where sensors have changed between reading the body and storing it."""
+    fleet = directory.fleet()
+    decoded, codes = _wholesale(request, fleet) or _item_by_item(request, fleet)
     if decoded.rejected == decoded.items:
         raise NothingAccepted(decoded.results)
     _within_days([decoded.accepted, *decoded.held.values()])
     batch = Batch(
-        site=site,
-        submitted_by=user,
-        correlation_id=correlation_id,
-        idempotency_key=idempotency_key,
-        body_sha256=digest,
+        site_id=request.site.pk,
+        submitted_by_id=request.user.pk if request.user else None,
+        correlation_id=request.correlation_id,
+        idempotency_key=request.idempotency_key,
+        body_sha256=request.digest,
         items=decoded.items,
         accepted=len(decoded.accepted),
         held=decoded.held_readings,
         duplicates=decoded.duplicates,
         rejected=decoded.rejected,
         results=list(decoded.results),
-        received_at=received_at,
+        received_at=request.received_at,
     )
-    try:
-        return _store(batch, decoded, lane_of)
-    except IntegrityError:
-        if (earlier := _earlier(site, user, idempotency_key)) is None:
-            raise
-        return _again(earlier, digest)  # it was stored while this one was being read
+    made = Entry(batch, _parts(decoded.accepted, codes), access=request.access, fleet=fleet.number)
+    outcome = _store(made, decoded.held)
+    if outcome.state is State.OUTDATED:
+        directory.see(outcome.now)
+        if request.access not in (None, outcome.now.access):
+            raise Outdated
+        return None
+    if outcome.state is State.STORED:
+        return Accepted(batch=batch, lanes=tuple(part.lane for part in made.parts if part.lane is not None))
+    if outcome.state is State.KNOWN and (earlier := _earlier(request)) is not None:
+        return _again(earlier, request.digest)  # it was stored while this one was being read
+    raise KeyInFlight("A request with this key is being taken at this moment.")
 
 
-@transaction.atomic
-def _store(batch: Batch, decoded: Decoded, lane_of: Mapping[int, int]) -> Accepted:
-    """The batch and its parts, all or nothing. Raises ``KeyInFlight``, or ``IntegrityError`` where the key is known."""
-    if batch.idempotency_key:
-        _hold_key(batch)
-    batch.save(force_insert=True)
-    parts = _parts(batch, decoded, lane_of)
-    BatchPart.objects.bulk_create(parts)
-    return Accepted(batch=batch, lanes=tuple(sorted({p.lane for p in parts if p.lane is not None})))
+def _wholesale(request: Request, fleet: Fleet) -> tuple[Decoded, Int64] | None:
+    """The body and the code of each accepted reading's place; None where not all of it is good."""
+    sheet = wholesale.read(request.body, most=settings.INGEST_MAX_READINGS)
+    if sheet is None:
+        return None
+    codes = wholesale.codes(sheet, fleet.known(request.site.pk))
+    if codes is None:
+        codes = wholesale.codes(sheet, fleet.places(request.site.pk, sheet.keys))
+        request.asked = fleet
+    decoded = None if codes is None else wholesale.decode(sheet, codes=codes, span=_span(request.received_at))
+    if codes is None or decoded is None:
+        return None
+    request.ask(readings=len(sheet), critical=wholesale.any_critical(codes))
+    return decoded, codes
 
 
-def _earlier(site: Site, user: User | None, key: str) -> Batch | None:
+def _item_by_item(request: Request, fleet: Fleet) -> tuple[Decoded, Int64]:
+    """The same for any body. Raises ``codec.Malformed`` or ``codec.TooManyReadings``."""
+    body = codec.parse(request.body, most=settings.INGEST_MAX_READINGS)
+    names, ids = codec.keys(body.items)
+    if request.asked is not fleet:
+        fleet.places(request.site.pk, [*names, *ids])
+    known = fleet.known(request.site.pk)
+    places = {key: wholesale.place(known[key]) for key in (*names, *ids) if key in known}
+    request.ask(readings=len(body.items), critical=any(place.critical for place in places.values()))
+    sensors = {key: place.sensor for key, place in places.items()}
+    decoded = codec.decode(body, sensors=sensors, span=_span(request.received_at))
+    return decoded, np.array([known[sensor] for sensor in decoded.accepted.sensor.tolist()], np.int64)
+
+
+def _store(made: Entry, held: Mapping[str, Columns]) -> Outcome:
+    """Store together with what comes at the same time; alone where names are new or a transaction is open already."""
+    if not held and not connection.in_atomic_block:
+        return entry.together(made)
+    with transaction.atomic():
+        discovered = _discover(made.batch.site_id, {name: len(readings) for name, readings in held.items()})
+        parts = [Part(None, discovered[name], len(of), columns.pack(of)) for name, of in held.items()]
+        (outcome,) = entry.store([replace(made, parts=(*made.parts, *parts))])
+        if outcome.state is not State.STORED:
+            transaction.set_rollback(True)
+        return outcome
+
+
+def _earlier(request: Request) -> Batch | None:
     """What was stored under the key."""
-    return Batch.objects.filter(site=site, submitted_by=user, idempotency_key=key).first() if key else None
+    if not (key := request.idempotency_key):
+        return None
+    return Batch.objects.filter(site=request.site, submitted_by=request.user, idempotency_key=key).first()
 
 
 def _again(earlier: Batch, digest: str) -> Accepted:
@@ -136,21 +217,18 @@ def _again(earlier: Batch, digest: str) -> Accepted:
     return Accepted(batch=earlier, lanes=(), replayed=True)
 
 
-def _hold_key(batch: Batch) -> None:
-    """Until the transaction ends nobody else stores under the batch's key. Raises ``KeyInFlight``."""
-    with connection.cursor() as cursor:
-        scope = f"{batch.site_id}/{batch.submitted_by_id or 0}/{batch.idempotency_key}"
-        cursor.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, %s))", [scope, KEY_LOCK])
-        if not cursor.fetchone()[0]:
-            raise KeyInFlight("A request with this key is being taken at this moment.")
-
-
 def _within_days(readings: Sequence[Columns]) -> None:
     """Raises ``TooManyReadings``: each day is a partition, and a transaction can write to so many."""
-    days = np.unique(np.concatenate([one.at // columns.DAY_US for one in readings])).size
-    if days > settings.INGEST_MAX_DAYS:
+    most = settings.INGEST_MAX_DAYS
+    if sum(map(len, readings)) <= most:
+        return
+    at = np.concatenate([one.at for one in readings])
+    if at.max() - at.min() <= (most - 1) * columns.DAY_US:
+        return
+    days = np.unique(at // columns.DAY_US).size
+    if days > most:
         raise codec.TooManyReadings(
-            f"The readings fall on {days} days; at most {settings.INGEST_MAX_DAYS} are taken at once. Send it in parts."
+            f"The readings fall on {days} days; at most {most} are taken at once. Send it in parts."
         )
 
 
@@ -161,49 +239,24 @@ def _span(now: datetime) -> codec.Span:
     )
 
 
-def _resolve(site: Site, items: Sequence[object]) -> tuple[dict[int, int], dict[SensorKey, int], bool]:
-    """Lane by sensor id; sensor id by the names and ids that the items use and the site knows; whether a machine of
-    them is critical."""
-    names, ids = codec.keys(items)
-    known = Sensor.objects.filter(Q(external_id__in=names) | Q(id__in=ids), site=site)
-    lane_of: dict[int, int] = {}
-    sensors: dict[SensorKey, int] = {}
-    critical = False
-    for sensor, name, lane, criticality in known.values_list(
-        "id", "external_id", "machine__lane", "machine__criticality"
-    ):
-        if lane is None:
-            raise ValueError(f"the machine of sensor {sensor} has no lane")
-        lane_of[sensor] = lane
-        sensors[name] = sensors[sensor] = sensor
-        critical = critical or criticality == Equipment.Criticality.CRITICAL
-    return lane_of, sensors, critical
-
-
-def _parts(batch: Batch, decoded: Decoded, lane_of: Mapping[int, int]) -> list[BatchPart]:
-    parts = []
-    unique, inverse = np.unique(decoded.accepted.sensor, return_inverse=True)
-    lanes = np.array([lane_of[int(sensor)] for sensor in unique], np.int16)[inverse]
-    for lane in np.unique(lanes):
-        parts.append(part(batch, decoded.accepted.take(lanes == lane), lane=int(lane)))
-    discovered = _discover(batch.site, {name: len(held) for name, held in decoded.held.items()})
-    parts += [part(batch, held, discovered_id=discovered[name]) for name, held in decoded.held.items()]
-    return parts
-
-
-def part(batch: Batch, readings: Columns, *, lane: int | None = None, discovered_id: int | None = None) -> BatchPart:
-    """An unsaved part: waiting in a lane, or held back for a discovered sensor."""
-    return BatchPart(
-        batch=batch,
-        lane=lane,
-        discovered_id=discovered_id,
-        state=BatchPart.State.HELD if lane is None else BatchPart.State.WAITING,
-        readings=len(readings),
-        columns=columns.pack(readings),
+def _parts(accepted: Columns, codes: Int64) -> tuple[Part, ...]:
+    """What goes down each lane, in ascending order of the lanes; in a lane in the order in which it was sent."""
+    if not len(codes):
+        return ()
+    lanes = wholesale.lanes(codes)
+    if (lanes == lanes[0]).all():
+        return (Part(int(lanes[0]), None, len(codes), columns.pack(accepted)),)
+    order = np.argsort(lanes, kind="stable")
+    lanes = lanes[order]
+    starts = [0, *(np.flatnonzero(lanes[1:] != lanes[:-1]) + 1).tolist(), len(lanes)]
+    packed = columns.pack_slices(accepted.take(order), starts)
+    return tuple(
+        Part(int(lanes[start]), None, end - start, data)
+        for (start, end), data in zip(pairwise(starts), packed, strict=True)
     )
 
 
-def _discover(site: Site, readings: Mapping[str, int]) -> dict[str, int]:
+def _discover(site_id: int, readings: Mapping[str, int]) -> dict[str, int]:
     """Id of the discovered sensor of each name, with what is held back for it counted, in one statement.
 
     In the order of names, so that two requests with the same names wait for each other and do not deadlock.
@@ -217,6 +270,6 @@ def _discover(site: Site, readings: Mapping[str, int]) -> dict[str, int]:
             " SELECT %s, wanted.name, wanted.readings FROM unnest(%s::text[], %s::bigint[]) AS wanted(name, readings)"
             " ON CONFLICT (site_id, external_id) DO UPDATE"
             " SET readings = known.readings + excluded.readings, last_seen_at = now() RETURNING external_id, id",
-            [site.pk, names, [readings[name] for name in names]],
+            [site_id, names, [readings[name] for name in names]],
         )
         return dict(cursor.fetchall())

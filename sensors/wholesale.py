@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from sensors import instants
 from sensors.codec import LARGEST_VALUE, Decoded, SensorKey, Span
@@ -115,24 +116,36 @@ def _joined(series: Sequence[Series]) -> Sheet | None:
     return Sheet(keys, measured_at, values)
 
 
-def decode(sheet: Sheet, *, codes: Mapping[SensorKey, int], span: Span) -> tuple[Decoded, Int64] | None:
-    """A sheet to columns, and the code of each reading's place. ``codes``: of the names and ids that are known.
-
-    None where a sensor is not known, an instant or a value is not plainly good, or two readings may be the same.
-    """
-    n = len(sheet)
+def codes(sheet: Sheet, known: Mapping[SensorKey, int]) -> Int64 | None:
+    """The code of each reading's place; None where a sensor is not among the known ones."""
     try:
-        code = np.fromiter(map(codes.get, sheet.keys), np.int64, n)  # None raises TypeError
+        return np.fromiter(map(known.get, sheet.keys), np.int64, len(sheet))
     except TypeError:
         return None
+
+
+def lanes(codes: Int64) -> NDArray[np.int8]:
+    return (codes >> 1 & (1 << LANE_BITS) - 1).astype(np.int8)
+
+
+def any_critical(codes: Int64) -> bool:
+    return bool((codes & 1).any())
+
+
+def decode(sheet: Sheet, *, codes: Int64, span: Span) -> Decoded | None:
+    """A sheet to columns; None where an instant or a value is not plainly good or two readings may be the same.
+
+    ``codes``: of the place of each reading.
+    """
+    n = len(sheet)
     at, value = instants.read(sheet.measured_at), np.array(sheet.values, np.float64)
     if at is None or at.min() < span.earliest or at.max() > span.latest or not np.abs(value).max() <= LARGEST_VALUE:
         return None
-    sensor = code >> (LANE_BITS + 1)
+    sensor = codes >> (LANE_BITS + 1)
     if n > 1 and _may_repeat(sensor, at):
         return None
     accepted = Columns(sensor, at, value, np.arange(n, dtype=np.int32))
-    return Decoded(accepted=accepted, held={}, results=(), items=n, duplicates=0, rejected=0), code
+    return Decoded(accepted=accepted, held={}, results=(), items=n, duplicates=0, rejected=0)
 
 
 def _may_repeat(sensor: Int64, at: Int64) -> bool:

@@ -179,19 +179,19 @@ def silent() -> Iterator[tuple[int, list[object]]]:
 
 
 @contextmanager
-def deaf_after_commit(upstream: Callable[[], socket.socket]) -> Iterator[int]:
+def deaf_after_commit(upstream: Callable[[], socket.socket], *, commit: bytes = b"COMMIT") -> Iterator[int]:
     """The port of a way to Postgres that passes COMMIT on and then breaks off: it is done, and the client never hears.
 
-    The connection must not be encrypted.
+    ``commit``: what commits, where it is a statement that does so by itself. The connection must not be encrypted.
     """
 
     def pass_on(here: socket.socket, there: socket.socket, told: threading.Event, *, up: bool) -> None:
         try:
             while data := here.recv(65_536):
-                if up and b"COMMIT" in data:
+                if up and commit in data:
                     told.set()
                 if told.is_set() and not up:
-                    break  # the answer to COMMIT has come: it is kept back
+                    break  # the answer to it has come: it is kept back
                 there.sendall(data)
         except OSError:
             return  # the other direction has closed both

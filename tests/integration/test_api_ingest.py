@@ -12,8 +12,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from rest_framework_simplejwt.tokens import AccessToken
 
-from agents import sweeper
-from sensors import inbox
+from agents import backlog, sweeper
+from sensors import directory, entry
 from sensors.models import Batch, BatchPart, DiscoveredSensor, Membership, Sensor
 from tests import factories
 from tests.client import JSON, client, problem
@@ -197,7 +197,10 @@ def test_a_key_in_flight_is_a_conflict(sensor: Sensor, sender: User) -> None:
 
     def hold() -> None:
         with transaction.atomic():
-            inbox._hold_key(Batch(site=sensor.site, submitted_by=sender, idempotency_key="k"))
+            scope = f"{sensor.site.pk}/{sender.pk}/k"
+            connection.cursor().execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [scope, entry.KEY_LOCK]
+            )
             held.set()
             release.wait(30)
         connection.close()
@@ -223,8 +226,29 @@ def test_without_a_valid_token_nothing_is_taken(sensor: Sensor, sender: User) ->
     assert nothing_is_stored()
 
 
-def test_an_ingest_costs_few_queries(sensor: Sensor, sender: User) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_an_ingest_costs_one_query_when_the_client_and_its_sensors_are_remembered(
+    monkeypatch: pytest.MonkeyPatch, sensor: Sensor, sender: User
+) -> None:
+    monkeypatch.setattr(backlog, "KEEP_SECONDS", 3_600.0)
+    http, costs = client(sender), []
+    for n in range(3):
+        with CaptureQueriesContext(connection) as queries:
+            body = [reading(sensor.pk, m) | {"value": n} for m in range(50)]
+            assert http.post(URL, body, JSON).status_code == 202
+        costs.append([query["sql"].split(None, 1)[0] for query in queries])
+    assert costs[1] == costs[2] == ["EXECUTE"]
+    with CaptureQueriesContext(connection) as queries:
+        assert http.post(URL, [reading("new")], JSON).status_code == 202
+    assert len(queries) == 5  # its name; savepoint, what was discovered, the batch, release
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_first_ingest_costs_few_queries(sensor: Sensor, sender: User) -> None:
     http = client(sender)
+    directory.see(directory.numbers())
+    connection.close()
+    backlog.gauge.forget()
     with CaptureQueriesContext(connection) as queries:
         assert http.post(URL, [reading(sensor.pk, m) for m in range(50)], JSON).status_code == 202
-    assert len(queries) <= 8, [q["sql"][:100] for q in queries]
+    assert len(queries) == 6  # user, memberships, sensors, backlog; the statement prepared, and executed

@@ -121,8 +121,9 @@ def test_what_was_held_while_it_was_being_adopted_is_let_go_afterwards() -> None
     found = DiscoveredSensor.objects.get()
     adopted = adopt(found, equipment=machine)
     late = BatchPart.objects.get()
-    straggler = inbox.part(late.batch, columns.unpack(bytes(late.columns)), discovered_id=found.pk)
-    straggler.save()
+    straggler = BatchPart.objects.create(
+        batch=late.batch, discovered=found, state="HELD", readings=late.readings, columns=bytes(late.columns)
+    )
 
     assert discovery.let_go_of_stragglers() == (machine.lane,)
     straggler.refresh_from_db()

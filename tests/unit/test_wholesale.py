@@ -31,8 +31,14 @@ def item_by_item(body: bytes) -> Decoded | str:
 
 def wholly(body: bytes) -> tuple[Decoded, list[Place]] | None:
     sheet = wholesale.read(body, most=MOST)
-    taken = None if sheet is None else wholesale.decode(sheet, codes=CODES, span=SPAN)
-    return None if taken is None else (taken[0], [wholesale.place(code) for code in taken[1].tolist()])
+    codes = None if sheet is None else wholesale.codes(sheet, CODES)
+    if sheet is None or codes is None:
+        return None
+    decoded = wholesale.decode(sheet, codes=codes, span=SPAN)
+    places = [wholesale.place(code) for code in codes.tolist()]
+    assert wholesale.lanes(codes).tolist() == [place.lane for place in places]
+    assert wholesale.any_critical(codes) == any(place.critical for place in places)
+    return None if decoded is None else (decoded, places)
 
 
 def bits(decoded: Decoded) -> list[bytes]:
