@@ -55,14 +55,14 @@ def tree(leaders: Iterable[int]) -> list[int]:
 def _threads(pid: int) -> list[str]:
     try:
         return os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - names only
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []
 
 
 def _children(pid: int, thread: str) -> list[int]:
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{thread}/children").read_text().split()]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return []
 
 
@@ -74,7 +74,7 @@ def seconds(group: Group) -> float:
 def _seconds(pid: int) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0.0
     return sum(int(field) for field in fields[11:15]) / TICKS
 
@@ -87,7 +87,7 @@ def memory(group: Group) -> list[float]:
 def _resident(pid: int) -> float:
     try:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_MIB
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0.0
 
 
