@@ -74,19 +74,66 @@ def is_above(sensor: Int64, step: Int64) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """How a reading is written: a text with ``SSSSSSS``, ``VVVVV`` and an instant of fixed width in it."""
+class Place:
+    """Where a text of fixed width stands in a body: of the first reading, and how much further of the next ones."""
 
-    row: bytes
-    instant: bytes
-    first: bytes
-    last: bytes
+    at: int
+    by_instant: int
+    by_sensor: int
+    width: int
+
+    def of(self, bodies: Text, shape: Shape) -> Text:
+        """These characters of all readings: bodies x instants x sensors x width, written through to the bodies."""
+        *outer, _ = bodies.shape
+        size = (*outer, shape.instants, shape.sensors, self.width)
+        strides = (*bodies.strides[:-1], self.by_instant, self.by_sensor, 1)
+        return np.ndarray(size, np.uint8, bodies, self.at, strides)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a body is written, with letters where names, instants and values go."""
+
+    text: bytes
+    name: Place
+    instant: Place
+    value: Place
     nanoseconds: bool = False
 
 
-JSON = Form(b',{"sensor":"SSSSSSS","measured_at":"TTTTTTTTTTTTTTTTTTTT","value":VVVVV}', b"T" * 20, b"[", b"]")
-LINES = Form(b"reading,sensor=SSSSSSS value=VVVVV TTTTTTTTTTTTTTTTTTT\n", b"T" * 19, b"r", b"\n", nanoseconds=True)
-FORMS = {"json": JSON, "lines": LINES}
+NAME, INSTANT, VALUE, NANOSECONDS = b"S" * 7, b"T" * 20, b"V" * 5, b"T" * 19
+READING = b',{"sensor":"%b","measured_at":"%b","value":%b}' % (NAME, INSTANT, VALUE)
+LINE = b"reading,sensor=%b value=%b %b\n" % (NAME, VALUE, NANOSECONDS)
+
+
+def form(name: str, shape: Shape) -> Form:
+    """``json``: a list of readings, by instant; ``series``: a list of sensors, each with its instants and values;
+    ``lines``: line protocol, by instant."""
+    return {"json": _readings, "series": _series, "lines": _lines}[name](shape)
+
+
+def _readings(shape: Shape) -> Form:
+    places = [_by_row(READING, letters, shape) for letters in (NAME, INSTANT, VALUE)]
+    return Form(b"[" + (READING * shape.readings)[1:] + b"]", *places)
+
+
+def _lines(shape: Shape) -> Form:
+    places = [_by_row(LINE, letters, shape) for letters in (NAME, NANOSECONDS, VALUE)]
+    return Form(LINE * shape.readings, *places, nanoseconds=True)
+
+
+def _by_row(row: bytes, letters: bytes, shape: Shape) -> Place:
+    return Place(row.index(letters), len(row) * shape.sensors, len(row), len(letters))
+
+
+def _series(shape: Shape) -> Form:
+    instants, values = (b",".join([one] * shape.instants) for one in (b'"%b"' % INSTANT, VALUE))
+    one = b',{"sensor":"%b","measured_at":[%b],"values":[%b]}' % (NAME, instants, values)
+    places = [
+        Place(one.index(letters), step, len(one), len(letters))
+        for letters, step in ((NAME, 0), (INSTANT, len(INSTANT) + 3), (VALUE, len(VALUE) + 1))
+    ]
+    return Form(b"[" + (one * shape.sensors)[1:] + b"]", *places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +149,8 @@ class Bodies:
     def body(self, stream: int, step: int) -> Text:
         """The body of a stream from a step on, valid until the same one is asked for a period later."""
         whole: Text = self.table[(step - self.first) // self.shape.instants % len(self.table), stream]
-        at = self.form.row.index(self.form.instant)
-        rows = whole[:-1].reshape(self.shape.instants, self.shape.sensors, -1)
-        rows[:, :, at : at + len(self.form.instant)] = self.stamps[step : step + self.shape.instants, None, :]
+        stamps = self.stamps[step : step + self.shape.instants, None, :]
+        self.form.instant.of(whole, self.shape)[...] = stamps
         return whole
 
 
@@ -115,19 +161,16 @@ def prepare(shape: Shape, *, form: Form, start: int, steps: int, first: int, rou
     dice = np.random.default_rng(seed)
     pool = _pool(dice)
     rounds = max(1, min(shape.rounds, rounds))
-    width = len(form.row)
-    table = np.empty((rounds, shape.streams, shape.readings * width + len(form.last)), np.uint8)
-    table[:, :, -len(form.last) :] = np.frombuffer(form.last, np.uint8)
-    rows = table[:, :, : shape.readings * width].reshape(rounds, shape.streams, shape.instants, shape.sensors, width)
-    rows[...] = np.frombuffer(form.row, np.uint8)
+    table = np.empty((rounds, shape.streams, len(form.text)), np.uint8)
+    table[...] = np.frombuffer(form.text, np.uint8)
     sensors = np.arange(shape.streams * shape.sensors).reshape(shape.streams, shape.sensors)
     names = np.array([[name_of(int(s)).encode() for s in stream] for stream in sensors])
-    _put(rows, form.row.index(b"SSSSSSS"), np.broadcast_to(names[:, None, :], rows.shape[1:4]))
+    form.name.of(table, shape)[...] = _characters(names)[:, None]
+    values = form.value.of(table, shape)
     for number in range(rounds):
         step = first + number * shape.instants + np.arange(shape.instants)
-        _put(rows[number], form.row.index(b"VVVVV"), _values(shape, sensors, step, pool, dice))
-    table[:, :, 0] = form.first[0]
-    return Bodies(shape, form, first, table, stamps(form, start=start, steps=steps))
+        values[number] = _characters(_values(shape, sensors, step, pool, dice))
+    return Bodies(shape, form, first, table, stamps(start=start, steps=steps, nanoseconds=form.nanoseconds))
 
 
 def _pool(dice: np.random.Generator) -> NDArray[np.bytes_]:
@@ -151,21 +194,17 @@ def _values(
     return values
 
 
-def _put(rows: Text, at: int, texts: NDArray[np.bytes_]) -> None:
-    """Write texts of one width into the rows, from a column on."""
-    width = texts.dtype.itemsize
-    characters = np.ascontiguousarray(texts).view(np.uint8).reshape(*texts.shape, width)
-    rows[..., at : at + width] = characters
+def _characters(texts: NDArray[np.bytes_]) -> Text:
+    """Texts of one width as rows of characters."""
+    return np.ascontiguousarray(texts).view(np.uint8).reshape(*texts.shape, texts.dtype.itemsize)
 
 
-def stamps(form: Form, *, start: int, steps: int) -> Text:
+def stamps(*, start: int, steps: int, nanoseconds: bool = False) -> Text:
     """The text of each step's instant, as rows of characters."""
     seconds = start + np.arange(steps, dtype=np.int64)
-    if form.nanoseconds:
-        texts = (seconds * 1_000_000_000).astype("S19")
-    else:
-        texts = np.char.add(np.datetime_as_string(seconds.astype("datetime64[s]")), "Z").astype("S20")
-    return np.ascontiguousarray(texts).view(np.uint8).reshape(steps, -1).copy()
+    if nanoseconds:
+        return _characters((seconds * 1_000_000_000).astype("S19"))
+    return _characters(np.char.add(np.datetime_as_string(seconds.astype("datetime64[s]")), "Z").astype("S20"))
 
 
 def stretches(sensor: Int64, first: Int64, count: Int64, quiet: Int64) -> tuple[Int64, Int64]:

@@ -102,7 +102,7 @@ class Token:
         order = self.order
         self.head = (
             f"POST {order.path} HTTP/1.1\r\nHost: {order.host}:{order.port}\r\n{authorization}"
-            f"Content-Type: {'application/json' if order.form == 'json' else 'text/plain'}\r\n"
+            f"Content-Type: {'text/plain' if order.form == 'lines' else 'application/json'}\r\n"
             f"Content-Length: {self.length}\r\n\r\n"
         ).encode()
 
@@ -152,7 +152,7 @@ class Sender:
         low, high = order.streams or (0, shape.streams)
         self.streams = list(range(low, high))
         self.bodies: Bodies = bodies.prepare(
-            shape, form=bodies.FORMS[order.form], start=order.start, steps=order.steps,
+            shape, form=bodies.form(order.form, shape), start=order.start, steps=order.steps,
             first=order.first, rounds=order.rounds,
         )  # fmt: skip
         count = min(order.connections, len(self.streams))

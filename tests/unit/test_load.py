@@ -22,7 +22,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 @pytest.mark.parametrize("first", [0, 9_900])
 def test_a_body_holds_the_readings_of_its_stream_and_step(name: str, first: int) -> None:
     shape = bodies.shape(name, machines=3)
-    made = bodies.prepare(shape, form=bodies.JSON, start=START, steps=20_000, first=first, rounds=2)
+    made = bodies.prepare(shape, form=bodies.form("json", shape), start=START, steps=20_000, first=first, rounds=2)
     step = first + shape.instants
     sent = json.loads(made.body(shape.streams - 1, step).tobytes())
     sensors = [(shape.streams - 1) * shape.sensors + number for number in range(shape.sensors)]
@@ -37,7 +37,7 @@ def test_a_body_holds_the_readings_of_its_stream_and_step(name: str, first: int)
 
 def test_a_body_is_sent_again_with_later_instants_after_a_period() -> None:
     shape = bodies.shape("gateway", machines=1)
-    made = bodies.prepare(shape, form=bodies.JSON, start=START, steps=30_000, first=0, rounds=200)
+    made = bodies.prepare(shape, form=bodies.form("json", shape), start=START, steps=30_000, first=0, rounds=200)
     now, later = (json.loads(made.body(0, step).tobytes()) for step in (300, 300 + bodies.PERIOD))
     assert [reading["value"] for reading in now] == [reading["value"] for reading in later]
     assert len({reading["measured_at"] for reading in now + later}) == 2 * shape.instants
@@ -46,8 +46,8 @@ def test_a_body_is_sent_again_with_later_instants_after_a_period() -> None:
 def test_lines_say_the_same_as_json() -> None:
     shape = bodies.shape("gateway", machines=2)
     json_form, lines = (
-        bodies.prepare(shape, form=form, start=START, steps=500, first=0, rounds=3)
-        for form in (bodies.JSON, bodies.LINES)
+        bodies.prepare(shape, form=bodies.form(form, shape), start=START, steps=500, first=0, rounds=3)
+        for form in ("json", "lines")
     )
     sent = json.loads(json_form.body(1, 200).tobytes())
     told = [line.split() for line in lines.body(1, 200).tobytes().decode().split("\n") if line]
@@ -55,6 +55,24 @@ def test_lines_say_the_same_as_json() -> None:
     assert [reading["value"] for reading in sent] == [float(line[1].removeprefix("value=")) for line in told]
     seconds = [datetime.fromisoformat(reading["measured_at"]).timestamp() for reading in sent]
     assert [int(at * 1e9) for at in seconds] == [int(line[2]) for line in told]
+
+
+def test_series_say_the_same_as_single_readings() -> None:
+    shape = bodies.shape("gateway", machines=2)
+    readings, series = (
+        json.loads(
+            bodies.prepare(shape, form=bodies.form(form, shape), start=START, steps=500, first=0, rounds=3)
+            .body(1, 200)
+            .tobytes()
+        )
+        for form in ("json", "series")
+    )
+    told = [
+        {"sensor": one["sensor"], "measured_at": at, "value": value}
+        for one in series
+        for at, value in zip(one["measured_at"], one["values"], strict=True)
+    ]
+    assert sorted(told, key=lambda item: (item["measured_at"], item["sensor"])) == readings
 
 
 def test_one_in_a_thousand_is_above_at_every_moment() -> None:
