@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos bench-detectors bench-doctor bench-pipeline bench-profile lint types check lock clean
+.PHONY: help demo up down test chaos bench-detectors bench-doctor bench-pipeline bench-profile bench-store lint types check lock clean
 .PHONY: .venv/main .venv/tests
 
 PYTHON ?=
@@ -47,6 +47,9 @@ bench-pipeline: .venv/tests ## Throughput, latency and connections of the whole 
 
 bench-profile: .venv/tests ## Where the time goes at full load: by process, by Python function, by statement
 	@$(VENV) -m tests.bench.profiling $(ARGS)
+
+bench-store: .venv/tests ## What storing and asking costs with 100 million readings of 10,000 sensors (ARGS=--smoke: whether it works)
+	@$(VENV) -m tests.bench.store $(ARGS)
 
 lint: .venv/tests ## Check style and format
 	@$(VENV) -m ruff check .

@@ -92,7 +92,7 @@ def _groups(day: date) -> Iterator[list[int]]:
 def _compact(day: date, sensor_ids: list[int]) -> int:
     """Put what there is of some sensors and a day into blocks; how many readings."""
     start, end = partitions.bounds(day)
-    with connection.wrap_database_errors, connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         # Who stores readings locks these rows first: until the end nobody does, for these sensors.
         cursor.execute(
             "SELECT FROM sensors_latest WHERE sensor_id = ANY(%s) ORDER BY sensor_id FOR UPDATE", [sensor_ids]
@@ -103,13 +103,22 @@ def _compact(day: date, sensor_ids: list[int]) -> int:
         )
         sensor, readings = _take(day, sensor_ids)
         cursor.execute("DELETE FROM sensors_block WHERE sensor_id = ANY(%s) AND day = %s", [sensor_ids, day])
-        starts = np.flatnonzero(np.diff(sensor, prepend=-1))
-        rows = [
-            _row(int(sensor[first]), day, readings.take(slice(first, last)))
-            for first, last in zip(starts, [*starts[1:], len(sensor)], strict=True)
-        ]
-        cursor.copy_expert(COPY, io.BytesIO(b"".join([pgcopy.HEADER, *rows, pgcopy.TRAILER])))
+    write(day, sensor, readings)
     return len(sensor)
+
+
+def write(day: date, sensor: Int64, readings: Readings) -> None:
+    """Store readings of a day, in order of sensor and instant, as blocks that are not there yet. ``sensor``: length n.
+
+    In the caller's transaction. Raises ``NotTheSame``.
+    """
+    starts = np.flatnonzero(np.diff(sensor, prepend=-1))
+    rows = [
+        _row(int(sensor[first]), day, readings.take(slice(first, last)))
+        for first, last in zip(starts, [*starts[1:], len(sensor)], strict=True)
+    ]
+    with connection.wrap_database_errors, connection.cursor() as cursor:
+        cursor.copy_expert(COPY, io.BytesIO(b"".join([pgcopy.HEADER, *rows, pgcopy.TRAILER])))
 
 
 def _take(day: date, sensor_ids: list[int]) -> tuple[Int64, Readings]:

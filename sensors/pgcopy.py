@@ -86,9 +86,12 @@ class Reader(io.RawIOBase):
         return len(data)
 
     def _rows(self, whole: bytes, start: int) -> int:
-        """Take the rows of one kind at ``start``; where they end."""
-        end = self._loose_rows(whole, start)
-        return end if end > start else self._packed_row(whole, start)
+        """Take the rows of one kind at ``start``; where they end: there, where none has arrived wholly."""
+        second = start + FIELDS.size + SIZE.size + WORD.size
+        if len(whole) < second + SIZE.size:
+            return start
+        packed = SIZE.unpack_from(whole, second)[0] == NULL
+        return self._packed_row(whole, start) if packed else self._loose_rows(whole, start)
 
     def _loose_rows(self, whole: bytes, start: int) -> int:
         found = np.frombuffer(whole, self._row, (len(whole) - start) // self._row.itemsize, start)
@@ -106,10 +109,8 @@ class Reader(io.RawIOBase):
 
     def _packed_row(self, whole: bytes, start: int) -> int:
         begin = start + self._head + SIZE.size
-        if len(whole) < begin or whole[start : start + FIELDS.size] == TRAILER:
+        if len(whole) < begin:
             return start
-        if SIZE.unpack_from(whole, start + FIELDS.size + SIZE.size + WORD.size)[0] != NULL:
-            return start  # a row of columns that has not arrived wholly
         end = begin + int(SIZE.unpack_from(whole, start + self._head)[0])
         if len(whole) < end:
             return start

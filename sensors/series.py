@@ -106,14 +106,13 @@ def hours(sensor_id: int, *, start: datetime, end: datetime, length: timedelta =
 
 def _hours(sensor_id: int, start: int, end: int) -> pgcopy.Table:
     """In no order; two of an hour of which readings came after its day had been compacted."""
-    found = [np.empty(0, rollups.HOUR)]
-
-    def packed(_: int, data: bytes) -> None:
-        found.append(blocks.decode_hours(data))
-
-    reader = pgcopy.Reader(rollups.HOUR, instants=rollups.INSTANTS, loose=found.append, packed=packed)
+    loose: list[pgcopy.Table] = []
+    packed: list[bytes] = []
+    reader = pgcopy.Reader(
+        rollups.HOUR, instants=rollups.INSTANTS, loose=loose.append, packed=lambda _, data: packed.append(data)
+    )
     pieces.copy(ROLLUPS, _window(sensor_id, start, end), reader)
-    all_ = np.concatenate(found)
+    all_ = np.concatenate([*loose, blocks.decode_hours(packed)])
     return all_[(all_["hour_at"] >= start) & (all_["hour_at"] < end)]
 
 

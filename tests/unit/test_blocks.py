@@ -66,4 +66,6 @@ def test_rollups_come_out_bit_for_bit_as_well(given_: Readings) -> None:
     n = len(given_)
     columns = Columns(np.ones(n, np.int64), given_.at, given_.value, np.zeros(n, np.int32))
     hours = rollups.of(columns, quality=given_.quality)
-    assert blocks.decode_hours(blocks.encode_hours(hours)).tobytes() == hours.tobytes()
+    packed = blocks.encode_hours(hours)
+    assert blocks.decode_hours([packed, packed]).tobytes() == hours.tobytes() * 2
+    assert len(blocks.decode_hours([])) == 0
