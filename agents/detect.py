@@ -84,7 +84,7 @@ def judge(
     rows = np.searchsorted(part.sensor, ids)
     here = part.take(rows)
     block = contract.block(columns, here)
-    scores, learned = detector.judge(block, taken(table, table.rows(ids)), named_learned(here))
+    scores, learned = detector.judge(block, table.take(table.rows(ids)), named_learned(here))
     before = State(ids, {n: a for n, a in named(here, "events").arrays.items()})
     if retrospective:
         before = align(State(np.empty(0, np.int64), {}), ids, events.FIELDS)
@@ -103,10 +103,6 @@ def put(state: State, rows: Int64, arrays: Mapping[str, Array]) -> State:
     for name, array in arrays.items():
         changed[name][rows] = array
     return State(state.sensor, changed)
-
-
-def taken(table: SensorTable, rows: Int64) -> SensorTable:
-    return SensorTable(*(getattr(table, name)[rows] for name in SensorTable.__slots__))
 
 
 def finding(detector: contract.Detector, event: events.Event, retrospective: bool) -> AnomalyFinding:

@@ -27,7 +27,7 @@ from maintenance import alarms, anomalies, notifications
 from maintenance.anomalies import Sighting
 from mlops import machine_states
 from mlops.state import State
-from sensors import columns, fleet, presence, store
+from sensors import columns, presence, roster, store
 from sensors.columns import Bool, Columns, Float64, SensorTable
 from sensors.models import BatchPart
 
@@ -92,7 +92,7 @@ def ingest_step(run: Run, attempt: int, only: Units = None) -> Finish:
     decoded = [ingest.decode(part) for part in packed]
     most = ingest.within_days(decoded, most=settings.INGEST_MAX_DAYS)
     packed, decoded = packed[:most], decoded[:most]
-    known = fleet.table(ingest.sensors(decoded).tolist()).sensor
+    known = roster.table(ingest.sensors(decoded)).sensor
     refused = {refusal.part_id: refusal.reason for refusal in ingest.refusals(packed, decoded, known=known)}
     cargo = ingest.order(packed, decoded, without=refused)
     failpoints.taste(run.stage, cargo.columns.value)
@@ -117,7 +117,7 @@ def ingest_step(run: Run, attempt: int, only: Units = None) -> Finish:
 def validate_step(run: Run, attempt: int, only: Units = None) -> Finish:
     cargo = cargos.get(run, only=only)
     failpoints.taste(run.stage, cargo.columns.value)
-    table = fleet.table(columns.distinct(cargo.columns.sensor).tolist())
+    table = roster.table(columns.distinct(cargo.columns.sensor))
     memory, _ = machine_states.load(np.unique(table.machine).tolist(), part="memory")
     stored = _stored_before(cargo, memory, everything=attempt > 1)
     fresh = np.isnan(stored)
@@ -186,7 +186,7 @@ def detect_step(run: Run, attempt: int, only: Units = None) -> Finish:
         mine = cargos.of_parts(cargo, only)
         cargo, verdicts = cargos.take(cargo, mine), verdicts.take(mine)
     failpoints.taste(run.stage, cargo.columns.value)
-    table = fleet.table(columns.distinct(cargo.columns.sensor).tolist())
+    table = roster.table(columns.distinct(cargo.columns.sensor))
     learned, seen = machine_states.load(np.unique(table.machine).tolist(), part="learned")
     machine = table.machine[table.rows(cargo.columns.sensor)]
     newest = run.place - run.was_aside  # of what may have been judged before it

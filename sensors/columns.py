@@ -224,6 +224,9 @@ class SensorTable:
     def __len__(self) -> int:
         return len(self.sensor)
 
+    def take(self, rows: Int64) -> SensorTable:
+        return SensorTable(*(getattr(self, f.name)[rows] for f in fields(self)))
+
     def rows(self, sensor: Int64) -> Int64:
         """Row of each given sensor id. Raises ``KeyError`` where one is not in the table."""
         if not len(sensor):

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+import numpy as np
 import psycopg2
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
+from pytest_django import DjangoAssertNumQueries
 from rest_framework_simplejwt.tokens import AccessToken
 
-from sensors import directory, discovery, fleet, inbox, wholesale
+from sensors import directory, discovery, inbox, roster, wholesale
 from sensors.models import Batch, BatchPart, DiscoveredSensor, Equipment, Membership, Sensor
 from tests import factories
 from tests.client import JSON, client, problem
@@ -250,10 +252,28 @@ def test_who_has_changed_something_does_not_hold_up_the_intake(sensor: Sensor) -
 
 def test_the_stages_see_a_changed_limit_at_once(sensor: Sensor) -> None:
     other = factories.sensor(machine=sensor.machine, high=5.0)
-    table = fleet.table([sensor.pk])
+    table = roster.table(np.array([sensor.pk]))
     assert table.sensor.tolist() == sorted([sensor.pk, other.pk])
     assert table.high[table.sensor == other.pk].tolist() == [5.0]
     elsewhere("UPDATE sensors_sensor SET high = 7, lateness_seconds = 9 WHERE id = %s", other.pk)
-    table = fleet.table([sensor.pk])
+    table = roster.table(np.array([sensor.pk]))
     assert table.high[table.sensor == other.pk].tolist() == [7.0]
     assert table.lateness[table.sensor == other.pk].tolist() == [9_000_000]
+
+
+def test_the_stages_ask_for_sensors_once_and_for_those_of_a_machine_together(
+    sensor: Sensor, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    sibling = factories.sensor(machine=sensor.machine)
+    apart = factories.sensor(machine=factories.machine(site=sensor.site))
+    family = sorted([sensor.pk, sibling.pk])
+    assert roster.table(np.array([sensor.pk])).sensor.tolist() == family
+    with django_assert_num_queries(1):
+        assert roster.table(np.array([sibling.pk])).sensor.tolist() == family
+    with django_assert_num_queries(2):
+        assert roster.table(np.array(sorted([sensor.pk, apart.pk]))).sensor.tolist() == sorted([*family, apart.pk])
+    with django_assert_num_queries(1):
+        assert roster.table(np.array([apart.pk])).sensor.tolist() == [apart.pk]
+    elsewhere("DELETE FROM sensors_sensor WHERE id = %s", sibling.pk)
+    assert roster.table(np.array(family)).sensor.tolist() == [sensor.pk]
+    assert roster.table(np.array([2**62])).sensor.tolist() == []
