@@ -136,7 +136,20 @@ def _signal(child: Child, number: int) -> None:
 QUIET = ("-l", "WARNING", "--without-gossip", "--without-mingle")
 
 
-def service(*, port: int, flower_port: int, beat_file: Path, concurrency: int, web_threads: int = 8) -> list[Child]:
+WEB = (
+    "--interface", "wsgi", "--http", "1", "--no-ws", "--log-level", "warning",
+    "--workers", "1",  # the counters of /metrics are those of one process; one can fill a core, and two gain nothing
+    "--backlog", "2048",  # connections that may wait to be taken: a thousand clients may come at once
+    "--blocking-threads-idle-timeout", "600",  # as long as a thread's connection to the database may be kept
+    "--workers-kill-timeout", "15",  # requests in hand end before; the supervisor itself waits for 20 s
+)  # fmt: skip
+WEB_THREADS = 16
+"""Requests in hand at once. Most of the time they wait for a commit, which they share: 16 share it better than 8."""
+
+
+def service(
+    *, port: int, flower_port: int, beat_file: Path, concurrency: int, web_threads: int = WEB_THREADS
+) -> list[Child]:
     """The processes of one node: web, a worker for each group of stages, beat, sweep and Flower."""
     python = sys.executable
     celery = [python, "-m", "celery", "-A", "config"]
@@ -149,9 +162,8 @@ def service(*, port: int, flower_port: int, beat_file: Path, concurrency: int, w
         Child(
             "web",
             [
-                python, "-m", "gunicorn", "config.wsgi:application", "--bind", f"127.0.0.1:{port}",
-                "--workers", "1", "--worker-class", "gthread", "--threads", str(web_threads),
-                "--keep-alive", "30", "--log-level", "warning",
+                python, "-m", "granian", "config.wsgi:application", "--host", "127.0.0.1", "--port", str(port),
+                "--blocking-threads", str(web_threads), *WEB,
             ],
         ),
         worker("intake", "ingest,validate"),

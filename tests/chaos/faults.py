@@ -276,7 +276,7 @@ FAULTS = (
     Fault("pool process killed", kill_pool_process, senders=1),
     Fault("worker frozen beyond its lease", freeze_worker, senders=1),
     Fault("sweep killed", kill("manage.py sweep"), senders=1),
-    Fault("web killed", kill("gunicorn")),
+    Fault("web killed", kill("granian")),
     Fault("Redis emptied", empty_redis),
     Fault("Redis killed", kill_redis),
     Fault("Redis frozen", freeze_redis),

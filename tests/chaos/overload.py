@@ -137,7 +137,7 @@ def memory(service: Service) -> dict[str, float]:
     """MiB that each kind of process holds, its pool included: web, workers, sweep."""
     return {
         kind: sum(resident(pid) for leader in service.processes(word) for pid in (leader, *children(leader)))
-        for kind, word in {"web": "gunicorn", "workers": " worker ", "sweep": " sweep"}.items()
+        for kind, word in {"web": "granian", "workers": " worker ", "sweep": " sweep"}.items()
     }
 
 

@@ -137,7 +137,7 @@ class Service:
         self.run("-c", "from config import embedded; embedded.ensure()")
 
     def processes(self, word: str) -> list[int]:
-        """Ids of the service's processes that have this word in their command: worker, sweep, gunicorn."""
+        """Ids of the service's processes that have this word in their command: worker, sweep, granian."""
         assert self.process is not None
         return [child for child in children(self.process.pid) if word in command_of(child)]
 
