@@ -12,7 +12,13 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.http.request import RawPostDataException
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_field,
+)
 from rest_framework import serializers
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
@@ -55,6 +61,13 @@ class Ingest(APIView):
         measured_at = serializers.DateTimeField(help_text="ISO 8601 with an offset.")
         value = serializers.FloatField(help_text="Finite, in the sensor's unit.")
 
+    class SeriesIn(serializers.Serializer[Any]):
+        """Readings of one sensor: as many instants as values, in the same order."""
+
+        sensor = NameOrId(help_text="The sensor's name in the site as text, or its id as a number.")
+        measured_at = serializers.ListField(child=serializers.DateTimeField(), help_text="ISO 8601 with an offset.")
+        values = serializers.ListField(child=serializers.FloatField(), help_text="Finite, in the sensor's unit.")
+
     class IngestAnswer(serializers.Serializer[Any]):
         class ItemResult(serializers.Serializer[Any]):
             pointer = serializers.CharField(help_text="JSON pointer into the body.")
@@ -76,7 +89,8 @@ class Ingest(APIView):
         operation_id="data_ingest",
         tags=["data"],
         summary="Send readings",
-        description="A list of readings, or an object with the list under `readings`; `Content-Encoding: gzip` is "
+        description="A list of readings, or an object with the list under `readings`; many readings of one sensor are "
+        "shorter, and cheaper to take, as a series, alone or as an item of the list. `Content-Encoding: gzip` is "
         "accepted. 202 means that what was accepted and held is stored durably. What turns out to be a duplicate of a "
         "stored reading is told by the batch. 429 and 503 mean later: send the same request again "
         "after the seconds of `Retry-After`; what was stored before is not stored twice.",
@@ -97,7 +111,9 @@ class Ingest(APIView):
                 description="Seconds to wait before the same request is sent again.",
             ),
         ],
-        request=ReadingIn(many=True),
+        request=PolymorphicProxySerializer(
+            "ReadingOrSeries", [ReadingIn, SeriesIn], resource_type_field_name=None, many=True
+        ),
         examples=[
             OpenApiExample(
                 "Two readings",
@@ -106,9 +122,21 @@ class Ingest(APIView):
                     {"sensor": "pump-7/flow", "measured_at": "2026-03-01T12:01:00Z", "value": 21.7},
                 ],
                 request_only=True,
-            )
+            ),
+            OpenApiExample(
+                "A series",
+                [
+                    {
+                        "sensor": "pump-7/flow",
+                        "measured_at": ["2026-03-01T12:00:00Z", "2026-03-01T12:01:00Z"],
+                        "values": [21.5, 21.7],
+                    },
+                ],
+                request_only=True,
+            ),
         ],
         responses={202: IngestAnswer},
+        auth=[{"jwtAuth": []}],  # what is remembered of a token makes no difference to the client
     )
     def post(self, request: Request) -> HttpResponse:
         body = _body(request)

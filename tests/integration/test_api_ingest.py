@@ -252,3 +252,15 @@ def test_a_first_ingest_costs_few_queries(sensor: Sensor, sender: User) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert http.post(URL, [reading(sensor.pk, m) for m in range(50)], JSON).status_code == 202
     assert len(queries) == 6  # user, memberships, sensors, backlog; the statement prepared, and executed
+
+
+def test_a_series_is_accepted_and_its_refusals_point_into_it(sensor: Sensor, sender: User) -> None:
+    at = ["2026-03-01T11:00:00Z", "2026-03-01T11:01:00Z"]
+    series = {"sensor": sensor.external_id, "measured_at": at, "values": [1, 2]}
+    answer = client(sender).post(URL, series, JSON)
+    assert (answer.status_code, answer.json()["accepted"]) == (202, 2)
+    answer = client(sender).post(URL, [series | {"values": [3, None]}, reading(sensor.pk, 5)], JSON).json()
+    assert (answer["items"], answer["accepted"], answer["rejected"]) == (3, 2, 1)
+    assert [result["pointer"] for result in answer["results"]] == ["#/0/values/1"]
+    uneven = client(sender).post(URL, series | {"values": [1]}, JSON)
+    assert "2 instants for 1 values" in problem(uneven, status=400, name="malformed")["detail"]
