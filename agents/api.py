@@ -136,7 +136,7 @@ class Ingest(APIView):
             ),
         ],
         responses={202: IngestAnswer},
-        auth=[{"jwtAuth": []}],  # what is remembered of a token makes no difference to the client
+        auth=[{"jwtAuth": []}],  # type: ignore[list-item]  # the types name strings, the package takes requirements
     )
     def post(self, request: Request) -> HttpResponse:
         body = _body(request)
