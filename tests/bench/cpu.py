@@ -122,7 +122,11 @@ def split(before: Reading, after: Reading, *, load: float) -> dict[str, float]:
 
 
 def told(spent: Mapping[str, float], *, elapsed: float, readings: int) -> str:
-    """In words: the share of one processor of each, and microseconds for each reading."""
+    """In words: each group's share of one processor, and the microseconds of all for a reading.
+
+    The rate that these would allow if nothing ever waited says what a machine that others use as well cannot show.
+    """
     parts = [f"{name} {used / elapsed:.0%}" for name, used in sorted(spent.items(), key=lambda item: -item[1])]
-    ours = sum(used for name, used in spent.items() if name != "others")
-    return f"{', '.join(parts)} of one processor; {ours / max(1, readings) * 1e6:.2f} us each"
+    ours = sum(used for name, used in spent.items() if name != "others") / max(1, readings)
+    most = len(os.sched_getaffinity(0)) / max(ours, 1e-9)
+    return f"{', '.join(parts)} of one processor; {ours * 1e6:.2f} us each, which allows {most:,.0f}/s"

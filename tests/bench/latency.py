@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,15 @@ FROM maintenance_alarmtransition t JOIN maintenance_decision d ON d.key = t.key
 JOIN maintenance_anomaly a ON a.id = d.anomaly_id JOIN sensors_sensor n ON n.id = a.sensor_id
 WHERE t.action IN ('OPENED', 'REOPENED') AND t.at >= to_timestamp(%s)
 """
+STAGES = """
+SELECT stage, percentile_cont(0.5) WITHIN GROUP (ORDER BY waited) * 1000,
+percentile_cont(0.5) WITHIN GROUP (ORDER BY worked) * 1000 FROM (
+    SELECT a.stage, extract(epoch FROM a.ended_at - a.started_at) AS worked, extract(epoch FROM a.started_at
+    - coalesce(lag(a.ended_at) OVER (PARTITION BY a.run_id ORDER BY a.started_at), r.created_at)) AS waited
+    FROM agents_stageattempt a JOIN agents_run r ON r.id = a.run_id
+    WHERE a.outcome = 'DONE' AND r.created_at >= to_timestamp(%s)) AS each
+GROUP BY stage ORDER BY array_position(ARRAY['INGEST', 'VALIDATE', 'DETECT', 'DECIDE', 'NOTIFY'], stage::text)
+"""
 
 
 def to_alarm(site: Site, outcome: Outcome, *, first: int) -> NDArray[np.float64]:
@@ -56,13 +66,20 @@ def to_alarm(site: Site, outcome: Outcome, *, first: int) -> NDArray[np.float64]
     return np.asarray((ended - outcome.said.began - found["due"])[opened] * 1000)
 
 
-def probe(site: Site, *, seconds: float, load: float = 0.0) -> NDArray[np.float64]:
+def by_stage(site: Site, since: float) -> list[dict[str, Any]]:
+    """How long the runs made since then waited for each stage, and how long it took: medians."""
+    told = [f"{stage.lower()} {waited:.0f} + {worked:.0f}" for stage, waited, worked in site.service.sql(STAGES, since)]
+    total = sum(waited + worked for _, waited, worked in site.service.sql(STAGES, since))
+    return [row("stages of a run, idle: waited + worked", total, "ms", detail=", ".join(told))]
+
+
+def probe(site: Site, *, seconds: float, rate: float = PROBE_RATE, load: float = 0.0) -> NDArray[np.float64]:
     """Latencies of probes, beside so many readings a second of other machines."""
     if not load:
-        order = site.order("probe", seconds=seconds, rate=PROBE_RATE, connections=16)
+        order = site.order("probe", seconds=seconds, rate=rate, connections=16)
         return to_alarm(site, site.load(order), first=order.first)
     loading = site.machines - PROBES
-    order = site.order("probe", seconds=seconds, rate=PROBE_RATE, connections=PROBES, streams=(loading, site.machines))
+    order = site.order("probe", seconds=seconds, rate=rate, connections=PROBES, streams=(loading, site.machines))
     behind = site.order(
         "gateway", seconds=seconds, rate=load / 1_000, connections=8, streams=(0, loading), first=order.first
     )
@@ -94,19 +111,24 @@ def accept_rows(site: Site, *, rate: float, goal: float, seconds: float, times: 
 
 def bench(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     with running(folder, postgres="ALTER SYSTEM SET track_commit_timestamp = on") as site:
-        rows = alarm_rows("idle", probe(site, seconds=options.seconds))
+        since = time.time()
+        rows = alarm_rows("idle", probe(site, seconds=options.seconds, rate=options.probe_rate))
+        rows += by_stage(site, since)
         for rate, goal in ACCEPT_RATES:
             rows += accept_rows(site, rate=rate, goal=goal, seconds=options.accept_seconds, times=options.times)
         capacity = (
             options.capacity or site.load(site.order("gateway", seconds=options.accept_seconds, connections=4)).rate
         )
-        found = alarm_rows("at half load", probe(site, seconds=options.seconds, load=capacity / 2))
+        found = alarm_rows(
+            "at half load", probe(site, seconds=options.seconds, rate=options.probe_rate, load=capacity / 2)
+        )
         return [*rows, row("half load", capacity / 2, "readings/s"), *found]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60, help="How long probes are sent, idle and at half load.")
+    parser.add_argument("--probe-rate", type=float, default=PROBE_RATE, help="Probes a second.")
     parser.add_argument("--accept-seconds", type=float, default=10, help="How long single readings are sent.")
     parser.add_argument("--times", type=int, default=3, help="How often single readings are sent at each rate.")
     parser.add_argument("--capacity", type=float, default=0, help="Readings/s judged; measured where it is not given.")
