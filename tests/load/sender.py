@@ -189,11 +189,13 @@ class Sender:
             link.socket.close()
         link.socket, link.writing = None, False
 
+    def close(self) -> None:
+        for link in self.links:
+            self._drop(link)
+        self.poll.close()
+
     def run(self) -> Said:
         """Send it all; raises ``TimeoutError`` where answers stay out."""
-        gc.collect()
-        gc.freeze()
-        gc.disable()
         spent, wall, self.began = time.process_time(), time.time(), time.monotonic()
         self.ends = self.began + self.order.seconds
         if not self.order.rate:
@@ -375,6 +377,8 @@ def main() -> int:
     order = Order(**json.loads(Path(sys.argv[1]).read_text()))
     sender = Sender(order)
     sender.connect()
+    gc.freeze()
+    gc.disable()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()
