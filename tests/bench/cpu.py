@@ -122,11 +122,15 @@ def split(before: Reading, after: Reading, *, load: float) -> dict[str, float]:
 
 
 def told(spent: Mapping[str, float], *, elapsed: float, readings: int) -> str:
-    """In words: each group's share of one processor, and the microseconds of all for a reading.
+    """In words: each group's share of one processor, and its microseconds for a reading, and those of all.
 
     The rate that these would allow if nothing ever waited says what a machine that others use as well cannot show.
     """
-    parts = [f"{name} {used / elapsed:.0%}" for name, used in sorted(spent.items(), key=lambda item: -item[1])]
-    ours = sum(used for name, used in spent.items() if name != "others") / max(1, readings)
+    each = {name: used / max(1, readings) for name, used in spent.items()}
+    parts = [
+        f"{name} {used / elapsed:.0%}" + ("" if name == "others" else f" ({each[name] * 1e6:.2f} us)")
+        for name, used in sorted(spent.items(), key=lambda item: -item[1])
+    ]
+    ours = sum(used for name, used in each.items() if name != "others")
     most = len(os.sched_getaffinity(0)) / max(ours, 1e-9)
     return f"{', '.join(parts)} of one processor; {ours * 1e6:.2f} us each, which allows {most:,.0f}/s"
