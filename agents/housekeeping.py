@@ -10,7 +10,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from sensors import compaction, store
+from sensors import compaction, retention, store
 
 DAYS_AHEAD = 3
 SHARE_OF_LIMIT = 0.5
@@ -25,7 +25,7 @@ def make_partitions() -> None:
 
 def expire_readings() -> int:
     """Drop the days older than retention; how many."""
-    return store.drop_partitions(before=timezone.now().date() - timedelta(days=settings.READINGS_RETENTION_DAYS))
+    return retention.expire(before=timezone.now().date() - timedelta(days=settings.READINGS_RETENTION_DAYS))
 
 
 def compact_readings() -> compaction.Compacted:

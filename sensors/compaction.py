@@ -59,6 +59,7 @@ def compact(*, before: date, seconds: float | None = None, given_up_for: timedel
     end = None if seconds is None else time.monotonic() + seconds
     readings = closed = 0
     for day in [day for day in partitions.days() if day < before]:
+        partitions.make_month(day)
         for sensor_ids in _groups(day):
             if end is not None and time.monotonic() > end:
                 return Compacted(readings, closed, finished=False)

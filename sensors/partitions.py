@@ -1,4 +1,4 @@
-"""Daily partitions of what is stored of the newest days: made ahead, dropped when their day is compacted or expired."""
+"""Daily partitions of what is stored of the newest days, made ahead; monthly ones of the days that are compacted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from django.db import connection, transaction
 CHUNKS = "sensors_chunk"
 TABLES = {CHUNKS: "", "sensors_hour": " WITH (fillfactor = 50)"}
 """The partitioned tables, and how their partitions are stored: rollups of open hours change in place."""
+BLOCKS = "sensors_block"
 DAYS_AT_ONCE = 20
 LOCK = 0x62775F7061727473  # advisory lock: one process makes or drops partitions at a time
 
@@ -31,12 +32,42 @@ def _make(some: Iterable[date]) -> None:
                 cursor.execute(f"COMMENT ON TABLE {name_of(CHUNKS, day)} IS NULL")
                 continue
             for table, storage in TABLES.items():
-                name = name_of(table, day)
-                cursor.execute(
-                    f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES"
-                    f" INCLUDING STORAGE){storage}"
-                )
-                cursor.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM (%s) TO (%s)", bounds(day))
+                _attach(name_of(table, day), table, *bounds(day), storage=storage)
+
+
+def _attach(name: str, table: str, start: date, end: date, *, storage: str = "") -> None:
+    """Made apart and then attached, so that who reads and writes elsewhere in the table is not stopped."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES"
+            f" INCLUDING STORAGE){storage}"
+        )
+        cursor.execute(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM (%s) TO (%s)", [start, end])
+
+
+def make_month(day: date) -> None:
+    """Make the partition of a day's blocks if it is missing. In a transaction of its own."""
+    if month_of(day) not in months():
+        with transaction.atomic():
+            lock()
+            first, end = month_of(day)
+            if (first, end) not in months():
+                _attach(month_name(first), BLOCKS, first, end)
+
+
+def months() -> list[tuple[date, date]]:
+    """The first days of the months that have partitions of blocks, and of the months after them, ascending."""
+    return [month_of(datetime.strptime(f"{name[-6:]}01", "%Y%m%d").replace(tzinfo=UTC)) for name in _names(BLOCKS)]
+
+
+def month_of(day: date) -> tuple[date, date]:
+    """The first day of its month, and of the next one."""
+    first = date(day.year, day.month, 1)
+    return first, date(first.year + first.month // 12, first.month % 12 + 1, 1)
+
+
+def month_name(day: date) -> str:
+    return f"{BLOCKS}_p{day:%Y%m}"
 
 
 def lock() -> None:
@@ -54,13 +85,17 @@ def drop(day: date) -> None:
 
 def days() -> list[date]:
     """The days that have partitions, ascending."""
+    return [datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC).date() for name in _names(CHUNKS)]
+
+
+def _names(table: str) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname FROM pg_class JOIN pg_inherits ON inhrelid = pg_class.oid WHERE inhparent = %s::regclass"
             " ORDER BY relname",
-            [CHUNKS],
+            [table],
         )
-        return [datetime.strptime(name[-8:], "%Y%m%d").replace(tzinfo=UTC).date() for (name,) in cursor.fetchall()]
+        return [name for (name,) in cursor.fetchall()]
 
 
 def are_empty(day: date) -> bool:

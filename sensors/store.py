@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 
 import numpy as np
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, connection
 
-from sensors import chunks, journal, partitions, pgcopy, pieces, rollups
+from sensors import chunks, partitions, pgcopy, pieces, rollups
 from sensors.blocks import Readings
 from sensors.columns import DAY_US, Columns, Float64, Int64, UInt8, to_instant
 from sensors.rollups import HOUR_US
@@ -88,24 +88,6 @@ def days_of(columns: Columns) -> set[date]:
 def make_partitions(days: Iterable[date]) -> None:
     """Make the partitions that are missing. Not inside a transaction of the flow: it locks the tables for a moment."""
     partitions.make(days)
-
-
-def drop_partitions(*, before: date) -> int:
-    """Drop the days before a date, each with an entry in the journal; how many there were."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        partitions.lock()
-        expired = {day for day in partitions.days() if day < before}
-        for day in expired:
-            partitions.drop(day)
-        cursor.execute("DELETE FROM sensors_block WHERE day < %s RETURNING day", [before])
-        expired |= {day for (day,) in cursor.fetchall()}
-        cursor.execute(
-            "DELETE FROM sensors_latest WHERE sensor_id IN (SELECT sensor_id FROM sensors_latest"
-            " WHERE measured_at < %s ORDER BY sensor_id FOR UPDATE)",
-            [partitions.bounds(before)[0]],
-        )
-        journal.record([journal.readings_expired(day) for day in sorted(expired)])
-    return len(expired)
 
 
 def insert(columns: Columns, *, quality: UInt8, reason: UInt8) -> None:

@@ -57,7 +57,7 @@ CREATE TABLE sensors_block (
     hours bytea NOT NULL,
     data bytea NOT NULL,
     PRIMARY KEY (sensor_id, day)
-);
+) PARTITION BY RANGE (day);
 ALTER TABLE sensors_block ALTER hours SET STORAGE EXTERNAL;
 ALTER TABLE sensors_block ALTER data SET STORAGE EXTERNAL;
 CREATE INDEX sensors_block_day ON sensors_block USING brin (day) WITH (autosummarize = on);

@@ -96,6 +96,7 @@ def groups(sensors: Int64, most: int) -> list[Int64]:
 
 def fill_day(ago: int, sensors: Int64) -> None:
     """A whole day of the sensors as blocks."""
+    partitions.make_month(day_of(ago))
     for some in groups(sensors, 250):
         sensor, readings = made(some, partitions.bounds(day_of(ago))[0], A_DAY)
         with transaction.atomic():
@@ -248,15 +249,11 @@ def growth(size: Size) -> Iterator[dict[str, Any]]:
 def space() -> Iterator[dict[str, Any]]:
     """What a reading takes, with all indexes, and rollups."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_total_relation_size('sensors_block'), sum(readings) FROM sensors_block")
+        size = "SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = ANY(%s::regclass[])"
+        cursor.execute(f"SELECT ({size}), sum(readings) FROM sensors_block", [["sensors_block"]])
         cold, readings = cursor.fetchone()
-        cursor.execute(
-            "SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits"
-            " WHERE inhparent IN ('sensors_chunk'::regclass, 'sensors_hour'::regclass)"
-        )
-        hot = cursor.fetchone()[0]
-        cursor.execute("SELECT sum(cardinality(at)) FROM sensors_chunk")
-        loose = cursor.fetchone()[0]
+        cursor.execute(f"SELECT ({size}), sum(cardinality(at)) FROM sensors_chunk", [["sensors_chunk", "sensors_hour"]])
+        hot, loose = cursor.fetchone()
     each = float(cold / readings)
     yield row("bytes of a compacted reading", each, "bytes", goal="at most 4", ok=each <= 4, detail="rollups included")
     yield row("bytes of a reading not compacted yet", float(hot / loose), "bytes", detail="chunks and rollups")

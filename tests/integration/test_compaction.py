@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from sensors import blocks, columns, compaction, partitions, series, store
+from sensors import blocks, columns, compaction, partitions, retention, series, store
 from sensors.columns import Columns
 from sensors.models import Event, Reading
 from sensors.pgcopy import Table
@@ -178,11 +178,23 @@ def test_a_reading_of_a_compacted_day_that_is_there_already_is_an_error(stored: 
 
 def test_blocks_expire_like_chunks_with_one_entry_in_the_journal_for_each_day(stored: dict[int, list[bytes]]) -> None:
     compaction.compact(before=date(2020, 5, 2))
-    assert store.drop_partitions(before=date(2020, 5, 3)) == 2
+    assert retention.expire(before=date(2020, 5, 2)) == 1
+    assert left()[1] == 0
+    assert left()[0] > 0
+    assert retention.expire(before=date(2020, 5, 3)) == 1
     assert left() == (0, 0)
     assert Event.objects.filter(type="readings.expired").count() == 2
     assert not store.has_readings(1)
     assert series.read(1, start=START, end=END, points=100).total == 0
+
+
+def test_a_month_that_is_over_goes_as_a_whole(stored: dict[int, list[bytes]]) -> None:
+    compaction.compact(before=date(2020, 5, 3))
+    assert partitions.months() == [(date(2020, 5, 1), date(2020, 6, 1))]
+    assert retention.expire(before=date(2020, 6, 1)) == 2
+    assert partitions.months() == []
+    assert Event.objects.filter(type="readings.expired").count() == 2
+    assert retention.expire(before=date(2020, 6, 1)) == 0
 
 
 @pytest.mark.django_db(transaction=True)
@@ -218,4 +230,5 @@ def test_readings_that_come_while_their_day_is_compacted_are_counted_once() -> N
             assert np.array_equal(hours["readings"], np.unique(taken.at // HOUR_US, return_counts=True)[1])
         compaction.compact(before=day + timedelta(days=1))
     assert store.count([1, 2, 3]) == 600
-    assert store.drop_partitions(before=date(2020, 5, 3)) == 1
+    retention.expire(before=date(2020, 6, 1))
+    assert store.count([1, 2, 3]) == 0
