@@ -119,7 +119,8 @@ class Sensors(Scoped):
         tags=["sensors"],
         summary="Readings of a sensor over a window",
         description="At most `points`; a window with more is downsampled so that its peaks survive (M4). Readings of "
-        f"bad quality are there, and marked. A window of more than {MOST_READINGS:,} readings is refused.",
+        "bad quality are there, and marked. A window of more "
+        f"than {MOST_READINGS:,} readings is refused, unless each point stands for a quarter of an hour and more.",
         parameters=[Window],
         responses={200: Readings},
         filters=False,

@@ -23,7 +23,7 @@ from sensors.columns import Columns, Int64
 
 log = structlog.get_logger(__name__)
 
-READINGS_AT_ONCE = 100_000
+READINGS_AT_ONCE = 30_000
 """Readings of a transaction: the sensors they are of cannot store others meanwhile."""
 FIELDS = (
     "sensor_id", "day", "readings", "first_at", "last_at", "first", "last", "low", "high", "hours", "data",

@@ -123,6 +123,19 @@ def _window(sensor_id: int, start: int, end: int) -> dict[str, object]:
     return {"sensor": sensor_id, "start": first, "end": last, "hour": hour} | days
 
 
+NEWEST = np.dtype([("sensor_id", "i8"), ("measured_at", "i8"), ("value", "f8"), ("quality", "i2")])
+
+
+def newest(sensor_ids: Iterable[int] | None = None) -> pgcopy.Table:
+    """The newest reading of each of the sensors that has any (None: of all sensors), as a table of ``NEWEST``."""
+    found = [np.empty(0, NEWEST)]
+    reader = pgcopy.Reader(NEWEST, instants=["measured_at"], loose=found.append, packed=lambda *_: None)
+    wanted = "" if sensor_ids is None else " WHERE sensor_id = ANY(%s::bigint[])"
+    params = [] if sensor_ids is None else [list(sensor_ids)]
+    pieces.copy(f"SELECT {', '.join(NEWEST.names or ())}, NULL::bytea FROM sensors_latest{wanted}", params, reader)
+    return np.concatenate(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Latest:
     """The newest reading of a sensor."""
@@ -134,12 +147,10 @@ class Latest:
 
 def latest(sensor_ids: Iterable[int]) -> dict[int, Latest]:
     """The newest reading of each sensor that has any."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT sensor_id, measured_at, value, quality FROM sensors_latest WHERE sensor_id = ANY(%s)",
-            [list(sensor_ids)],
-        )
-        return {sensor_id: Latest(*row) for sensor_id, *row in cursor.fetchall()}
+    return {
+        sensor_id: Latest(to_instant(measured_at), value, quality)
+        for sensor_id, measured_at, value, quality in newest(sensor_ids).tolist()
+    }
 
 
 def oldest_at(sensor_id: int) -> datetime | None:

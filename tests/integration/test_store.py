@@ -144,6 +144,8 @@ def test_the_newest_reading_is_not_the_one_that_came_last() -> None:
     put((1, NEW_YEAR, 1.0), (2, NEW_YEAR, 5.0), quality=2)
     put((1, NEW_YEAR - HOUR, 2.0))
     assert series.latest([1, 2, 3]) == {1: series.Latest(NEW_YEAR, 1.0, 2), 2: series.Latest(NEW_YEAR, 5.0, 2)}
+    assert sorted(series.newest()["value"].tolist()) == [1.0, 5.0]
+    assert len(series.newest([])) == 0
     assert series.oldest_at(1) == NEW_YEAR - HOUR
     assert store.with_readings([1, 2, 3]) == {1, 2}
     assert not store.has_readings(3)
