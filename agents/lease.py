@@ -63,7 +63,8 @@ class Lease:
 def claim(model: type[models.Model], row_id: int, *, seconds: float, **state: str | list[str]) -> Lease | None:
     """Take a row that is due, unleased and in the given state; None where somebody else did, or nothing is to do.
 
-    ``state``: what each column must be, or what it may be.
+    ``state``: what each column must be, or what it may be. Not in a transaction of the caller's. Nothing waits until
+    the claim is on disk: whoever made it loses its connection with whatever loses the claim.
     """
     table = _table(model)
     fields: list[models.Field[Any, Any]] = list(model._meta.concrete_fields)
@@ -72,6 +73,7 @@ def claim(model: type[models.Model], row_id: int, *, seconds: float, **state: st
         cursor.execute(
             f"UPDATE {table} SET lease_token = lease_token + 1, attempts = attempts + 1, lease_owner = %s,"
             " lease_until = clock_timestamp() + %s * interval '1 second'"
+            " FROM (SELECT set_config('synchronous_commit', 'off', true)) AS quick"
             f" WHERE id = %s {wanted} AND due_at <= clock_timestamp()"
             " AND (lease_until IS NULL OR lease_until < clock_timestamp())"
             f" RETURNING {_columns(model)}",
@@ -105,8 +107,8 @@ def fence(model: type[models.Model], lease: Lease, **changes: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {_table(model)} SET {', '.join(sets)}"
-            " WHERE id = %s AND lease_token = %s AND lease_until IS NOT NULL",
-            [*parameters, lease.id, lease.token],
+            " WHERE id = %s AND lease_token = %s AND lease_owner = %s AND lease_until IS NOT NULL",
+            [*parameters, lease.id, lease.token, owner()],
         )
         if cursor.rowcount != 1:
             raise Fenced(f"{model._meta.label} {lease.id}: token {lease.token} is no longer the newest")

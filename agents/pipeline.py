@@ -160,7 +160,7 @@ def _attempt(stage: str, taken: Lease, started: datetime) -> Outcome:
         lease.fence(Run, taken, **changes, **finish.changes)
         bells = finish.commit()
         attempts.record(taken, stage, started, StageAttempt.Outcome.DONE)
-        if following is None:  # what a failure had said of its parts is over
+        if following is None and run.was_aside:  # what a failure had said of its parts is over
             BatchPart.objects.filter(run_id=run.pk).exclude(error="").update(error="")
         failpoints.reach(f"{stage}:finishing")
     return Outcome("done", (*bells, *_afterwards(stage, run, finish, following)))

@@ -137,7 +137,8 @@ def see(now: Numbers) -> tuple[Access, Fleet]:
 def _places(site_id: int, keys: Iterable[SensorKey]) -> dict[SensorKey, int]:
     names = [key for key in keys if isinstance(key, str) and len(key) <= LONGEST_NAME and "\0" not in key]
     ids = [key for key in keys if isinstance(key, int) and SMALLEST_ID <= key < 2**63]
-    rows = Sensor.objects.filter(Q(external_id__in=names) | Q(id__in=ids), site_id=site_id)
+    asked = Sensor.objects.filter(Q(external_id__in=names) | Q(id__in=ids), site_id=site_id)
+    rows = Sensor.objects.filter(machine_id__in=asked.values("machine_id"))  # its neighbours will be asked for next
     found: dict[SensorKey, int] = {}
     for sensor, name, lane, criticality in rows.values_list(
         "id", "external_id", "machine__lane", "machine__criticality"
