@@ -186,7 +186,7 @@ class Ingest(APIView):
         batch = taken.batch
         answer = {name: getattr(batch, name) for name in ("items", "accepted", "held", "duplicates", "rejected")}
         answer |= {"batch": batch.pk, "received_at": batch.received_at, "results": batch.results}
-        answer |= {"status_url": request.build_absolute_uri(f"/api/v1/batches/{batch.pk}/")}
+        answer |= {"status_url": f"{request.scheme}://{request.get_host()}/api/v1/batches/{batch.pk}/"}
         headers = {"Idempotent-Replayed": "true"} if taken.replayed else None
         return HttpResponse(orjson.dumps(answer), status=202, content_type="application/json", headers=headers)
 

@@ -15,6 +15,7 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
 from django_prometheus.middleware import PrometheusAfterMiddleware
+from django_prometheus.utils import Time, TimeSince
 from django_structlog.middlewares import RequestMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
@@ -72,7 +73,10 @@ class Log(RequestMiddleware):
 
 
 class Metrics(PrometheusAfterMiddleware):
-    """Finds the series of the same labels without asking the registry again: a fifth of what a request cost."""
+    """Counts a program's request by view, method and status, with how long it took: not its charset and the like.
+
+    The series of the same labels are found without asking the registry again.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -84,3 +88,24 @@ class Metrics(PrometheusAfterMiddleware):
         if series is None:
             series = self._series[key] = super().label_metric(metric, request, response, **labels)
         return series
+
+    def process_request(self, request: HttpRequest) -> None:
+        if request.path_info.startswith(API):
+            request.prometheus_after_middleware_event = Time()  # type: ignore[attr-defined]
+        else:
+            super().process_request(request)
+
+    def process_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        if not request.path_info.startswith(API):
+            super().process_view(request, *args, **kwargs)
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> Any:
+        began = getattr(request, "prometheus_after_middleware_event", None)
+        if began is None or not request.path_info.startswith(API):
+            return super().process_response(request, response)
+        status, name, method = str(response.status_code), self._get_view_name(request), self._method(request)
+        of = {"view": name, "method": method}
+        self.label_metric(self.metrics.responses_by_status, request, status=status).inc()
+        self.label_metric(self.metrics.responses_by_status_view_method, request, status=status, **of).inc()
+        self.label_metric(self.metrics.requests_latency_by_view_method, request, **of).observe(TimeSince(began))
+        return response
