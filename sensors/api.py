@@ -22,7 +22,9 @@ from sensors.schema import documented
 
 MOST_POINTS = 5_000
 MOST_READINGS = 5_000_000
+MOST_ROLLUPS = 10_000
 DAY = timedelta(days=1)
+LENGTHS = {"hour": timedelta(hours=1), "day": DAY}
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 QUALITIES = ("GOOD", "UNCERTAIN", "BAD")
 
@@ -86,6 +88,20 @@ class Point(serializers.Serializer[Any]):
     quality = serializers.ChoiceField(QUALITIES)
 
 
+class Rollup(serializers.Serializer[Any]):
+    start_at = serializers.DateTimeField()
+    readings = serializers.IntegerField()
+    counted = serializers.IntegerField(help_text="Those of good quality: mean and deviation are of them.")
+    mean = serializers.FloatField(allow_null=True)
+    deviation = serializers.FloatField(allow_null=True, help_text="Standard deviation, of all that were counted.")
+    low = serializers.FloatField()
+    low_at = serializers.DateTimeField()
+    high = serializers.FloatField()
+    high_at = serializers.DateTimeField()
+    first = serializers.FloatField()
+    last = serializers.FloatField()
+
+
 @documented("sensors", "sensor", "sensors")
 class Sensors(Scoped):
     class SensorOut(serializers.ModelSerializer[Sensor]):
@@ -103,13 +119,23 @@ class Sensors(Scoped):
         total = serializers.IntegerField(help_text="Readings in the window, before downsampling.")
         readings = Point(many=True)
 
-    class Window(serializers.Serializer[Any]):
+    class Span(serializers.Serializer[Any]):
         to = serializers.DateTimeField(required=False, help_text="Excluded; default: just after the newest reading.")
-        points = serializers.IntegerField(required=False, default=1000, min_value=4, max_value=MOST_POINTS)
 
         def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
             start = serializers.DateTimeField(required=False, help_text="Included; default: a day before the end.")
             return {"from": start, **super().get_fields()}
+
+    class Window(Span):
+        points = serializers.IntegerField(required=False, default=1000, min_value=4, max_value=MOST_POINTS)
+
+    class Rollups(serializers.Serializer[Any]):
+        sensor = serializers.IntegerField()
+        unit = serializers.CharField()
+        rollups = Rollup(many=True)
+
+    class Lengths(Span):
+        every = serializers.ChoiceField(list(LENGTHS), required=False, default="hour")
 
     queryset = Sensor.objects.all()
     serializer_class = SensorOut
@@ -128,20 +154,56 @@ class Sensors(Scoped):
     @action(detail=True, pagination_class=None, filterset_class=None)
     def readings(self, request: Request, pk: str) -> Response:
         sensor = self.get_object()
-        asked = self.Window(data=request.query_params)
-        asked.is_valid(raise_exception=True)
-        end = asked.validated_data.get("to") or _after_newest(sensor)
-        start = asked.validated_data.get("from") or (end - DAY if end > EARLIEST + DAY else EARLIEST)
-        if start >= end:
-            raise Problem("invalid", "`from` must be before `to`.")
-        points = asked.validated_data["points"]
+        start, end, asked = _window(sensor, self.Window(data=request.query_params))
         try:
-            found = series.read(sensor.pk, start=start, end=end, points=points, most=MOST_READINGS)
+            found = series.read(sensor.pk, start=start, end=end, points=asked["points"], most=MOST_READINGS)
         except series.WindowTooLarge as error:
             raise Problem("invalid", str(error)) from error
         rows = zip(found.at.tolist(), found.value.tolist(), found.quality.tolist(), strict=True)
         readings = [{"measured_at": to_instant(at), "value": v, "quality": QUALITIES[q]} for at, v, q in rows]
         return Response({"sensor": sensor.pk, "unit": sensor.unit, "total": found.total, "readings": readings})
+
+    @extend_schema(
+        tags=["sensors"],
+        summary="Rollups of a sensor's hours or days",
+        description="Of the hours (UTC) that begin in the window and have readings, or of the days they make up. At "
+        f"most {MOST_ROLLUPS:,} hours or days.",
+        parameters=[Lengths],
+        responses={200: Rollups},
+        filters=False,
+    )
+    @action(detail=True, pagination_class=None, filterset_class=None)
+    def rollups(self, request: Request, pk: str) -> Response:
+        sensor = self.get_object()
+        start, end, asked = _window(sensor, self.Lengths(data=request.query_params))
+        length = LENGTHS[asked["every"]]
+        if end - start > MOST_ROLLUPS * length:
+            raise Problem("invalid", f"The window is longer than {MOST_ROLLUPS:,} times what is asked for.")
+        found = series.hours(sensor.pk, start=start, end=end, length=length)
+        rows = [dict(zip(found.dtype.names or (), row, strict=True)) for row in found.tolist()]
+        return Response({"sensor": sensor.pk, "unit": sensor.unit, "rollups": [_rollup(row) for row in rows]})
+
+
+def _window(sensor: Sensor, window: serializers.Serializer[Any]) -> tuple[datetime, datetime, dict[str, Any]]:
+    """Start, end, and what else was asked for. Raises ``Problem``, ``ValidationError``."""
+    window.is_valid(raise_exception=True)
+    asked: dict[str, Any] = window.validated_data
+    end = asked.get("to") or _after_newest(sensor)
+    start = asked.get("from") or (end - DAY if end > EARLIEST + DAY else EARLIEST)
+    if start >= end:
+        raise Problem("invalid", "`from` must be before `to`.")
+    return start, end, asked
+
+
+def _rollup(row: dict[str, Any]) -> dict[str, Any]:
+    counted = row["counted"]
+    return {name: row[name] for name in ("readings", "counted", "low", "high", "first", "last")} | {
+        "start_at": to_instant(row["hour_at"]),
+        "low_at": to_instant(row["low_at"]),
+        "high_at": to_instant(row["high_at"]),
+        "mean": row["mean"] if counted else None,
+        "deviation": (row["m2"] / counted) ** 0.5 if counted else None,
+    }
 
 
 def _after_newest(sensor: Sensor) -> datetime:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 
 import numpy as np
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 
 from sensors import chunks, partitions, pgcopy, pieces, rollups
 from sensors.blocks import Readings
@@ -91,7 +91,7 @@ def make_partitions(days: Iterable[date]) -> None:
 
 
 def insert(columns: Columns, *, quality: UInt8, reason: UInt8) -> None:
-    """Store n readings, in the caller's transaction. Their partitions must be there (``make_partitions``).
+    """Store n readings, in the caller's transaction if there is one; their partitions are there (``make_partitions``).
 
     ``quality`` and ``reason``: arrays of length n. Raises ``IntegrityError`` where a reading is there already; each of
     them is looked up that is not newer than its sensor's newest.
@@ -101,7 +101,8 @@ def insert(columns: Columns, *, quality: UInt8, reason: UInt8) -> None:
     order = _order(columns)
     if order is not None:
         columns, quality, reason = columns.take(order), quality[order], reason[order]
-    with connection.wrap_database_errors, connection.cursor() as cursor:
+    # Without a transaction what is staged would be gone before it is kept.
+    with transaction.atomic(savepoint=False), connection.wrap_database_errors, connection.cursor() as cursor:
         cursor.execute(MAKE_STAGE)
         cursor.copy_expert(COPY_STAGE, io.BytesIO(_staged(rollups.of(columns, quality=quality))))
         cursor.execute(KEEP)

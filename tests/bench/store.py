@@ -36,8 +36,8 @@ TODAY = date(2026, 6, 30)
 NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
 YEAR, A_DAY = 365, 1_440
 MINUTE_US, STEP_US = 60_000_000, 100_000
-A_RUN, AT_ONCE, RUNS = 20_000, 1_000, 25
-"""Of a measured run: readings, sensors at most; and how many runs are measured."""
+A_RUN, AT_ONCE, WARM, RUNS = 20_000, 1_000, 5, 25
+"""Of a measured run: readings, sensors at most; how many runs come before, and how many are measured."""
 FIRST, PROBES = 1_000, 10_000_000
 """Ids of sensors: of the plant's first one, and of those that are stored to measure only."""
 BYTES_COLD, BYTES_HOT, LOG = 4, 24, 3_000_000_000
@@ -138,10 +138,14 @@ class Probe:
     def beside_copy(self) -> tuple[float, float]:
         """Microseconds a reading, and how many times what COPY of the same chunks into an empty table takes; medians.
 
-        The two in turn, so that whatever else the machine does is done to both.
+        The two in turn, so that whatever else the machine does is done to both, and once what filling left behind is
+        cleared away.
         """
         costs, ratios = [], []
         with connection.cursor() as cursor:
+            cursor.execute("CHECKPOINT")
+            for _ in range(WARM):
+                self.run()
             cursor.execute("CREATE TABLE yardstick (LIKE sensors_chunk INCLUDING ALL)")
             for _ in range(RUNS):
                 costs.append(self.run())

@@ -138,6 +138,23 @@ def test_a_window_that_makes_no_sense_is_a_clear_problem(sensor: Sensor, query: 
     problem(answer, status=400, name="invalid")
 
 
+def test_rollups_come_by_the_hour_or_by_the_day(sensor: Sensor) -> None:
+    http = client(member(sensor))
+    other = factories.sensor(machine=sensor.machine)
+    feed(other, [1.0, 2.0, 6.0])
+    path = f"{API}sensors/{other.pk}/rollups/"
+    (hour, *more) = http.get(path).json()["rollups"]
+    (day,) = http.get(path, {"every": "day"}).json()["rollups"]
+    assert sum(found["readings"] for found in (hour, *more)) == day["readings"] == 3
+    assert (day["counted"], day["mean"], day["low"], day["high"]) == (3, 3.0, 1.0, 6.0)
+    assert (day["first"], day["last"]) == (1.0, 6.0)
+    assert day["deviation"] == pytest.approx((14 / 3) ** 0.5)
+    assert day["high_at"] > day["low_at"] >= hour["start_at"]
+    empty = factories.sensor(machine=sensor.machine)
+    assert http.get(f"{API}sensors/{empty.pk}/rollups/").json()["rollups"] == []
+    problem(http.get(path, {"from": "1990-01-01T00:00Z"}), status=400, name="invalid")
+
+
 def test_a_window_with_too_many_readings_is_a_clear_problem(sensor: Sensor, monkeypatch: pytest.MonkeyPatch) -> None:
     path = f"{API}sensors/{sensor.pk}/readings/"
     http = client(member(sensor))
