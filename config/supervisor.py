@@ -138,7 +138,7 @@ QUIET = ("-l", "WARNING", "--without-gossip", "--without-mingle")
 
 WEB = (
     "--interface", "wsgi", "--http", "1", "--no-ws", "--log-level", "warning",
-    "--workers", "1",  # the counters of /metrics are those of one process; one can fill a core, and two gain nothing
+    "--workers", "1",  # the counters of /metrics are those of one process
     "--backlog", "2048",  # connections that may wait to be taken: a thousand clients may come at once
     "--blocking-threads-idle-timeout", "600",  # as long as a thread's connection to the database may be kept
     "--workers-kill-timeout", "15",  # requests in hand end before; the supervisor itself waits for 20 s
