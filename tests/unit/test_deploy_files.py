@@ -346,6 +346,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "down",
         "test",
         "chaos",
+        "bench",
         "bench-detectors",
         "bench-doctor",
         "bench-pipeline",
