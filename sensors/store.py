@@ -192,10 +192,11 @@ class _Lookup:
             mine = np.searchsorted(self._sensors, one)
             wanted = self._at[self._starts[mine] : self._ends[mine]]
             its = sensor == one
-            at, value = readings.at[its], readings.value[its]
-            place = np.searchsorted(wanted, at).clip(max=len(wanted) - 1)
-            hit = wanted[place] == at
-            self._values[self._order[self._starts[mine] + place[hit]]] = value[hit]
+            ascending = np.argsort(readings.at[its], kind="stable")
+            at, value = readings.at[its][ascending], readings.value[its][ascending]
+            place = np.searchsorted(at, wanted).clip(max=len(at) - 1)  # a key may be asked for more than once
+            hit = at[place] == wanted
+            self._values[self._order[self._starts[mine] : self._ends[mine]][hit]] = value[place[hit]]
 
 
 def count(sensor_ids: Iterable[int]) -> int:

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sensors import columns, partitions, retention, series, store
-from sensors.columns import Columns
+from sensors.columns import Columns, from_instant
 from sensors.models import Event, Reading
-from tests import oracles
+from tests import factories, oracles
 
 pytestmark = pytest.mark.django_db
 
@@ -178,3 +178,17 @@ def test_a_read_of_one_sensor_and_day_touches_one_partition_by_its_key() -> None
     assert "p20200503" not in plan
     assert "sensors_block_p202005_pkey" in plan
     assert "Seq Scan" not in plan
+
+
+def test_a_key_that_is_asked_for_twice_is_answered_twice() -> None:
+    """Two copies of a request can be in one run."""
+    sensor = factories.sensor(machine=factories.machine(site=factories.site()))
+    at = np.array([from_instant(factories.NOON) + n * 1_000_000 for n in range(3)])
+    readings = Columns(np.full(3, sensor.pk), at, np.array([1.0, 2.0, 3.0]), np.arange(3, dtype=np.int32))
+    store.make_partitions(store.days_of(readings))
+    store.insert(readings, quality=np.zeros(3, np.uint8), reason=np.zeros(3, np.uint8))
+    asked = np.array([at[1], at[0], at[1], at[2] + 1, at[1]])
+    found = store.stored_values(np.full(5, sensor.pk), asked)
+    assert found.tolist()[:3] == [2.0, 1.0, 2.0]
+    assert np.isnan(found[3])
+    assert found[4] == 2.0
