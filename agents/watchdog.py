@@ -72,10 +72,7 @@ def _report(silences: Sequence[Silence]) -> None:
 
     A sensor that no reading is known of has nothing that a gap could begin with.
     """
-    memory, _ = machine_states.load({silence.machine_id for silence in silences}, part="memory")
-    newest = (
-        dict(zip(memory.sensor.tolist(), memory.arrays["newest"].tolist(), strict=True)) if len(memory.sensor) else {}
-    )
+    newest = _newest(silences)
     by_lane: dict[int, list[Silence]] = {}
     for silence in silences:
         if silence.sensor_id in newest:
