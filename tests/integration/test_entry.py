@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError, connection, transaction
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from sensors import columns, directory, entry, inbox
@@ -103,6 +106,18 @@ def test_a_key_that_another_transaction_stores_is_in_flight_and_the_others_are_s
     assert found == [State.IN_FLIGHT, State.STORED]
 
 
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true in time"
+        time.sleep(0.002)
+
+
+def waits_for_the_table(cursor: CursorWrapper) -> bool:
+    cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = %s::regclass", [entry.BATCH])
+    return bool(cursor.fetchone()[0])
+
+
 def accept_all(sensor: Sensor, sites: list[Site]) -> tuple[list[object], int]:
     """What came of a request of each site, when all but the first wait until they can go together; and how many
     transactions there were."""
@@ -117,14 +132,12 @@ def accept_all(sensor: Sensor, sites: list[Site]) -> tuple[list[object], int]:
 
     directory.fleet().codes[0] = dict(directory.fleet().places(sensor.site_id, [sensor.external_id]))
     with ThreadPoolExecutor(len(sites)) as pool:
-        with transaction.atomic():
-            connection.cursor().execute(f"LOCK TABLE {entry.BATCH} IN EXCLUSIVE MODE")
-            futures = [pool.submit(accept, site) for site in sites]
-            waited = threading.Event()
-            for _ in range(5_000):
-                if len(entry.together._waiting) == len(sites) - 1:
-                    break
-                waited.wait(0.002)
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"LOCK TABLE {entry.BATCH} IN EXCLUSIVE MODE")
+            futures = [pool.submit(accept, sites[0])]
+            until(lambda: waits_for_the_table(cursor))
+            futures += [pool.submit(accept, site) for site in sites[1:]]
+            until(lambda: len(entry.together._waiting) == len(sites) - 1)
         found = [future.result() for future in futures]
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(DISTINCT xmin::text) FROM {entry.BATCH}")
