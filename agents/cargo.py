@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import struct
-import time
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import structlog
 from django.db.models import QuerySet
-from django_redis import get_redis_connection
-from redis import Redis
-from redis.exceptions import RedisError
 
-from agents import ingest
-from agents.breaker import Breaker
+from agents import hearsay, ingest
 from agents.ingest import Cargo, Packed
 from agents.models import Run
 from sensors import columns
@@ -28,7 +22,6 @@ log = structlog.get_logger(__name__)
 
 KEEP_SECONDS = 600
 COUNT = struct.Struct("<q")
-breaker = Breaker()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +48,7 @@ def unpack_verdicts(data: bytes) -> Verdicts:
 
 def put(run: Run, cargo: Cargo) -> None:
     """Leave the cargo for the next stage. Redis may be down: the next stage rebuilds it then."""
-    _ask("put", run, lambda store: store.set(_key(run), _pack(cargo), ex=KEEP_SECONDS))
+    hearsay.ask("put", lambda store: store.set(_key(run), _pack(cargo), ex=KEEP_SECONDS))
 
 
 def get(run: Run, *, only: Collection[int] | None = None) -> Cargo:
@@ -74,7 +67,7 @@ def take(cargo: Cargo, which: Bool) -> Cargo:
 
 
 def _whole(run: Run) -> Cargo:
-    cached = _ask("get", run, lambda store: store.get(_key(run)))
+    cached = hearsay.ask("get", lambda store: store.get(_key(run)))
     if cached is not None:
         try:
             return _unpack(cached)
@@ -85,23 +78,7 @@ def _whole(run: Run) -> Cargo:
 
 
 def drop(run: Run) -> None:
-    _ask("drop", run, lambda store: store.delete(_key(run)))
-
-
-def _ask(what: str, run: Run, call: Callable[[Redis], Any]) -> Any:
-    """What Redis says; None where it fails, or has just failed and is left alone."""
-    started = time.monotonic()
-    if not breaker.allows(started):
-        return None
-    answer, failed = None, False
-    try:
-        answer = call(get_redis_connection("default"))
-    except (RedisError, OSError) as error:
-        failed = True
-        log.warning("agents.cargo.redis-unreachable", what=what, run_id=run.pk, error=str(error))
-    now = time.monotonic()
-    breaker.note(now=now, took=now - started, failed=failed)
-    return answer
+    hearsay.ask("drop", lambda store: store.delete(_key(run)))
 
 
 def packed(parts: QuerySet[BatchPart]) -> list[Packed]:

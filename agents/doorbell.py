@@ -6,21 +6,20 @@ the sweep finds what is due.
 
 from __future__ import annotations
 
-import math
+import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from celery import current_app
-from django.db import DatabaseError, connection
 from kombu import pools
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from agents import hearsay
 from agents import lanes as together
 from agents.breaker import SLOW_SECONDS, Breaker
-from agents.models import Run
 
 log = structlog.get_logger(__name__)
 
@@ -35,18 +34,14 @@ IN_HASTE = {
 
 @dataclass(frozen=True, slots=True)
 class Bell:
-    """A queue and the one id its task takes."""
+    """A queue and the one id its task takes. ``rest``: seconds to wait before it is rung."""
 
     queue: str
     id: int
+    rest: float = field(default=0.0, compare=False)
 
 
 breaker = Breaker()
-
-A_MOMENT = 0.01  # seconds
-RUN = Run._meta.db_table
-_rung: dict[int, float] = {}
-"""When this process rang for a lane last."""
 
 
 def ring(bell: Bell) -> bool:
@@ -71,41 +66,21 @@ def ring(bell: Bell) -> bool:
 
 
 def ring_all(bells: Iterable[Bell]) -> None:
+    """Now, or after the rest that a bell leaves."""
     for bell in bells:
-        ring(bell)
+        if not bell.rest:
+            ring(bell)
+            continue
+        if bell.queue == "ingest":
+            hearsay.settled(bell.id, seconds=bell.rest)
+        later = threading.Timer(bell.rest, ring, [bell])
+        later.daemon = True  # a process that ends first leaves it to the sweep
+        later.start()
 
 
-def ring_lanes(lanes: Iterable[int], *, now: float | None = None) -> None:
+def ring_lanes(lanes: Iterable[int]) -> None:
     """Tell the ingest workers that lanes have something waiting, which must be committed: a bell for each run that
-    could begin, and none where that is known already.
-
-    A lane in which a run is active needs no bell: the run looks at what waits when it ends, which is later than now.
-    Nor does one that was rung for a moment ago: between that bell and the end of what it began lie five hops.
-    """
-    now = time.monotonic() if now is None else now
-    quiet = [lane for lane in lanes if now - _rung.get(together.span(lane)[0], -math.inf) > A_MOMENT]
-    if not quiet:
-        return
-    for bell in bells_of(set(quiet) - _busy()):
-        if ring(bell):
-            _rung[bell.id] = now
-
-
-def forget() -> None:
-    """As a process that has just begun."""
-    _rung.clear()
-
-
-def _busy() -> set[int]:
-    """Lanes in which a run is active; none where the database does not say: a bell too many does no harm."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT lane, lanes FROM {RUN} WHERE status = 'ACTIVE'")
-            return {lane for first, count in cursor.fetchall() for lane in range(first, first + count)}
-    except DatabaseError as error:
-        log.warning("agents.doorbell.unknown", error=str(error))
-        return set()
-
-
-def bells_of(lanes: Iterable[int]) -> list[Bell]:
-    return [Bell("ingest", lane) for lane in together.firsts(lanes)]
+    could begin, and none where it is settled who rings next."""
+    firsts = set(together.firsts(lanes))
+    if firsts:
+        ring_all(Bell("ingest", lane) for lane in sorted(firsts - hearsay.lanes_told_of(firsts)))

@@ -1,19 +1,27 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 
 import pytest
 from celery import current_app
 from django.conf import settings
 from django_redis import get_redis_connection
 
-from agents import doorbell
+from agents import doorbell, hearsay
 from agents.breaker import SLOW_SECONDS
 from agents.doorbell import Bell
-from agents.models import Run
 from config.celery import QUEUES
 
 pytestmark = pytest.mark.usefixtures("redis_empty")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true in time"
+        time.sleep(0.01)
 
 
 def messages(queue: str) -> int:
@@ -33,31 +41,45 @@ def test_a_bell_is_heard_also_after_redis_was_emptied() -> None:
     assert messages("detect") == 1
 
 
-@pytest.mark.django_db
-def test_many_requests_for_the_same_lanes_are_one_bell() -> None:
-    doorbell.forget()
-    for now, lanes in ((5.0, [0, 3]), (5.004, [1]), (5.009, [3])):
-        doorbell.ring_lanes(lanes, now=now)
+def test_lanes_that_share_a_run_are_one_bell() -> None:
+    doorbell.ring_lanes([0, 3, 7])
     assert messages("ingest") == 1
-    doorbell.ring_lanes([0, 40], now=5.009)
-    assert messages("ingest") == 2
-    doorbell.ring_lanes([0], now=5.02)
+    doorbell.ring_lanes([0, 40])
     assert messages("ingest") == 3
 
 
-@pytest.mark.django_db
-def test_a_lane_with_an_active_run_is_not_rung_for() -> None:
-    Run.objects.create(lane=0, lanes=8)
-    doorbell.forget()
+def test_no_bell_while_it_is_settled_who_rings_next() -> None:
+    hearsay.settled(0, seconds=60)
     doorbell.ring_lanes([0, 7])
     assert messages("ingest") == 0
-    doorbell.ring_lanes([7, 8])
+    doorbell.ring_lanes([7, 20])
     assert messages("ingest") == 1
+    hearsay.over([0])
+    doorbell.ring_lanes([7])
+    assert messages("ingest") == 2
 
 
-@pytest.mark.django_db
+def test_a_bell_that_rests_rings_after_it_and_nobody_else_before() -> None:
+    doorbell.ring_all([Bell("ingest", 0, rest=0.2), Bell("validate", 1)])
+    assert (messages("ingest"), messages("validate")) == (0, 1)
+    doorbell.ring_lanes([5])
+    assert messages("ingest") == 0
+    until(lambda: messages("ingest") == 1)
+    until(lambda: not hearsay.lanes_told_of([0]))
+
+
+def test_while_redis_is_left_alone_everybody_may_ring() -> None:
+    hearsay.settled(0, seconds=60)
+    hearsay.breaker.silent_until = math.inf
+    try:
+        assert hearsay.lanes_told_of([0]) == set()
+        hearsay.over([0])
+    finally:
+        hearsay.breaker.silent_until = 0.0
+    assert hearsay.lanes_told_of([0, 16]) == {0}
+
+
 def test_a_bell_that_did_not_go_out_does_not_count() -> None:
-    doorbell.forget()
     doorbell.breaker.silent_until = math.inf
     doorbell.ring_lanes([0])
     doorbell.breaker.silent_until = 0.0

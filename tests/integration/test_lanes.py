@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from pytest_django import Settings
 
-from agents import doorbell, lanes, pipeline, sweeper
+from agents import hearsay, lanes, pipeline, sweeper
 from agents.doorbell import Bell
 from agents.models import Run
 from sensors import inbox
@@ -48,7 +48,25 @@ def test_the_bells_of_one_run_are_one(settings: Settings) -> None:
     assert lanes.span(63) == (48, 16)
     settings.RUN_LANES = 48
     assert lanes.span(63) == (48, LANES - 48)
-    assert doorbell.bells_of([1, 2, 50]) == [Bell("ingest", 0), Bell("ingest", 48)]
+
+
+@pytest.mark.parametrize(("most", "rests"), [(50_000, True), (1, False)])
+def test_lanes_rest_between_runs_only_while_a_run_takes_all_that_waits(
+    settings: Settings, most: int, *, rests: bool
+) -> None:
+    settings.RUN_MAX_READINGS = most
+    one = sensor(0, factories.site())
+    send(one)
+    bells = pipeline.begin(0).bells
+    assert hearsay.lanes_told_of([0]) == {0}
+    while bells[0].queue != "ingest":
+        if bells[0].queue == "notify":
+            send(one)
+        bells = pipeline.perform(bells[0].queue.upper(), bells[0].id).bells
+    assert [bell.id for bell in bells] == [0]
+    assert 0 <= bells[0].rest <= pipeline.MOST_REST
+    assert (bells[0].rest > 0) is rests
+    assert hearsay.lanes_told_of([0]) == set()
 
 
 def test_no_two_active_runs_have_a_lane_in_common() -> None:
