@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
 from django_redis import get_redis_connection
 
 from config import embedded
+from sensors import store
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -28,6 +30,22 @@ def _servers(request: pytest.FixtureRequest) -> None:
 @pytest.fixture(scope="session")
 def django_db_setup(_servers: None, django_db_setup: None) -> None:
     """The servers first, then pytest-django's own set-up."""
+
+
+@pytest.fixture(autouse=True)
+def _readings_emptied(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What tests commit is flushed after them, but for readings and their partitions: these are none of Django's."""
+    yield
+    marker = request.node.get_closest_marker("django_db")
+    if marker is not None and marker.kwargs.get("transaction"):
+        with request.getfixturevalue("django_db_blocker").unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = ANY(%s::regclass[])",
+                [list(store.TABLES)],
+            )
+            for (partition,) in cursor.fetchall():
+                cursor.execute(f"DROP TABLE {partition}")
+            cursor.execute(f"TRUNCATE {', '.join(store.TABLES)}")
 
 
 @pytest.fixture
