@@ -26,7 +26,7 @@ def _database(url: str) -> dict[str, Any]:
     options = dict(parse_qsl(parts.query))
     host = unquote(parts.hostname or "") or options.pop("host", "")
     return {
-        "ENGINE": "django_prometheus.db.backends.postgresql",
+        "ENGINE": "config.postgresql",
         "NAME": parts.path.lstrip("/"),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
@@ -277,7 +277,7 @@ LEASE_SECONDS = env.integer("LEASE_SECONDS", 45, minimum=3)
 CELERY_TASK_TIME_LIMIT = LEASE_SECONDS * 2 // 3
 CELERY_TASK_SOFT_TIME_LIMIT = LEASE_SECONDS * 4 // 9
 RUN_MAX_READINGS = env.integer("RUN_MAX_READINGS", 50_000, minimum=1)
-RUN_LANES = env.integer("RUN_LANES", 16, minimum=1)
+RUN_LANES = env.integer("RUN_LANES", 32, minimum=1)
 SWEEP_SECONDS = env.integer("SWEEP_SECONDS", 1, minimum=1)
 
 # Silence: a sensor that has a period is missed when nothing current arrived for so many periods, and so long at least.

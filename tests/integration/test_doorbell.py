@@ -52,7 +52,7 @@ def test_no_bell_while_it_is_settled_who_rings_next() -> None:
     hearsay.settled(0, seconds=60)
     doorbell.ring_lanes([0, 7])
     assert messages("ingest") == 0
-    doorbell.ring_lanes([7, 20])
+    doorbell.ring_lanes([7, 40])
     assert messages("ingest") == 1
     hearsay.over([0])
     doorbell.ring_lanes([7])
