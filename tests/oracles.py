@@ -114,3 +114,36 @@ def excursions(above: Sequence[bool], *, quiet: int, most: int) -> tuple[int, in
         else:
             quiet = min(most, quiet + 1)
     return begun, quiet
+
+
+def nab_raw(
+    scores: Sequence[Sequence[float]], windows: Sequence[Sequence[tuple[int, int]]], threshold: float,
+    *, hit: float, false: float, miss: float,
+) -> float:  # fmt: skip
+    """NAB's raw score of all series at one threshold, detection by detection; windows by first and last row."""
+    raw = 0.0
+    for mine, spans in zip(scores, windows, strict=True):
+        found = [i for i, score in enumerate(mine) if score >= threshold and i >= min(0.15 * len(mine) // 1, 750)]
+        for left, right in spans:
+            y = [-(right - i + 1) / (right - left + 1) for i in found if left <= i <= right]
+            raw += hit * max(nab_curve(one) for one in y) / nab_curve(-1.0) if y else -miss
+        for i in found:
+            if any(left <= i <= right for left, right in spans):
+                continue
+            before = [(left, right) for left, right in spans if right < i]
+            left, right = before[-1] if before else (0, 0)
+            raw += false * (nab_curve((i - right) / max(right - left, 1)) if before else -1.0)
+    return raw
+
+
+def nab_curve(y: float) -> float:
+    return -1.0 if y > 3.0 else 2.0 / (1.0 + math.exp(5.0 * y)) - 1.0
+
+
+def nab_best(
+    scores: Sequence[Sequence[float]], windows: Sequence[Sequence[tuple[int, int]]],
+    *, hit: float, false: float, miss: float,
+) -> float:  # fmt: skip
+    """The highest raw score of any threshold: every score that occurs is tried, and one above them all."""
+    tried = {score for mine in scores for score in mine if score == score} | {math.inf}
+    return max(nab_raw(scores, windows, threshold, hit=hit, false=false, miss=miss) for threshold in tried)

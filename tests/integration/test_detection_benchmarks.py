@@ -1,0 +1,37 @@
+"""The benchmarks of detection on other people's data, in small: that their scorer is right and that they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from tests.bench import nab_scoring, results
+
+NAB = results.DATA / "nab"
+pytestmark = pytest.mark.skipif(not NAB.exists(), reason=f"the real data sets are not at hand ({results.DATA})")
+
+PUBLISHED = {
+    "ARTime": (70.94, 61.48, 76.24),
+    "numenta": (70.56, 67.41, 74.62),
+    "contextOSE": (70.05, 65.64, 73.90),
+    "earthgeckoSkyline": (57.14, 45.88, 62.65),
+    "knncad": (55.67, 44.73, 60.80),
+    "relativeEntropy": (48.21, 39.67, 52.32),
+    "randomCutForest": (54.82, 42.57, 61.98),
+    "windowedGaussian": (25.12, 2.12, 35.17),
+}
+"""Standard, low FP, low FN on the 29 open series, from the publisher's own scorer."""
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Mapping[str, nab_scoring.Series]:
+    return nab_scoring.load(NAB)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_the_scores_of_a_published_detector_come_out_of_its_raw_output(
+    name: str, corpus: Mapping[str, nab_scoring.Series]
+) -> None:
+    found = nab_scoring.score(corpus, nab_scoring.scores_of(NAB / "published" / name, corpus))
+    assert tuple(round(outcome.score, 2) for outcome in found.values()) == PUBLISHED[name]
