@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos bench bench-detectors bench-doctor bench-pipeline bench-profile bench-store lint types check lock clean
+.PHONY: help demo up down test chaos bench bench-detectors bench-doctor bench-nab bench-pipeline bench-profile bench-skab bench-store lint types check lock clean
 .PHONY: .venv/main .venv/tests
 
 PYTHON ?=
@@ -42,13 +42,19 @@ bench-detectors: .venv/tests ## What the detector finds on real data and what it
 bench-doctor: .venv/tests ## How often the doctor names the right cause of failures that are brought about for real
 	@$(VENV) -m tests.bench.doctor
 
+bench-nab: .venv/tests ## The detector on the Numenta Anomaly Benchmark, beside the published ones and trivial ones
+	@$(VENV) -m tests.bench.nab
+
 bench-pipeline: .venv/tests ## Throughput, latency and connections of the whole service, beside COPY, a plain build and other databases
 	@for part in $(PARTS); do echo "== $$part" && $(VENV) -m tests.bench.$$part $(ARGS) || failed=1; done; exit $${failed:-0}
 
 bench-profile: .venv/tests ## Where the time goes at full load: by process, by Python function, by statement
 	@$(VENV) -m tests.bench.profiling $(ARGS)
 
-bench: bench-detectors bench-doctor bench-pipeline bench-store ## All benchmarks, one after the other
+bench-skab: .venv/tests ## The detector on SKAB, a rig with eight sensors, beside the published ones and trivial ones
+	@$(VENV) -m tests.bench.skab
+
+bench: bench-detectors bench-nab bench-skab bench-doctor bench-pipeline bench-store ## All benchmarks, one after the other
 
 bench-store: .venv/tests ## What storing and asking costs with 100 million readings of 10,000 sensors (ARGS=--smoke: whether it works)
 	@$(VENV) -m tests.bench.store $(ARGS)

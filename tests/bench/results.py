@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,19 @@ def show(rows: list[dict[str, Any]]) -> None:
             f"{mark} {found['name']:46} {found['value']:>12,.6g} {found['unit']:22} {goal:20} {ratio} {found['detail']}"
         )
         sys.stdout.write(line.rstrip() + "\n")
+    sys.stdout.flush()
+
+
+def wide(lines: Iterable[Sequence[str]]) -> None:
+    """A table whose first line is its head, as Markdown."""
+    head, *body = lines
+    widths = [max(len(cell) for cell in column) for column in zip(head, *body, strict=True)]
+    rule = ["-" * width for width in widths]
+    for line in (head, rule, *body):
+        sys.stdout.write(
+            "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |\n"
+        )
+    sys.stdout.write("\n")
     sys.stdout.flush()
 
 

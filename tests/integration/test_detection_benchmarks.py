@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.bench import nab_scoring, results
+from tests.bench import nab, nab_scoring, results, skab
 
 NAB = results.DATA / "nab"
 pytestmark = pytest.mark.skipif(not NAB.exists(), reason=f"the real data sets are not at hand ({results.DATA})")
@@ -35,3 +35,26 @@ def test_the_scores_of_a_published_detector_come_out_of_its_raw_output(
 ) -> None:
     found = nab_scoring.score(corpus, nab_scoring.scores_of(NAB / "published" / name, corpus))
     assert tuple(round(outcome.score, 2) for outcome in found.values()) == PUBLISHED[name]
+
+
+def test_the_benchmark_of_nab_in_small(corpus: Mapping[str, nab_scoring.Series]) -> None:
+    few = nab_scoring.take(corpus, lambda one: one.name.split("/")[1] in FEW)
+    detectors = {**nab.shipped(few), **nab.published(few), **nab.trivial(few)}
+    found = {one["name"]: one for one in nab.bench(few, detectors)}
+    assert found["nothing: standard"]["value"] == 0
+    assert found["Bellwether: standard"]["goal"] == "> 74"
+    assert found["Bellwether: standard"]["value"] <= 100
+    assert {f"{name}: low FN, groups left out in turn" for name in PUBLISHED} <= set(found)
+    assert found["everything: standard, artificialNoAnomaly"]["value"] == 4032 - 604
+
+
+FEW = ("art_flatline.csv", "art_daily_jumpsup.csv", "iio_us-east-1_i-a2eb1cd9_NetworkIn.csv")
+
+
+def test_the_benchmark_of_skab_in_small() -> None:
+    rigs = skab.load(sorted((results.DATA / "skab").glob("valve*/*.csv"))[:2])
+    assert [len(rig.sensors) for rig in rigs] == [8, 8]
+    found = {one["name"]: one for one in skab.bench(rigs)}
+    assert found["everything: F1 of rows"]["value"] == pytest.approx(0.7, abs=0.02)
+    assert found["everything: false alarm rate"]["value"] == 100
+    assert found["Bellwether: events hit"]["unit"] == "of 2"

@@ -1,0 +1,114 @@
+"""The shipped detectors over whole series, as they meet them live: block by block, what was learned carried on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlops import detectors
+from mlops import state as states
+from mlops.detectors import contract, events
+from mlops.detectors.contract import Detector
+from sensors.columns import Bool, Columns, Float64, Int64, SensorTable
+
+BLOCK = 1000
+"""Readings of a sensor that are judged at once; the scores are the same for any other number."""
+SHIPPED = {name: detector for name, detector in detectors.DETECTORS.items() if name != "limits"}
+"""With their defaults. Not the limits: the sensors of a benchmark have none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The readings of one sensor of a machine. ``at``: microseconds, ascending; of equal instants the first counts."""
+
+    machine: int
+    at: Int64
+    value: Float64
+
+    @property
+    def counts(self) -> Bool:
+        return np.asarray(np.append(True, np.diff(self.at) > 0)[: len(self.at)], np.bool_)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Of each row: ``score``, NaN = not judged, and whether it was ``abnormal``; and the events, by onset."""
+
+    score: Float64
+    abnormal: Bool
+    events: tuple[events.Event, ...]
+
+
+def table(machines: Sequence[int]) -> SensorTable:
+    """Sensors 1, 2, ... of which nothing is configured but the machine they are on."""
+    sensors = len(machines)
+    unset, zero = np.full(sensors, np.nan), np.zeros(sensors, np.int64)
+    limits = dict.fromkeys(
+        ("physical_low", "physical_high", "low_low", "low", "high", "high_high", "resolution", "max_rate"), unset
+    )
+    return SensorTable(
+        sensor=np.arange(1, sensors + 1), machine=np.array(machines, np.int64), deadband=np.zeros(sensors),
+        period=zero, lateness=zero, calibration_due=zero, **limits,
+    )  # fmt: skip
+
+
+def judge(
+    series: Sequence[Series], *, using: Mapping[str, Detector] = SHIPPED, block: int = BLOCK
+) -> tuple[Judged, ...]:
+    """All sensors side by side; the highest score of the detectors counts."""
+    kept = [np.flatnonzero(one.counts) for one in series]
+    score = [np.full(len(one.at), np.nan) for one in series]
+    abnormal = [np.zeros(len(one.at), np.bool_) for one in series]
+    found: list[dict[tuple[str, int], events.Event]] = [{} for _ in series]
+    whole, ids = table([one.machine for one in series]), np.arange(1, len(series) + 1)
+    for name, detector in using.items():
+        learned, opened = states.cold(ids, detector.fields), states.cold(ids, events.FIELDS)
+        for first in range(0, max(map(len, kept)), block):
+            rows = [mine[first : first + block] for mine in kept]
+            readings = gather(series, rows)
+            here = contract.block(readings, learned)
+            scores, learned = detector.judge(here, whole, learned)
+            formed, opened = events.form(here, scores, opened)
+            for k, (start, count) in enumerate(zip(here.starts, here.counts, strict=True)):
+                sensor, part = int(here.rows[k]), slice(start, start + count)
+                mine = rows[sensor]
+                score[sensor][mine] = np.fmax(score[sensor][mine], scores.score[part])
+                abnormal[sensor][mine] |= scores.verdict[part] != 0
+            for event in formed:  # an open event is told of again and again
+                found[event.sensor - 1][name, event.started_at] = event
+    return tuple(
+        Judged(s, a, tuple(sorted(e.values(), key=lambda event: event.started_at)))
+        for s, a, e in zip(score, abnormal, found, strict=True)
+    )
+
+
+def gather(series: Sequence[Series], rows: Sequence[Int64]) -> Columns:
+    """These rows of each sensor, by (sensor, at)."""
+    sensor = np.repeat(np.arange(1, len(series) + 1), [len(mine) for mine in rows])
+    at = np.concatenate([one.at[mine] for one, mine in zip(series, rows, strict=True)])
+    value = np.concatenate([one.value[mine] for one, mine in zip(series, rows, strict=True)])
+    return Columns(sensor, at, value, np.zeros(len(at), np.int32))
+
+
+# Trivial baselines: of each row a score by the rows before it
+
+
+def trailing_sigmas(value: Float64, window: int) -> Float64:
+    """|x - mean| / standard deviation of the ``window`` rows before it; NaN in the first ``window`` rows."""
+    n = len(value)
+    out = np.full(n, np.nan)
+    if n <= window:
+        return out
+    before = np.lib.stride_tricks.sliding_window_view(value, window)[: n - window]
+    distance = np.abs(value[window:] - before.mean(axis=1))
+    spread = before.std(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        out[window:] = np.where(distance > 0, np.minimum(distance / spread, 1e9), 0.0)
+    return out
+
+
+def trailing_steps(value: Float64, window: int) -> Float64:
+    """Persistence: the last value is the forecast, and its error is judged against those of ``window`` rows before."""
+    return trailing_sigmas(np.diff(value, prepend=value[:1]), window)
