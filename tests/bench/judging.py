@@ -17,6 +17,7 @@ BLOCK = 1000
 """Readings of a sensor that are judged at once; the scores are the same for any other number."""
 SHIPPED = {name: detector for name, detector in detectors.DETECTORS.items() if name != "limits"}
 """With their defaults. Not the limits: the sensors of a benchmark have none."""
+VERSIONS = ", ".join(f"{name} {detector.version}" for name, detector in SHIPPED.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -182,13 +182,13 @@ def cell(found: Outcome) -> str:
 
 
 def bench(corpus: Corpus, detectors: Mapping[str, Scores]) -> list[dict[str, Any]]:
-    known = [outcomes(name, corpus, detectors[name]) for name in published(corpus)]
+    known = [outcomes(folder.name, corpus, detectors[folder.name]) for folder in (FOLDER / "published").iterdir()]
     best = {p.name: max(found[p.name].score for found in known) for p in PROFILES}
     results.wide(overview(detectors, corpus))
     for profile in PROFILES:
         results.wide(by_group(detectors, corpus, profile.name))
     results.wide(honest(detectors, corpus))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, scores in detectors.items():
         rows += figures(name, corpus, scores, best if name.startswith(SHIPPED) else {})
     results.show([one for one in rows if one["name"].startswith(SHIPPED) and "," not in one["name"].split(": ")[1]])
@@ -213,7 +213,7 @@ def main() -> int:
         return 0
     corpus = nab_scoring.load(FOLDER)
     windows = sum(len(series.windows) for series in corpus.values())
-    sys.stdout.write(f"NAB 1.1: {len(corpus)} series, {windows} windows\n")
+    sys.stdout.write(f"NAB 1.1: {len(corpus)} series, {windows} windows; {SHIPPED} = {judging.VERSIONS}\n\n")
     results.keep("nab", bench(corpus, {**shipped(corpus), **published(corpus), **trivial(corpus)}))
     return 0
 

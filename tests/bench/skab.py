@@ -174,7 +174,9 @@ def compare(rigs: Sequence[Rig], verdicts: Verdicts) -> Found:
             (at[mine[0]] - at[first]) / SECOND_US for (first, _), mine in zip(wanted, hits, strict=True) if len(mine)
         ]
         events += [len(wanted), sum(len(mine) > 0 for mine in hits), (~truth[onsets]).sum()]
-    return Found(*map(int, counts), *map(int, events), tuple(map(float, late)))
+    hit, false, missed, calm = map(int, counts)
+    there, seen, wrong = map(int, events)
+    return Found(hit, false, missed, calm, there, seen, wrong, tuple(map(float, late)))
 
 
 def stretches(rows: Bool) -> list[tuple[int, int]]:
@@ -239,6 +241,7 @@ def main() -> int:
         sys.stdout.write(f"Left out: SKAB is not at hand ({FOLDER}).\n")
         return 0
     rigs = load(sorted(FOLDER.glob("valve*/*.csv")))
+    sys.stdout.write(f"SKAB: {len(rigs)} files; {SHIPPED} = {judging.VERSIONS}\n\n")
     rows = bench(rigs)
     calm = list(quiet(read(FOLDER / "anomaly-free" / "anomaly-free.csv")))
     results.show(calm)

@@ -8,7 +8,7 @@ import statistics
 import numpy as np
 import pytest
 
-from sensors.columns import SECOND_US
+from sensors.columns import SECOND_US, Bool
 from tests.bench import judging, nab, nab_scoring, skab
 from tests.bench.judging import Series
 
@@ -73,7 +73,7 @@ def rig(*events: tuple[int, int], rows: int = 600) -> skab.Rig:
     return skab.Rig("made", ("a",), np.arange(rows) * SECOND_US, np.zeros((1, rows)), truth)
 
 
-def said(*spans: tuple[int, int], rows: int = 600) -> list[skab.Bool]:
+def said(*spans: tuple[int, int], rows: int = 600) -> list[Bool]:
     return [rig(*spans, rows=rows).truth]
 
 
