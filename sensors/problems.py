@@ -143,6 +143,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     name = error.name if isinstance(error, Problem) else _name(error)
     body = _body(name, error, instance=context["request"].get_full_path())
     response = Response(body, status=body["status"], content_type=MEDIA_TYPE)
+    response._has_been_logged = True  # type: ignore[attr-defined]  # by config.middleware.Log: Django adds no second line
     retry_after = getattr(error, "retry_after", None) or getattr(error, "wait", None)
     if retry_after:
         response["Retry-After"] = str(math.ceil(retry_after))

@@ -50,7 +50,7 @@ def test_a_request_of_a_program_is_counted_by_view_status_and_time(sender: User)
     assert {name: count(name, **labels) - before[name] for name, labels in names.items()} == dict.fromkeys(names, 2.0)
 
 
-def test_only_what_failed_leaves_a_line(sender: User) -> None:
+def test_only_what_failed_leaves_a_line(sender: User, caplog: pytest.LogCaptureFixture) -> None:
     with capture_logs() as lines:
         assert client(sender).post(INGEST, [3], JSON).status_code == 422
         assert client(sender).get("/api/v1/sensors/").status_code == 200
@@ -58,3 +58,4 @@ def test_only_what_failed_leaves_a_line(sender: User) -> None:
     assert [(line["event"], line["code"], line["request"]) for line in said] == [
         ("request_finished", 422, f"POST {INGEST}")
     ]
+    assert [record for record in caplog.records if record.name == "django.request"] == []
