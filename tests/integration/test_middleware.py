@@ -51,6 +51,7 @@ def test_a_request_of_a_program_is_counted_by_view_status_and_time(sender: User)
 
 
 def test_only_what_failed_leaves_a_line(sender: User, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", logger="django.request")
     with capture_logs() as lines:
         assert client(sender).post(INGEST, [3], JSON).status_code == 422
         assert client(sender).get("/api/v1/sensors/").status_code == 200
