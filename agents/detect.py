@@ -84,7 +84,9 @@ def judge(
     rows = np.searchsorted(part.sensor, ids)
     here = part.take(rows)
     block = contract.block(columns, here)
-    scores, learned = detector.judge(block, table.take(table.rows(ids)), named_learned(here))
+    scores, learned = detector.judge(
+        block, table.take(table.rows(ids)), named_learned(here), np.zeros(len(ids), np.bool_)
+    )
     before = State(ids, {n: a for n, a in named(here, "events").arrays.items()})
     if retrospective:
         before = align(State(np.empty(0, np.int64), {}), ids, events.FIELDS)

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from mlops.state import Fields, State
-from sensors.columns import Columns, Float64, Int64, SensorTable, starts
+from sensors.columns import Bool, Columns, Float64, Int64, SensorTable, starts
 
 Int8 = np.ndarray[tuple[int, ...], np.dtype[np.int8]]
 
@@ -43,9 +43,10 @@ def block(columns: Columns, state: State) -> Block:
 class Scores:
     """What a detector says of n readings: arrays of length n in the order of the block.
 
-    ``score``: 0..1, at least 0.5 where abnormal, NaN = not judged yet. ``verdict``: 0 = normal, k = the detector's
-    ``kinds[k - 1]``. ``low``, ``high``: what was expected, in the sensor's unit, NaN = no bound. ``since``: instant
-    from which on the history counts that the verdict rests on.
+    ``score``: 0..1, how rare it is for this sensor, NaN = not judged yet. ``verdict``: 0 = normal, k = the detector's
+    ``kinds[k - 1]``: whether it is rarer than the budget of false alarms allows. ``low``, ``high``: what was expected,
+    in the sensor's unit, NaN = no bound. ``since``: instant from which on the history counts that the verdict rests on.
+    ``news``: the score where it says something that was not said a moment ago, else 0: what somebody would be told.
     """
 
     score: Float64
@@ -53,6 +54,7 @@ class Scores:
     low: Float64
     high: Float64
     since: Int64
+    news: Float64
 
 
 class Detector(Protocol):
@@ -66,5 +68,10 @@ class Detector(Protocol):
     def fields(self) -> Fields:
         """The arrays it remembers, and how they start."""
 
-    def judge(self, block: Block, table: SensorTable, state: State) -> tuple[Scores, State]:
-        """Score each reading, then learn from it. ``table`` has one row per row of the state, in its order."""
+    def judge(self, block: Block, table: SensorTable, state: State, frozen: Bool) -> tuple[Scores, State]:
+        """Score each reading, then learn from it. ``table`` has one row per row of the state, in its order.
+
+        ``frozen``: of each row, whether its readings must teach nothing. They are judged all the same; what was
+        learned stays as it is, to the bit. What only follows the readings (where a switch with hysteresis stands, which
+        readings are not enough yet to learn from) goes on.
+        """

@@ -22,7 +22,7 @@ class Limits:
     columns = ("low_low", "low", "high", "high_high")
     fields: Fields = {"beyond": (np.bool_, (4,), 0.0)}
 
-    def judge(self, block: Block, table: SensorTable, state: State) -> tuple[Scores, State]:
+    def judge(self, block: Block, table: SensorTable, state: State, frozen: Bool) -> tuple[Scores, State]:
         value, n = block.columns.value, len(block.columns)
         band = np.nan_to_num(table.deadband)[block.row]
         before = np.asarray(state.arrays["beyond"], np.bool_)
@@ -39,7 +39,8 @@ class Limits:
         score = np.where(severe, 1.0, np.where(verdict > 0, 0.75, 0.0))
         low = np.fmax(table.low, table.low_low)[block.row]
         high = np.fmin(table.high, table.high_high)[block.row]
-        return Scores(score, verdict, low, high, block.columns.at.copy()), State(state.sensor, {"beyond": last})
+        scores = Scores(score, verdict, low, high, block.columns.at.copy(), score)
+        return scores, State(state.sensor, {"beyond": last})
 
 
 def held(on: Bool, off: Bool, block: Block, before: Bool) -> Bool:

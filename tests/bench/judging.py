@@ -35,9 +35,11 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Of each row: ``score``, NaN = not judged, and whether it was ``abnormal``; and the events, by onset."""
+    """Of each row: ``score`` and ``news`` (see ``contract.Scores``), NaN = not judged, and whether it was ``abnormal``;
+    and the events, by onset."""
 
     score: Float64
+    news: Float64
     abnormal: Bool
     events: tuple[events.Event, ...]
 
@@ -58,9 +60,9 @@ def table(machines: Sequence[int]) -> SensorTable:
 def judge(
     series: Sequence[Series], *, using: Mapping[str, Detector] = SHIPPED, block: int = BLOCK
 ) -> tuple[Judged, ...]:
-    """All sensors side by side; the highest score of the detectors counts."""
+    """All sensors side by side; the highest score of the detectors counts, and the highest news."""
     kept = [np.flatnonzero(one.counts) for one in series]
-    score = [np.full(len(one.at), np.nan) for one in series]
+    score, news = ([np.full(len(one.at), np.nan) for one in series] for _ in range(2))
     abnormal = [np.zeros(len(one.at), np.bool_) for one in series]
     found: list[dict[tuple[str, int], events.Event]] = [{} for _ in series]
     whole, ids = table([one.machine for one in series]), np.arange(1, len(series) + 1)
@@ -70,18 +72,19 @@ def judge(
             rows = [mine[first : first + block] for mine in kept]
             readings = gather(series, rows)
             here = contract.block(readings, learned)
-            scores, learned = detector.judge(here, whole, learned)
+            scores, learned = detector.judge(here, whole, learned, np.zeros(len(ids), np.bool_))
             formed, opened = events.form(here, scores, opened)
             for k, (start, count) in enumerate(zip(here.starts, here.counts, strict=True)):
                 sensor, part = int(here.rows[k]), slice(start, start + count)
                 mine = rows[sensor]
                 score[sensor][mine] = np.fmax(score[sensor][mine], scores.score[part])
+                news[sensor][mine] = np.fmax(news[sensor][mine], scores.news[part])
                 abnormal[sensor][mine] |= scores.verdict[part] != 0
             for event in formed:  # an open event is told of again and again
                 found[event.sensor - 1][name, event.started_at] = event
     return tuple(
-        Judged(s, a, tuple(sorted(e.values(), key=lambda event: event.started_at)))
-        for s, a, e in zip(score, abnormal, found, strict=True)
+        Judged(s, w, a, tuple(sorted(e.values(), key=lambda event: event.started_at)))
+        for s, w, a, e in zip(score, news, abnormal, found, strict=True)
     )
 
 

@@ -31,12 +31,12 @@ FIXED = {"everything": 1.0, "3 sigma": 3.0}
 
 
 def shipped(corpus: Corpus) -> dict[str, dict[str, Float64]]:
-    """The shipped detector's score of each row; and of each event's first row alone."""
+    """Of each row what the shipped detector has to say that is new; and the score of each event's first row alone."""
     series = list(corpus.values())
     judged = judging.judge([judging.Series(k + 1, instants(one), one.value) for k, one in enumerate(series)])
     rows, onsets = {}, {}
     for one, found in zip(series, judged, strict=True):
-        rows[one.name] = found.score
+        rows[one.name] = found.news
         at = np.searchsorted(instants(one), [event.started_at for event in found.events])
         onsets[one.name] = np.zeros(len(one.value))
         onsets[one.name][at] = found.score[at]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents import validate
-from mlops.detectors import DETECTORS, contract, events, limits
+from mlops.detectors import DETECTORS, contract, events, limits, verdicts
 from mlops.state import State, cold, pack, unpack
 from sensors.columns import from_instant
 from tests import oracles
@@ -30,15 +30,22 @@ def stream(seed, n, sensors=3):
     return at, value
 
 
-def judge(detector, at, value, state=None):
+def judge(detector, at, value, state=None, frozen=()):
     sensors = np.arange(1, len(value) + 1)
     state = state or cold(sensors, detector.fields)
     columns = tables.columns(np.tile(at, len(value)), value.ravel(), np.repeat(sensors, len(at)))
-    scores, state = detector.judge(contract.block(columns, state), tables.table(sensors.tolist(), **LIMITS), state)
+    still = np.isin(sensors, frozen)
+    table = tables.table(sensors.tolist(), **LIMITS)
+    scores, state = detector.judge(contract.block(columns, state), table, state, still)
     return np.stack([np.asarray(getattr(scores, n), np.float64).reshape(len(value), -1) for n in FIELDS]), state
 
 
-FIELDS = ("score", "verdict", "low", "high", "since")
+FIELDS = ("score", "verdict", "low", "high", "since", "news")
+FOLLOWS = {
+    "limits": {"beyond"},
+    "adaptive": {"filled", "chunk", "instants", "left", "told", *verdicts.COURSE} - {"learned"},
+}
+"""What of a detector's arrays is not learned but follows the readings, frozen or not."""
 
 
 @NAMES
@@ -83,17 +90,40 @@ def test_scores_lie_between_zero_and_one_and_state_is_small(name):
     assert sum(a.nbytes for a in state.arrays.values()) / len(state.sensor) <= 4096
 
 
+@NAMES
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 99), st.integers(0, 150), st.lists(st.integers(1, 149), max_size=4, unique=True))
+def test_frozen_rows_learn_nothing_and_are_judged_by_what_was_known(name, seed, taught, cuts):
+    at, value = stream(seed, 300)
+    detector = DETECTORS[name]
+    before = judge(detector, at[:taught], value[:, :taught])[1] if taught else cold(np.arange(1, 4), detector.fields)
+    state, parts = before, []
+    for a, b in itertools.pairwise([0, *sorted(cuts), 150]):
+        part, state = judge(detector, at[150 + a : 150 + b], value[:, 150 + a : 150 + b], state, frozen=(1, 3))
+        parts.append(part)
+    for array in detector.fields.keys() - FOLLOWS[name]:
+        assert state.arrays[array][[0, 2]].tobytes() == before.arrays[array][[0, 2]].tobytes(), array
+    free, after = judge(detector, at[150:], value[:, 150:], before)
+    whole = np.concatenate(parts, axis=2)
+    assert whole[:, 1].tobytes() == free[:, 1].tobytes()
+    assert all(state.arrays[n][1].tobytes() == a[1].tobytes() for n, a in after.arrays.items())
+
+
 def test_adaptive_is_silent_until_warm():
-    at, value = stream(7, 48)
+    at, value = stream(7, verdicts.WARM_UP)
     assert np.isnan(judge(DETECTORS["adaptive"], at, value)[0][0]).all()
 
 
-def test_a_new_level_is_abnormal_for_days_but_not_for_ever():
+def test_a_new_level_is_abnormal_for_a_day_and_while_learning_is_frozen_for_ever():
     rng = np.random.default_rng(0)
     value = rng.normal(size=(1, 1600))
     value[0, 400:] += 60
-    verdict = judge(DETECTORS["adaptive"], np.arange(1600) * 3600 * S, value)[0][1][0]
-    assert verdict[400:496].all() and not verdict[800:].any()
+    at = np.arange(1600) * 3600 * S
+    verdict = judge(DETECTORS["adaptive"], at, value)[0][1][0]
+    assert verdict[400:424].all() and not verdict[500:].any()
+    _, known = judge(DETECTORS["adaptive"], at[:400], value[:, :400])
+    frozen = judge(DETECTORS["adaptive"], at[400:], value[:, 400:], known, frozen=(1,))[0][1][0]
+    assert frozen.all()
 
 
 @settings(max_examples=50, deadline=None)
@@ -130,7 +160,7 @@ def form(at, odd, state):
     block = contract.block(tables.columns(at, np.zeros(len(at))), state)
     nothing = np.zeros(len(at))
     score = (at // S % 7) / 10.0
-    return events.form(block, contract.Scores(score, odd.astype(np.int8), nothing, nothing, at), state)
+    return events.form(block, contract.Scores(score, odd.astype(np.int8), nothing, nothing, at, score), state)
 
 
 STRETCHES = [
@@ -153,7 +183,7 @@ def test_water_flow_shows_its_four_stretches_and_at_most_two_others():
     detector = DETECTORS["adaptive"]
     columns, state = tables.columns(at, value), cold(np.array([1]), detector.fields)
     block = contract.block(columns, state)
-    scores, _ = detector.judge(block, tables.table([1]), state)
+    scores, _ = detector.judge(block, tables.table([1]), state, np.zeros(1, np.bool_))
     found, _ = events.form(block, scores, cold(np.array([1]), events.FIELDS))
     margin = 3 * 3600 * S
     spans = [tuple(from_instant(datetime.fromisoformat(x)) for x in s) for s in STRETCHES]
