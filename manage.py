@@ -8,7 +8,17 @@ from django.core.management import execute_from_command_line
 
 from config import embedded
 
-WITHOUT_SERVERS = {"makemigrations", "check", "spectacular", "collectstatic", "down", "help", "version", "test"}
+WITHOUT_SERVERS = {
+    "makemigrations",
+    "check",
+    "spectacular",
+    "collectstatic",
+    "detect",
+    "down",
+    "help",
+    "version",
+    "test",
+}
 
 
 def main(arguments: list[str]) -> None:

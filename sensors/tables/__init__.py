@@ -1,0 +1,1 @@
+"""CSV files of any length as arrays, without a database."""
