@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -16,6 +15,7 @@ from sensors.tables.layouts import Layout
 from sensors.tables.rows import BAD, FAULTS, FINE, Chunk
 
 HEADER = ("row", "time", "score", "verdict", "contributor", "reason")
+TO_QUOTE = re.compile(r'[",\r\n]')
 NOT_JUDGED = "not judged"
 TRAINING, LEARNING = "training", "learning"
 
@@ -28,15 +28,16 @@ class Writer:
 
     def header(self) -> str:
         each = ("score", "low", "high") if self.details else ()
-        return _lines([[*HEADER, *(f"{column} {what}" for column in self.machine.columns for what in each)]])
+        names = (*HEADER, *(f"{column} {what}" for column in self.machine.columns for what in each))
+        return lines([name] for name in names)
 
     def rows(self, chunk: Chunk, judged: Judged) -> str:
         """``score``: six decimals, rounded down, so that only what is abnormal reads 0.5 or more."""
         seen = judged.judged
         kinds, columns = self.machine.kinds, self.machine.columns
         pairs = list(zip(seen.tolist(), judged.kind.tolist(), judged.lead.tolist(), strict=True))
-        parts: list[Iterable[object]] = [
-            range(chunk.first, chunk.first + len(chunk)),
+        parts: list[Sequence[str]] = [
+            list(map(str, range(chunk.first, chunk.first + len(chunk)))),
             chunk.time,
             _decimals(judged.score),
             [kinds[kind] if said else NOT_JUDGED for said, kind, _ in pairs],
@@ -49,7 +50,7 @@ class Writer:
                 known = seen & (cells.rank[:, k] >= 0)
                 parts.append(_decimals(np.where(known, cells.score[:, k], np.nan)))
                 parts += [_exact(np.where(known, bound[:, k], np.nan)) for bound in (cells.low, cells.high)]
-        return _lines(zip(*parts, strict=True))
+        return lines(parts)
 
 
 def reasons(chunk: Chunk, judged: Judged, columns: Sequence[str]) -> list[str]:
@@ -73,19 +74,24 @@ def _exact(values: Float64) -> list[str]:
     return [repr(x) if fine else "" for x, fine in zip(values.tolist(), np.isfinite(values).tolist(), strict=True)]
 
 
-def _lines(table: Iterable[Iterable[object]]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(table)
-    return out.getvalue()
+def lines(columns: Iterable[Sequence[str]]) -> str:
+    """Columns of equal length as lines of CSV; what ``csv.writer`` gives, in a third of its time."""
+    return "".join(",".join(row) + "\n" for row in zip(*map(_quoted, columns), strict=True))
+
+
+def _quoted(cells: Sequence[str]) -> Sequence[str]:
+    """The column as it is where no cell needs quotes."""
+    if not TO_QUOTE.search("".join(cells)):
+        return cells
+    return ['"' + cell.replace('"', '""') + '"' if TO_QUOTE.search(cell) else cell for cell in cells]
 
 
 class Tally:
     """What is counted while a file is judged."""
 
     def __init__(self) -> None:
-        self.rows = self.judged = self.abnormal = self.readings = self.cells_left_out = self.training = (
-            self.learning
-        ) = 0
+        self.rows = self.judged = self.abnormal = self.training = self.learning = 0
+        self.readings = self.cells_left_out = 0
         self.left_out: Counter[str] = Counter()
         self.first_of: dict[str, int] = {}
 
@@ -108,37 +114,40 @@ def summary(machine: Machine, layout: Layout, tally: Tally, *, blank: int, secon
     """For people, line by line."""
     versions = ", ".join(f"{name} {detector.version}" for name, detector in machine.using.items())
     kind = layout.kind if layout.time_column is None else f"{layout.kind} in {layout.time_column!r}"
-    lines = [
+    said = [
         f"columns    {', '.join(machine.columns)} (time: {kind}; detectors: {versions})",
         *(f"           without {name!r}: {why}" for name, why in layout.left_out),
         f"rows       {tally.rows}: judged {tally.judged}, training {tally.training}, before the first score "
         f"{tally.learning}, left out {sum(tally.left_out.values())}",
     ]
-    lines += [
+    said += [
         f"left out   {count} {reason} (the first is row {tally.first_of[reason]})"
         for reason, count in tally.left_out.most_common()
     ]
     if tally.cells_left_out:
-        lines.append(f"left out   {tally.cells_left_out} bad values of rows that were judged without them")
+        said.append(f"left out   {tally.cells_left_out} bad values of rows that were judged without them")
     if blank:
-        lines.append(f"left out   {blank} blank lines, which are no rows")
+        said.append(f"left out   {blank} blank lines, which are no rows")
     if tally.left_out[FAULTS[rows.OUT_OF_ORDER]] * 2 > tally.rows:
-        lines.append("           most rows are older than one before them: sort the file by time")
-    lines.append(f"abnormal   {tally.abnormal} rows, {machine.events.count} events")
-    lines += events(machine)
+        said.append(
+            "           most rows are older than one before them: sort the file by time, "
+            "or take out the row that lies far ahead"
+        )
+    said.append(f"abnormal   {tally.abnormal} rows, {machine.events.count} events")
+    said += events(machine)
     rate = tally.readings / max(seconds, 1e-9)
-    lines.append(f"speed      {tally.readings} readings in {seconds:.1f} s, {rate:,.0f} a second")
-    return lines
+    said.append(f"speed      {tally.readings} readings in {seconds:.1f} s, {rate:,.0f} a second")
+    return said
 
 
 def events(machine: Machine) -> list[str]:
     """The highest events, and how many more there were."""
     found = machine.events.highest()
-    lines = [
+    said = [
         f"  {event.began} to {event.last}  rows {event.row} to {event.ends}  peak {event.peak:.3f}  {event.kind}  "
         f"{event.lead}"
         for event in found
     ]
     if more := machine.events.count - len(found):
-        lines.append(f"  and {more} more with lower peaks")
-    return lines
+        said.append(f"  and {more} more with lower peaks")
+    return said

@@ -60,7 +60,7 @@ def text(path: Path, data: BinaryIO) -> TextIO:
         head = data.peek(8192) if isinstance(data, io.BufferedReader) else b""
     except OSError as error:
         raise BadFile(f"{path} cannot be read: {error.strerror}.") from error
-    if b"\0" in head:
+    if b"\0" in head.split(b"\n", 1)[0]:
         raise BadFile(f"{path} is no text in UTF-8: save it as CSV in UTF-8.")
     return io.TextIOWrapper(data, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
@@ -74,11 +74,11 @@ def find(path: Path, head: Sequence[str], wanted: Wanted) -> tuple[Layout, int]:
     reader = csv.reader(head, delimiter=delimiter)
     try:
         names = _names(next(row for row in reader if row))
-        consumed = reader.line_num
-        sample = [row for row in reader if row]
     except csv.Error as error:
-        raise BadFile(f"{path} cannot be read as CSV at its line {reader.line_num}: {error}.") from error
+        raise BadFile(f"The header of {path} cannot be read: {error}.") from error
+    consumed = reader.line_num
     _check_header(path, names, wanted.zone)
+    sample = _sample(head[consumed:], delimiter)
     if not sample:
         raise BadFile(f"{path} has a header and no rows.")
     cells = {name: [row[n].strip() if n < len(row) else "" for row in sample] for n, name in enumerate(names)}
@@ -93,6 +93,17 @@ def number(cell: str) -> float:
         return float(cell)
     except ValueError:
         return math.nan
+
+
+def _sample(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    """The first rows; where a quote swallows most of them, each line by itself."""
+    try:
+        rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
+    except csv.Error:
+        rows = []
+    if len(rows) * 2 >= len(lines):
+        return rows
+    return [row for line in lines if (row := line.rstrip("\r\n").split(delimiter)) != [""]]
 
 
 def _delimiter(header: str) -> str:
@@ -134,7 +145,7 @@ def _found_time(path: Path, cells: Mapping[str, list[str]], zone: tzinfo) -> tup
     written = [name for name in kinds if not _mostly(cells[name], _is_number)]
     counts = [name for n, name in enumerate(cells) if name in kinds and _counts(cells[name], n == 0, name)]
     epochs = [name for name, kind in kinds.items() if kind != NUMBERS and _goes_up(cells[name])]
-    for name in (*named, *written, *counts, *epochs):
+    for name in (*named, *written, *(counts + epochs if len(cells) > 1 else [])):  # a lone column is the value
         return name, kinds[name]
     if all(_mostly(texts, _is_number) for texts in cells.values() if any(texts)):
         return None, COUNTED
@@ -157,9 +168,7 @@ def _counts(texts: Sequence[str], is_first: bool, name: str) -> bool:
     if not (is_first or name.lower() in COUNT_NAMES):
         return False
     values = [number(text) for text in texts]
-    if not all(value == int(value) for value in values if math.isfinite(value)):
-        return False
-    ones = sum(b - a == 1 for a, b in pairwise(values))
+    ones = sum(b - a == 1 and b == int(b) for a, b in pairwise(values))
     return ones * 2 > len(values) - 1 or (len(values) == 1 and name.lower() in COUNT_NAMES)
 
 
