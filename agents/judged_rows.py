@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from agents.judge_file import Judged, Machine
-from sensors.columns import Float64
+from sensors.columns import SECOND_US, Float64
 from sensors.tables import rows
-from sensors.tables.layouts import Layout
-from sensors.tables.rows import BAD, FAULTS, FINE, Chunk
+from sensors.tables.layouts import COUNTED, NUMBERS
+from sensors.tables.rows import BAD, FAULTS, FINE, Chunk, Table
 
 HEADER = ("row", "time", "score", "verdict", "contributor", "reason")
 TO_QUOTE = re.compile(r'[",\r\n]')
@@ -110,13 +110,12 @@ class Tally:
             self.first_of.setdefault(FAULTS[code], chunk.first + int(where[0]))
 
 
-def summary(machine: Machine, layout: Layout, tally: Tally, *, blank: int, seconds: float) -> list[str]:
+def summary(machine: Machine, table: Table, tally: Tally, *, seconds: float) -> list[str]:
     """For people, line by line."""
     versions = ", ".join(f"{name} {detector.version}" for name, detector in machine.using.items())
-    kind = layout.kind if layout.time_column is None else f"{layout.kind} in {layout.time_column!r}"
     said = [
-        f"columns    {', '.join(machine.columns)} (time: {kind}; detectors: {versions})",
-        *(f"           without {name!r}: {why}" for name, why in layout.left_out),
+        f"columns    {', '.join(machine.columns)} (time: {_time(table)}; detectors: {versions})",
+        *(f"           without {name!r}: {why}" for name, why in table.layout.left_out),
         f"rows       {tally.rows}: judged {tally.judged}, training {tally.training}, before the first score "
         f"{tally.learning}, left out {sum(tally.left_out.values())}",
     ]
@@ -126,8 +125,8 @@ def summary(machine: Machine, layout: Layout, tally: Tally, *, blank: int, secon
     ]
     if tally.cells_left_out:
         said.append(f"left out   {tally.cells_left_out} bad values of rows that were judged without them")
-    if blank:
-        said.append(f"left out   {blank} blank lines, which are no rows")
+    if table.blank:
+        said.append(f"left out   {table.blank} blank lines, which are no rows")
     if tally.left_out[FAULTS[rows.OUT_OF_ORDER]] * 2 > tally.rows:
         said.append(
             "           most rows are older than one before them: sort the file by time, "
@@ -138,6 +137,13 @@ def summary(machine: Machine, layout: Layout, tally: Tally, *, blank: int, secon
     rate = tally.readings / max(seconds, 1e-9)
     said.append(f"speed      {tally.readings} readings in {seconds:.1f} s, {rate:,.0f} a second")
     return said
+
+
+def _time(table: Table) -> str:
+    layout = table.layout
+    where = "" if layout.time_column is None else f" in {layout.time_column!r}"
+    step = f", {table.wanted.period / SECOND_US:g} s each (--period)" if layout.kind in (NUMBERS, COUNTED) else ""
+    return layout.kind + where + step
 
 
 def events(machine: Machine) -> list[str]:

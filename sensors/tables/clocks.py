@@ -46,7 +46,7 @@ class Clock:
         local = not WITH_OFFSET.search(texts[0])
         joined = "\n".join(texts).replace(" ", "T")
         at = instants.read((joined.replace("\n", "Z\n") + "Z" if local else joined).split("\n"))
-        if at is None or at.min() < USUAL[0] or at.max() > USUAL[1]:
+        if at is None or len(at) != len(texts) or at.min() < USUAL[0] or at.max() > USUAL[1]:
             return None
         offset = steady(self.zone, int(at.min()), int(at.max())) if local else 0
         return None if offset is None else at - offset

@@ -22,7 +22,8 @@ from sensors.columns import Bool, Float64, Int64, UInt8
 from sensors.tables import clocks, layouts
 from sensors.tables.layouts import BadFile, Layout, Wanted
 
-ROWS = 4096
+ROWS, CELLS = 4096, 65_536
+"""Most of a chunk: of many columns fewer rows, so that memory does not grow with the columns."""
 LARGEST_VALUE = 1e100
 """As the intake has it: no sensor measures beyond."""
 MOST_LINES = 100
@@ -100,8 +101,9 @@ class Table:
         """Bytes read; 0 where that cannot be told, as of a pipe."""
         return self._bytes.tell() if self.size else 0
 
-    def chunks(self, rows: int = ROWS) -> Iterator[Chunk]:
+    def chunks(self, rows: int | None = None) -> Iterator[Chunk]:
         """The rows that are left. Raises ``BadFile`` where reading fails."""
+        rows = rows or max(16, min(ROWS, CELLS // len(self.layout.names)))
         while lines := self._take(rows):
             cells = self._split(lines)
             filled = [row for row in cells if row]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import connections, copying, latency, others, plain, throughput
+from tests.bench import connections, copying, files, latency, others, plain, throughput
 from tests.bench.running import BooksDoNotBalance, Site, running
 
 MACHINES = 20
@@ -73,3 +73,9 @@ def test_another_database_holds_what_it_was_sent(other: others.Other, tmp_path: 
     found = others.measure(other, binary, tmp_path, seconds=0.2, times=1)
     assert found.best > 0
     assert found.bytes_each > 0
+
+
+def test_a_file_is_judged_beside_the_time_it_takes_to_read_it() -> None:
+    found = {one["name"]: one for one in files.bench(rows=600)}
+    assert found["8 x 600: the command"]["value"] > found["8 x 600: csv alone"]["value"] > 0
+    assert 10 < found["1 x 600: memory"]["value"] < 1000

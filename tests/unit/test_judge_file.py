@@ -285,3 +285,10 @@ def test_the_output_goes_to_the_standard_one_and_the_summary_beside_it(tmp_path:
     out, err = io.StringIO(), io.StringIO()
     call_command("detect", str(path), "--out", "-", "--quiet", stdout=out, stderr=err)
     assert (len(parsed(out.getvalue())), err.getvalue()) == (103, "")
+
+
+def test_the_time_between_row_numbers_is_said(tmp_path: Path) -> None:
+    path, err = tmp_path / "counted.csv", io.StringIO()
+    path.write_text("v\n1.5\n2\n")
+    call_command("detect", str(path), "--out", "/dev/null", "--period", "0.5", stderr=err)
+    assert "time: counted rows, 0.5 s each (--period)" in err.getvalue()

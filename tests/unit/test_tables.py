@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv as stdlib_csv
+import os
+import threading
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -28,12 +30,12 @@ def write(folder: Path, text: str | bytes) -> Path:
     return path
 
 
-def read(path: Path, wanted: Wanted = Wanted(), rows: int = 4096) -> tuple[Layout, list[Chunk]]:  # noqa: B008
+def read(path: Path, wanted: Wanted = Wanted(), rows: int | None = None) -> tuple[Layout, list[Chunk]]:  # noqa: B008
     with Table(path, wanted) as table:
         return table.layout, list(table.chunks(rows))
 
 
-def whole(path: Path, wanted: Wanted = Wanted(), rows: int = 4096) -> Chunk:  # noqa: B008
+def whole(path: Path, wanted: Wanted = Wanted(), rows: int | None = None) -> Chunk:  # noqa: B008
     _, chunks = read(path, wanted, rows)
     time = [text for chunk in chunks for text in chunk.time]
     arrays = [np.concatenate([getattr(c, name) for c in chunks]) for name in ("at", "value", "cell", "fault")]
@@ -176,12 +178,25 @@ def test_bytes_that_are_no_text_stay_in_their_cell(tmp_path: Path) -> None:
     assert np.flatnonzero(~found.usable[:, 0]).tolist() == [1]
 
 
-def test_a_pipe_is_read_as_a_file_is(tmp_path: Path) -> None:
-    path = write(tmp_path, "time,v\n" + "".join(f"{1_700_000_000 + n},{n}\n" for n in range(900)))
+def test_what_is_done_is_told_in_bytes_and_a_pipe_is_read_as_a_file_is(tmp_path: Path) -> None:
+    text = "time,v\n" + "".join(f"{1_700_000_000 + n},{n}\n" for n in range(900))
+    path, pipe = write(tmp_path, text), tmp_path / "pipe"
     with Table(path, Wanted()) as table:
-        assert table.size == path.stat().st_size
         assert sum(map(len, table.chunks(100))) == 900
-        assert table.done == table.size
+        assert (table.done, table.size) == (len(text), len(text))
+    os.mkfifo(pipe)
+    feeder = threading.Thread(target=pipe.write_text, args=(text,))
+    feeder.start()
+    with Table(pipe, Wanted()) as table:
+        assert sum(map(len, table.chunks(100))) == 900
+        assert (table.done, table.size) == (0, 0)
+    feeder.join()
+
+
+def test_of_many_columns_fewer_rows_are_taken_at_once(tmp_path: Path) -> None:
+    head = "row," + ",".join(f"c{n}" for n in range(2000))
+    found = read(write(tmp_path, head + "\n" + "".join(f"{n}{',1' * 2000}\n" for n in range(50))))[1]
+    assert [len(chunk) for chunk in found] == [32, 18]
 
 
 NASTY = st.one_of(

@@ -81,7 +81,7 @@ class Command(BaseCommand):
         if sketch:
             _draw(sketch, table, options)
         if not options["quiet"]:
-            for line in judged_rows.summary(machine, table.layout, tally, blank=table.blank, seconds=seconds):
+            for line in judged_rows.summary(machine, table, tally, seconds=seconds):
                 errors.write(line)
 
     @contextmanager
