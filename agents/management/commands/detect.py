@@ -20,7 +20,7 @@ from agents.sketch import Sketch
 from sensors import progress
 from sensors.columns import SECOND_US
 from sensors.tables import layouts, output
-from sensors.tables.rows import Table
+from sensors.tables.rows import Table, fewer_collections
 
 PICTURES = (".png", ".svg")
 STDOUT = Path("-")
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         try:
             wanted = _wanted(options)
             _check_places(options)
-            with Table(options["file"], wanted) as table:
+            with fewer_collections(), Table(options["file"], wanted) as table:
                 self._judge(table, options)
         except (layouts.BadFile, output.CannotWrite) as error:
             raise CommandError(str(error)) from error
