@@ -30,7 +30,7 @@ PRIORITY = {
 }
 """Criticality of the machine -> priority of its alarm, and of its alarm where the deviation is severe."""
 SEVERE_KINDS = frozenset({"LIMIT_LOW_LOW", "LIMIT_HIGH_HIGH"})
-SEVERE_SCORE = 0.8  # of 0 to 1; the adaptive detector's 0.5 is its threshold, 0.8 is four times that
+SEVERE_SCORE = 0.98  # of 0 to 1: the eight largest deviations so far would hold a sixth of one such by chance
 
 ORDER_PRIORITIES = frozenset({"CRITICAL", "HIGH"})
 """Alarms of these priorities call for work."""

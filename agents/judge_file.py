@@ -26,21 +26,24 @@ MOST_EVENTS = 20
 @dataclass(frozen=True, slots=True)
 class Cells:
     """Of n x columns the detector's word that counts: ``rank`` (-1 = not judged; abnormal before normal, then by
-    score), ``score``, ``kind`` (index into ``Machine.kinds``, 0 = normal), and what was expected (NaN = no bound)."""
+    score), ``score``, ``kind`` (index into ``Machine.kinds``, 0 = normal), and what was expected (NaN = no bound).
+    ``news``: the highest of any detector."""
 
     rank: Float64
     score: Float64
     kind: Int64
     low: Float64
     high: Float64
+    news: Float64
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What n rows came to: ``score``, 0 to 1, at least 0.5 where abnormal, NaN = not judged; ``kind``, as of cells;
+    """What n rows came to: ``score`` and ``news`` (see ``contract.Scores``), NaN = not judged; ``kind``, as of cells;
     ``lead``: the column they are of; ``training``: rows that were learned from and not judged."""
 
     score: Float64
+    news: Float64
     kind: Int64
     lead: Int64
     training: Bool
@@ -85,6 +88,7 @@ class Machine:
         self.using = dict(default() if using is None else using)
         self.kinds = (NORMAL, *(kind for detector in self.using.values() for kind in detector.kinds))
         self.table = unconfigured(len(columns))
+        self.frozen = np.zeros(len(columns), np.bool_)
         self.learned = {n: states.cold(self.table.sensor, one.fields) for n, one in self.using.items()}
         self.events = Events(columns, self.kinds)
 
@@ -95,15 +99,16 @@ class Machine:
         lead = cells.rank.argmax(axis=1)
         judged = (cells.rank[each, lead] >= 0) & ~training
         score = np.where(judged, cells.score[each, lead], np.nan)
-        found = Judged(score, np.where(judged, cells.kind[each, lead], 0), lead, training, cells)
+        news = np.where(judged, np.nan_to_num(cells.news).max(axis=1), np.nan)
+        found = Judged(score, news, np.where(judged, cells.kind[each, lead], 0), lead, training, cells)
         self.events.take(chunk, found)
         return found
 
     def _cells(self, chunk: Chunk) -> Cells:
         usable = chunk.usable
         shape = usable.shape
-        unknown = np.full(shape, np.nan)
-        cells = Cells(np.full(shape, -1.0), unknown.copy(), np.zeros(shape, np.int64), unknown.copy(), unknown.copy())
+        score, low, high, news = (np.full(shape, np.nan) for _ in range(4))
+        cells = Cells(np.full(shape, -1.0), score, np.zeros(shape, np.int64), low, high, news)
         column, row = np.nonzero(usable.T)
         if not len(row):
             return cells
@@ -111,9 +116,10 @@ class Machine:
         before = 0
         for name, detector in self.using.items():
             block = contract.block(readings, self.learned[name])
-            said, self.learned[name] = detector.judge(block, self.table, self.learned[name])
+            said, self.learned[name] = detector.judge(block, self.table, self.learned[name], self.frozen)
             odd = said.verdict != 0
             rank = np.where(np.isnan(said.score), -1.0, said.score + 2.0 * odd)
+            cells.news[row, column] = np.fmax(cells.news[row, column], said.news)
             better = rank > cells.rank[row, column]
             place = row[better], column[better]
             cells.rank[place], cells.score[place] = rank[better], said.score[better]
@@ -144,7 +150,8 @@ class Events:
         n = len(mine)
         readings = Columns(np.ones(n, np.int64), chunk.at[mine], np.zeros(n), mine.astype(np.int32))
         unknown = np.full(n, np.nan)
-        scores = contract.Scores(judged.score[mine], judged.kind[mine].astype(np.int8), unknown, unknown, readings.at)
+        kind, news = judged.kind[mine].astype(np.int8), judged.news[mine]
+        scores = contract.Scores(judged.score[mine], kind, unknown, unknown, readings.at, news)
         formed, self._state = events.form(contract.block(readings, self._state), scores, self._state)
         for event in formed:
             told = self._told(event, chunk, judged, mine)

@@ -14,7 +14,7 @@ from sensors.tables import rows
 from sensors.tables.layouts import COUNTED, NUMBERS
 from sensors.tables.rows import BAD, FAULTS, FINE, Chunk, Table
 
-HEADER = ("row", "time", "score", "verdict", "contributor", "reason")
+HEADER = ("row", "time", "score", "verdict", "contributor", "rarity", "reason")
 TO_QUOTE = re.compile(r'[",\r\n]')
 NOT_JUDGED = "not judged"
 TRAINING, LEARNING = "training", "learning"
@@ -27,21 +27,22 @@ class Writer:
         self.machine, self.details = machine, details
 
     def header(self) -> str:
-        each = ("score", "low", "high") if self.details else ()
+        each = ("rarity", "low", "high") if self.details else ()
         names = (*HEADER, *(f"{column} {what}" for column in self.machine.columns for what in each))
         return lines([name] for name in names)
 
     def rows(self, chunk: Chunk, judged: Judged) -> str:
-        """``score``: six decimals, rounded down, so that only what is abnormal reads 0.5 or more."""
+        """``score``: of what is new in the row, 0 where that was said a moment ago; ``rarity``: of the row as it is."""
         seen = judged.judged
         kinds, columns = self.machine.kinds, self.machine.columns
         pairs = list(zip(seen.tolist(), judged.kind.tolist(), judged.lead.tolist(), strict=True))
         parts: list[Sequence[str]] = [
             list(map(str, range(chunk.first, chunk.first + len(chunk)))),
             chunk.time,
-            _decimals(judged.score),
+            _decimals(judged.news),
             [kinds[kind] if said else NOT_JUDGED for said, kind, _ in pairs],
             [columns[lead] if said else "" for said, _, lead in pairs],
+            _decimals(judged.score),
             reasons(chunk, judged, columns),
         ]
         if self.details:

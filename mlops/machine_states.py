@@ -52,17 +52,15 @@ def _readable(packed: Mapping[int, bytes], part: Part) -> list[State]:
 
 
 def together(found: Sequence[State]) -> State:
-    """States of different sensors as one, sorted by sensor. One that lacks arrays others have is left out."""
+    """States of different sensors as one, sorted by sensor, with the arrays that all have in the same shape: what
+    another version of the code has left out, or learned otherwise, starts cold for all of them."""
     if not found:
         return State(np.empty(0, np.int64), {})
-    names = max((set(one.arrays) for one in found), key=len)
-    same = [one for one in found if set(one.arrays) == names]
-    if len(same) < len(found):
-        log.error("mlops.machine-states.left-out", states=len(found) - len(same))
-    ids = np.concatenate([one.sensor for one in same])
+    forms = [{(name, array.dtype, array.shape[1:]) for name, array in one.arrays.items()} for one in found]
+    names = sorted(name for name, *_ in set.intersection(*forms))
+    ids = np.concatenate([one.sensor for one in found])
     order = np.argsort(ids, kind="stable")
-    arrays = {name: np.concatenate([one.arrays[name] for one in same])[order] for name in sorted(names)}
-    return State(ids[order], arrays)
+    return State(ids[order], {name: np.concatenate([one.arrays[name] for one in found])[order] for name in names})
 
 
 def save(state: State, *, machine_of: Mapping[int, int], part: Part, run_id: int) -> None:

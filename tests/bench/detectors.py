@@ -146,8 +146,6 @@ def water_flow() -> Iterator[dict[str, Any]]:
     yield row("water flow: stretches hit", sum(map(bool, hits)), "of 4", goal=4, ok=all(hits))
     false = sum(not any(overlaps(event, stretch) for stretch in near) for event in found)
     yield row("water flow: false events", false, "events", goal="<= 2", ok=false <= 2)
-    weakest = min(max((event.peak for event in group), default=0.0) for group in hits)
-    yield row("water flow: weakest hit", weakest, "score", detail="0.5 is the threshold")
 
 
 def synthetic() -> Iterator[dict[str, Any]]:
@@ -168,8 +166,8 @@ def synthetic() -> Iterator[dict[str, Any]]:
         for budget in BUDGETS:
             found = judge(at, value, Adaptive(false_alarms_per_week=budget))
             rate = len(found) / SENSORS / WEEKS
-            yield row(f"{name}: false events", rate, "a sensor and week", goal=f"<= {2 * budget}",
-                      ok=rate <= 2 * budget, baseline=budget)  # fmt: skip
+            yield row(f"{name}: false events", rate, "a sensor and week", goal=f"{budget / 2} to {budget * 2}",
+                      ok=budget / 2 <= rate <= budget * 2, baseline=budget)  # fmt: skip
 
 
 def speed() -> Iterator[dict[str, Any]]:

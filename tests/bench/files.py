@@ -24,7 +24,7 @@ from agents import judge_file, judged_rows
 from mlops.detectors import contract
 from mlops.detectors.contract import Block, Scores
 from mlops.state import Fields, State
-from sensors.columns import SensorTable
+from sensors.columns import Bool, SensorTable
 from sensors.tables.layouts import Wanted
 from sensors.tables.rows import Table, fewer_collections
 from tests.bench import results
@@ -42,9 +42,9 @@ class Nothing:
     kinds: tuple[str, ...] = ("NEVER",)
     fields: Fields = {}
 
-    def judge(self, block: Block, table: SensorTable, state: State) -> tuple[Scores, State]:
+    def judge(self, block: Block, table: SensorTable, state: State, frozen: Bool) -> tuple[Scores, State]:
         zero = np.zeros(len(block.columns))
-        return Scores(zero, zero.astype(np.int8), zero, zero, block.columns.at), state
+        return Scores(zero, zero.astype(np.int8), zero, zero, block.columns.at, zero), state
 
 
 def make(path: Path, rows: int, columns: int) -> None:

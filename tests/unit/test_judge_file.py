@@ -35,7 +35,7 @@ class Beyond:
         self.name, self.kinds, self.limit = name, kinds, limit
         self.fields = {"seen": (np.int64, (), 0.0)}
 
-    def judge(self, block, table, state):
+    def judge(self, block, table, state, frozen):
         value = block.columns.value
         place = np.arange(len(value)) - np.repeat(block.starts, block.counts) + state.arrays["seen"][block.row]
         over = np.abs(value) / (np.abs(value) + self.limit)
@@ -44,7 +44,7 @@ class Beyond:
         seen = state.arrays["seen"].copy()
         seen[block.rows] += block.counts
         bound = np.full(len(value), self.limit)
-        scores = contract.Scores(score, verdict, -bound, bound, block.columns.at)
+        scores = contract.Scores(score, verdict, -bound, bound, block.columns.at, score)
         return scores, type(state)(state.sensor, {"seen": seen})
 
 
@@ -108,8 +108,8 @@ def test_a_row_is_judged_by_the_rows_before_it(tmp_path: Path) -> None:
 class Peeking(Beyond):
     """Looks ahead: divides by the largest value of the block."""
 
-    def judge(self, block, table, state):
-        scores, state = super().judge(block, table, state)
+    def judge(self, block, table, state, frozen):
+        scores, state = super().judge(block, table, state, frozen)
         return replace(scores, score=np.abs(block.columns.value) / np.abs(block.columns.value).max()), state
 
 
@@ -142,15 +142,15 @@ def test_the_highest_column_leads_and_the_detector_that_says_so_names_the_kind(t
         ("", "not judged", ""), ("", "not judged", ""), ("0.333333", "normal", "a"), ("0.900000", "FAR_LOW", "b"),
         ("0.800000", "FAR_HIGH", "a"),
     ]  # fmt: skip
-    assert [rows[3][f"b {what}"] for what in ("score", "low", "high")] == ["0.900000", "-1.0", "1.0"]
-    assert [rows[4][f"b {what}"] for what in ("score", "low", "high")] == ["", "", ""]
+    assert [rows[3][f"b {what}"] for what in ("rarity", "low", "high")] == ["0.900000", "-1.0", "1.0"]
+    assert [rows[4][f"b {what}"] for what in ("rarity", "low", "high")] == ["", "", ""]
 
 
 def test_training_rows_are_learned_from_and_not_judged(tmp_path: Path) -> None:
     body = [f"2026-03-01T00:00:0{n},9,0" for n in range(5)]
     rows = parsed(judge(write(tmp_path, body), using={"beyond": Beyond()}, train=4)[0])
     assert [(r["score"], r["reason"]) for r in rows] == [("", "training")] * 4 + [("0.750000", "")]
-    assert (rows[3]["a score"], rows[4]["a score"]) == ("", "0.750000")
+    assert (rows[3]["a rarity"], rows[4]["a rarity"]) == ("", "0.750000")
 
 
 def test_what_falls_short_of_abnormal_does_not_read_as_abnormal(tmp_path: Path) -> None:
@@ -207,9 +207,10 @@ def test_the_budget_goes_to_the_detectors_that_take_one() -> None:
 def test_a_larger_budget_finds_no_less(tmp_path: Path) -> None:
     path = write(tmp_path, lines(900, seed=5))
     few, many = (judge(path, using=judge_file.default(budget))[0] for budget in (0.01, 100.0))
-    scores = [[float(r["score"] or 0) for r in parsed(text)] for text in (few, many)]
-    assert all(a <= b for a, b in zip(*scores, strict=True))
-    assert scores[0] != scores[1]
+    scores = [[r["rarity"] for r in parsed(text)] for text in (few, many)]
+    assert scores[0] == scores[1]
+    odd = [{r["row"] for r in parsed(text) if r["verdict"] not in ("normal", "not judged")} for text in (few, many)]
+    assert odd[0] < odd[1]
 
 
 # The picture's data
@@ -274,12 +275,12 @@ def test_the_file_that_is_read_is_not_written_over(tmp_path: Path) -> None:
 
 def test_the_output_goes_to_the_standard_one_and_the_summary_beside_it(tmp_path: Path) -> None:
     out, err = io.StringIO(), io.StringIO()
-    path = write(tmp_path, [*lines(100), "soon,1,2", lines(1)[0], "2026-03-02,x,1", ""])
-    call_command("detect", str(path), "--out", "-", "--train", "60", stdout=out, stderr=err)
-    assert len(parsed(out.getvalue())) == 103
+    path = write(tmp_path, [*lines(140), "soon,1,2", lines(1)[0], "2026-03-02,x,1", ""])
+    call_command("detect", str(path), "--out", "-", "--train", "100", stdout=out, stderr=err)
+    assert len(parsed(out.getvalue())) == 143
     said = err.getvalue()
-    assert "rows       103: judged 41, training 60, before the first score 0, left out 2" in said
-    for line in ("left out   1 bad time (the first is row 101)", "left out   1 out of order (the first is row 102)",
+    assert "rows       143: judged 41, training 100, before the first score 0, left out 2" in said
+    for line in ("left out   1 bad time (the first is row 141)", "left out   1 out of order (the first is row 142)",
                  "left out   1 bad values of rows", "left out   1 blank lines"):  # fmt: skip
         assert line in said
     out, err = io.StringIO(), io.StringIO()
