@@ -2,23 +2,46 @@
 
 Readings in order teach. Late and out-of-order ones are judged on a scratch copy of the state that is thrown away
 (P5); what they show is reported as complete and in retrospect, never as part of a live event.
+
+What people know counts here, for every detector alike:
+
+- **Regimes.** Of each sensor the state keeps the instant from which on it was learned. With the first reading in order
+  of a regime that is newer than that, all that was learned of the sensor is forgotten, and what was found and not over
+  ends. A late reading of another regime than the one that was learned meets a detector that knows nothing.
+- **Frozen readings** are judged and teach nothing: see ``Detector.judge``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from agents.findings import AnomalyFinding, Detected, Quality, Reason
 from mlops import detectors
 from mlops.detectors import contract, events
-from mlops.state import Array, Fields, State, align
-from sensors.columns import Bool, Columns, Int64, SensorTable, UInt8, distinct
+from mlops.state import Array, Fields, State, align, cold
+from sensors.columns import Bool, Columns, Int64, SensorTable, UInt8, distinct, starts
 
 EVENTS = "events."
 LEARNED = "learned."
+SINCE = "regime.since"
+ADDED: Fields = {SINCE: (np.int64, (), 0)}
+"""Beside the detectors' arrays: the regime that a sensor's were learned in. States of earlier versions lack it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """Which of n readings are judged, and how. ``anew``: in order, the first of a regime that nothing was learned in
+    yet and all after it; ``live``: the others in order; ``late``: apart, in the regime that was learned; ``strange``:
+    apart, in another one."""
+
+    live: Bool
+    anew: Bool
+    late: Bool
+    strange: Bool
 
 
 def detect(
@@ -30,33 +53,87 @@ def detect(
     late: Bool,
     state: State,
     keep: Bool | None = None,
+    frozen: Bool | None = None,
     using: Mapping[str, contract.Detector] = detectors.DETECTORS,
 ) -> Detected:
     """Judge the readings of one Run.
 
     ``columns``: n readings sorted by (sensor, at); ``quality``, ``reason``, ``late``, ``keep``: what validate said of
-    them, length n (``keep`` None = all). ``state``: what all detectors remember, in arrays named
-    ``<detector>.learned.<name>`` and ``<detector>.events.<name>``; sensors it lacks start cold. Raises ``KeyError``
-    where a sensor is not in the table.
+    them, length n (``keep`` None = all). ``frozen``: which of them must teach nothing, length n (None = none).
+    ``state``: what all detectors remember, in arrays named ``<detector>.learned.<name>`` and
+    ``<detector>.events.<name>``, and ``SINCE``; sensors it lacks start cold. Raises ``KeyError`` where a sensor is not
+    in the table.
     """
-    table.rows(distinct(columns.sensor))
+    ids = distinct(columns.sensor)
     usable = quality != int(Quality.BAD)
     if keep is not None:
         usable &= keep
     apart = late | (reason == int(Reason.OUT_OF_ORDER))
+    grown = align(state, ids, ADDED)
+    kinds, renewed = sort(columns, table, usable, apart, grown)
+    still = np.zeros(len(columns), np.bool_) if frozen is None else frozen
     found: list[AnomalyFinding] = []
-    arrays: dict[str, Array] = {}
-    grown = align(state, distinct(columns.sensor), {})
+    arrays: dict[str, Array] = {SINCE: np.maximum(grown.arrays[SINCE], renewed)}
     for detector in using.values():
         part = align(named(state, detector.name), grown.sensor, all_fields(detector))
-        found += judge(detector, columns.take(usable & apart), table, part, retrospective=True)[0]
-        live, part = judge(detector, columns.take(usable & ~apart), table, part, retrospective=False)
-        found += live
+        found += judge(detector, columns.take(kinds.late), table, part, retrospective=True)[0]
+        if kinds.strange.any():
+            nothing = cold(grown.sensor, all_fields(detector))
+            found += judge(detector, columns.take(kinds.strange), table, nothing, retrospective=True)[0]
+        live, part = follow(detector, columns.take(kinds.live), table, part, still[kinds.live])
+        ended, part = begin_anew(detector, part, renewed)
+        begun, part = follow(detector, columns.take(kinds.anew), table, part, still[kinds.anew])
+        found += [*live, *ended, *begun]
         arrays |= {f"{detector.name}.{name}": array for name, array in part.arrays.items()}
-    others = {n: a for n, a in state.arrays.items() if n.split(".")[0] not in using}
+    others = {n: a for n, a in state.arrays.items() if n.split(".")[0] not in using and n not in ADDED}
     kept = align(State(state.sensor, others), grown.sensor, {n: blank(a) for n, a in others.items()})
     found.sort(key=lambda a: (a.sensor_id, a.started_at, a.detector, a.retrospective))
     return Detected(tuple(found), State(grown.sensor, {**kept.arrays, **arrays}))
+
+
+def sort(columns: Columns, table: SensorTable, usable: Bool, apart: Bool, state: State) -> tuple[Kinds, Int64]:
+    """How each reading is judged; and of each row of the state the regime that it begins with them, 0 = none."""
+    heads = starts(columns.sensor)
+    ids, counts = columns.sensor[heads], np.diff(np.append(heads, len(columns)))
+    rows = np.searchsorted(state.sensor, ids)
+    regime, since = table.regime[table.rows(ids)], np.asarray(state.arrays[SINCE], np.int64)[rows]
+    behind = since < regime
+    inside = (columns.at >= np.repeat(regime, counts)) | np.repeat(regime == 0, counts)
+    anew = inside & np.repeat(behind, counts)
+    strange = inside == np.repeat(behind, counts)
+    kinds = Kinds(usable & ~apart & ~anew, usable & ~apart & anew, usable & apart & ~strange, usable & apart & strange)
+    renewed = np.zeros(len(state.sensor), np.int64)
+    begins = np.isin(ids, columns.sensor[kinds.anew])
+    renewed[rows[begins]] = regime[begins]
+    return kinds, renewed
+
+
+def begin_anew(detector: contract.Detector, part: State, regime: Int64) -> tuple[list[AnomalyFinding], State]:
+    """Forget what was learned of the rows that begin a regime; what was open in them ends with what went before."""
+    rows = np.flatnonzero(regime)
+    if not len(rows):
+        return [], part
+    ended = events.cut(named(part, EVENTS.rstrip(".")), rows, regime[rows])
+    fresh = cold(part.sensor[rows], all_fields(detector))
+    return [finding(detector, event, False) for event in ended], put(part, rows, fresh.arrays)
+
+
+def follow(
+    detector: contract.Detector, columns: Columns, table: SensorTable, part: State, frozen: Bool
+) -> tuple[list[AnomalyFinding], State]:
+    """One detector over readings in order, in as many rounds as a sensor has stretches that teach or do not."""
+    heads = starts(columns.sensor)
+    turns = frozen[1:] != frozen[:-1]
+    stretch = np.cumsum(np.concatenate([[0], turns]), dtype=np.int64)[: len(columns)]
+    stretch -= np.repeat(stretch[heads], np.diff(np.append(heads, len(columns))))
+    found: list[AnomalyFinding] = []
+    for k in range(int(stretch.max(initial=-1)) + 1):
+        now = stretch == k
+        here = columns if now.all() else columns.take(now)
+        still = frozen[now][starts(here.sensor)]
+        formed, part = judge(detector, here, table, part, retrospective=False, frozen=still)
+        found += formed
+    return found, part
 
 
 def blank(array: Array) -> tuple[type[np.generic], tuple[int, ...], float]:
@@ -75,18 +152,24 @@ def named(state: State, prefix: str) -> State:
 
 
 def judge(
-    detector: contract.Detector, columns: Columns, table: SensorTable, part: State, *, retrospective: bool
+    detector: contract.Detector,
+    columns: Columns,
+    table: SensorTable,
+    part: State,
+    *,
+    retrospective: bool,
+    frozen: Bool | None = None,
 ) -> tuple[list[AnomalyFinding], State]:
-    """One detector over readings of one kind: what it found, and its part of the state after them."""
+    """One detector over readings of one kind: what it found, and its part of the state after them. ``frozen``: of
+    each sensor that has readings."""
     if not len(columns):
         return [], part
     ids = distinct(columns.sensor)
     rows = np.searchsorted(part.sensor, ids)
     here = part.take(rows)
     block = contract.block(columns, here)
-    scores, learned = detector.judge(
-        block, table.take(table.rows(ids)), named_learned(here), np.zeros(len(ids), np.bool_)
-    )
+    still = np.zeros(len(ids), np.bool_) if frozen is None else frozen
+    scores, learned = detector.judge(block, table.take(table.rows(ids)), named_learned(here), still)
     before = State(ids, {n: a for n, a in named(here, "events").arrays.items()})
     if retrospective:
         before = align(State(np.empty(0, np.int64), {}), ids, events.FIELDS)

@@ -23,11 +23,11 @@ from agents.doorbell import Bell
 from agents.findings import AnomalyFinding, Quality, Reason, SensorFault, Validated
 from agents.ingest import Cargo
 from agents.models import Run
-from maintenance import alarms, anomalies, notifications
+from maintenance import alarms, anomalies, notifications, situations
 from maintenance.anomalies import Sighting
 from mlops import machine_states
 from mlops.state import State
-from sensors import columns, presence, roster, store
+from sensors import columns, labels, presence, roster, store
 from sensors.columns import Bool, Columns, Float64, SensorTable
 from sensors.models import BatchPart
 
@@ -187,8 +187,12 @@ def detect_step(run: Run, attempt: int, only: Units = None) -> Finish:
         cargo, verdicts = cargos.take(cargo, mine), verdicts.take(mine)
     failpoints.taste(run.stage, cargo.columns.value)
     table = roster.table(columns.distinct(cargo.columns.sensor))
-    learned, seen = machine_states.load(np.unique(table.machine).tolist(), part="learned")
-    machine = table.machine[table.rows(cargo.columns.sensor)]
+    machines = np.unique(table.machine).tolist()
+    learned, seen = machine_states.load(machines, part="learned", added=detect.ADDED)
+    rows = table.rows(cargo.columns.sensor)
+    machine = table.machine[rows]
+    frozen = np.isin(machine, situations.alarmed(machines))
+    frozen |= labels.in_fault(cargo.columns, machine=machine, until=table.fault_until[rows])
     newest = run.place - run.was_aside  # of what may have been judged before it
     overtaken = np.isin(machine, [m for m, last in seen.items() if last > newest])  # a replay comes late (P3)
     late = verdicts.late | overtaken
@@ -199,18 +203,19 @@ def detect_step(run: Run, attempt: int, only: Units = None) -> Finish:
         reason=verdicts.reason,
         late=late,
         keep=verdicts.keep,
+        frozen=frozen,
         state=learned,
     )
     in_order = verdicts.keep & ~late
     clocks = {int(m): int(cargo.columns.at[in_order & (machine == m)].max()) for m in np.unique(machine[in_order])}
-    machines = {str(int(m)): clocks.get(int(m)) for m in np.unique(machine)}
+    told = {str(int(m)): clocks.get(int(m)) for m in np.unique(machine)}
 
     def commit() -> tuple[Bell, ...]:
         anomalies.record([_sighting(found) for found in detected.anomalies], run_id=run.pk)
         machine_states.save(detected.state, machine_of=_machine_of(table), part="learned", run_id=run.place)
         return ()
 
-    return Finish({"findings": {"clocks": machines}}, commit)
+    return Finish({"findings": {"clocks": told}}, commit)
 
 
 def decide_step(run: Run, attempt: int, only: Units = None) -> Finish:

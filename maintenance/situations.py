@@ -65,6 +65,12 @@ def _concerned(machine_ids: Iterable[int]) -> list[int]:
         return [machine_id for (machine_id,) in cursor.fetchall()]
 
 
+def alarmed(machine_ids: Iterable[int]) -> list[int]:
+    """Those of the machines of which an alarm stands: it is open and has not returned to normal."""
+    standing = Alarm.objects.filter(machine_id__in=list(machine_ids), is_active=True).order_by()
+    return list(standing.values_list("machine_id", flat=True))
+
+
 def _machines(machine_ids: Iterable[int], *, lock: bool) -> dict[int, Equipment]:
     rows = Equipment.objects.filter(id__in=list(machine_ids)).order_by("id")
     if lock:

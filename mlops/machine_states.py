@@ -12,17 +12,18 @@ from psycopg2.extras import execute_values
 
 from mlops import state as states
 from mlops.models import MachineState
-from mlops.state import State
+from mlops.state import Fields, State
 
 log = structlog.get_logger(__name__)
 
 Part = Literal["memory", "learned"]
 
 
-def load(machine_ids: Iterable[int], *, part: Part) -> tuple[State, dict[int, int]]:
+def load(machine_ids: Iterable[int], *, part: Part, added: Fields | None = None) -> tuple[State, dict[int, int]]:
     """One state over the sensors of all given machines, and the last run each machine has seen.
 
-    A machine without a row starts cold, and so does one whose state another version of this code wrote.
+    A machine without a row starts cold, and so does one whose state another version of this code wrote; but one that
+    only lacks arrays of ``added`` gets them, as they start.
     """
     rows = MachineState.objects.filter(machine_id__in=list(machine_ids)).values_list(
         "machine_id", part, f"{part}_run_id"
@@ -37,7 +38,7 @@ def load(machine_ids: Iterable[int], *, part: Part) -> tuple[State, dict[int, in
         found = states.unpack_together(list(packed.values()))
     except states.NotState:
         found = _readable(packed, part)
-    return together(found), seen
+    return together([states.completed(one, added or {}) for one in found]), seen
 
 
 def _readable(packed: Mapping[int, bytes], part: Part) -> list[State]:

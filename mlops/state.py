@@ -126,6 +126,13 @@ def cold(sensor: Int64, fields: Fields) -> State:
     return State(sensor, {n: np.full((len(sensor), *shape), fill, dtype) for n, (dtype, shape, fill) in fields.items()})
 
 
+def completed(state: State, fields: Fields) -> State:
+    """The state with those of the arrays that it lacks, as they start."""
+    if not fields.keys() - state.arrays.keys():
+        return state
+    return State(state.sensor, {**cold(state.sensor, fields).arrays, **state.arrays})
+
+
 def align(state: State, sensor: Int64, fields: Fields) -> State:
     """The state with a row for every given sensor beside those it has; new ones, and new arrays, start cold."""
     ids = np.union1d(state.sensor, sensor)

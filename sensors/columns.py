@@ -203,7 +203,8 @@ class SensorTable:
     """What the stages need to know of S sensors, as arrays of length S sorted by ``sensor``.
 
     A limit that is not set is NaN. Spans are in microseconds, 0 where not set; values in the sensor's unit,
-    ``max_rate`` in units per second. ``calibration_due`` is an instant, 0 where the sensor needs none.
+    ``max_rate`` in units per second. ``calibration_due`` is an instant, 0 where the sensor needs none; ``regime``: from
+    when on the newest regime is in force; ``fault_until``: the end of the latest window that people called a fault.
     """
 
     sensor: Int64
@@ -220,6 +221,8 @@ class SensorTable:
     period: Int64
     lateness: Int64
     calibration_due: Int64
+    regime: Int64
+    fault_until: Int64
 
     def __len__(self) -> int:
         return len(self.sensor)

@@ -29,6 +29,10 @@ SENSOR_HEARD = "sensor.heard"
 READINGS_EXPIRED = "readings.expired"
 RUN_REPLAYED = "run.replayed"
 RUN_DISCARDED = "run.discarded"
+LABEL_ADDED = "label.added"
+LABEL_RETRACTED = "label.retracted"
+REGIME_DECLARED = "regime.declared"
+REGIME_RETRACTED = "regime.retracted"
 CASE_OPENED = "case.opened"
 CASE_NEEDS_PERSON = "case.needs_person"
 CASE_RESOLVED = "case.resolved"
@@ -43,6 +47,7 @@ TYPES = frozenset(
         SENSOR_SILENT, SENSOR_HEARD,
         READINGS_EXPIRED,
         RUN_REPLAYED, RUN_DISCARDED,
+        LABEL_ADDED, LABEL_RETRACTED, REGIME_DECLARED, REGIME_RETRACTED,
         CASE_OPENED, CASE_NEEDS_PERSON, CASE_RESOLVED, CASE_CANCELLED,
     }
 )  # fmt: skip

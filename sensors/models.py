@@ -403,6 +403,119 @@ class ReadingConflict(models.Model):
         return f"{self.sensor_id} at {self.measured_at}: {self.value}"
 
 
+class Told(models.Model):
+    """What a person says of a machine, or of one sensor of it. It is retracted, never changed or deleted.
+
+    That the sensor is one of the machine's, and the machine one of the site's, is a foreign key over both columns.
+    """
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="%(class)ss")
+    machine = models.ForeignKey(Equipment, models.PROTECT, related_name="%(class)ss")
+    sensor = models.ForeignKey(
+        Sensor,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="%(class)ss",
+        help_text="Empty: every sensor of the machine.",
+    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    retracted_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    retracted_at = models.DateTimeField(null=True, help_text="Empty while it holds.")
+
+    class Meta:
+        abstract = True
+
+    GIVEN = ("site", "machine", "sensor", "created_by", "retracted_by", "retracted_at")
+    """What its writer gives, and no person types."""
+
+    @property
+    def place(self) -> Equipment | Sensor:
+        return self.machine if self.sensor is None else self.sensor
+
+    def clean(self) -> None:
+        if self.machine.level != Equipment.Level.MACHINE:
+            raise ValidationError({"machine": "Choose a machine: it is the level that is judged as one."})
+        if self.sensor is not None and self.sensor.machine_id != self.machine_id:
+            raise ValidationError({"sensor": "The sensor is not one of this machine's."})
+
+
+class Label(Told):
+    """What a person found to be true of a window of readings; both its ends belong to it."""
+
+    class Kind(models.TextChoices):
+        FAULT = "FAULT", "Fault: something was wrong with the machine"
+        EXPECTED = "EXPECTED", "Expected: abnormal, and meant to be, such as a test or cleaning"
+        FALSE_ALARM = "FALSE_ALARM", "False alarm: nothing was abnormal"
+
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    from_at = models.DateTimeField()
+    to_at = models.DateTimeField()
+    failure_mode = models.CharField(
+        max_length=3, blank=True, validators=[RegexValidator(r"^[A-Z]{3}$", "Three capital letters, such as VIB.")],
+        help_text="Of a fault, where it is known, in the sense of ISO 14224.",
+    )  # fmt: skip
+    note = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-from_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["machine", "sensor", "from_at", "to_at"],
+                condition=Q(retracted_at=None),
+                nulls_distinct=False,
+                name="label_once",
+            ),
+            models.CheckConstraint(condition=Q(to_at__gte=F("from_at")), name="label_window_not_empty"),
+            models.CheckConstraint(condition=Q(kind__in=["FAULT", "EXPECTED", "FALSE_ALARM"]), name="label_kind"),
+            models.CheckConstraint(condition=Q(kind="FAULT") | Q(failure_mode=""), name="label_mode_of_fault"),
+        ]
+        indexes = [
+            models.Index(fields=["site", "-from_at", "-id"], name="label_of_site"),
+            models.Index(fields=["machine", "-from_at"], name="label_of_machine"),
+            models.Index(
+                fields=["machine", "-to_at"], condition=Q(kind="FAULT", retracted_at=None), name="label_fault"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.place}, {self.from_at:%Y-%m-%d %H:%M} to {self.to_at:%Y-%m-%d %H:%M} UTC"
+
+    def clean(self) -> None:
+        super().clean()
+        if self.to_at < self.from_at:
+            raise ValidationError({"to_at": "The window ends before it begins."})
+        if self.failure_mode and self.kind != self.Kind.FAULT:
+            raise ValidationError({"failure_mode": "Only a fault has a failure mode."})
+
+
+class Regime(Told):
+    """From here on this is normal: what the detectors learned before counts no longer."""
+
+    since = models.DateTimeField(help_text="The first instant of the new normal.")
+    reason = models.TextField()
+
+    class Meta:
+        ordering = ["-since", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["machine", "sensor", "since"],
+                condition=Q(retracted_at=None),
+                nulls_distinct=False,
+                name="regime_once",
+            ),
+            models.CheckConstraint(condition=~Q(reason=""), name="regime_has_reason"),
+        ]
+        indexes = [
+            models.Index(fields=["site", "-since", "-id"], name="regime_of_site"),
+            models.Index(fields=["machine", "-since"], name="regime_of_machine"),
+        ]
+
+    def __str__(self) -> str:
+        return f"new normal of {self.place} from {self.since:%Y-%m-%d %H:%M} UTC"
+
+
 class Event(models.Model):
     """One entry of the journal: what happened to which subject. Written with the change it tells of, never altered."""
 

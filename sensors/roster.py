@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors import directory
+from sensors import directory, labels, regimes
 from sensors.columns import SECOND_US, Int64, SensorTable, from_instant
 from sensors.models import Sensor
 
 LIMITS = (
     "physical_low", "physical_high", "low_low", "low", "high", "high_high", "deadband", "resolution", "max_rate",
 )  # fmt: skip
+SPANS = ("period_seconds", "lateness_seconds")
 
 
 def table(sensor_ids: Int64) -> SensorTable:
@@ -52,14 +53,15 @@ def _read(sensor_ids: Iterable[int]) -> SensorTable:
         list(
             Sensor.objects.filter(machine_id__in=machines)
             .order_by("id")
-            .values_list("id", "machine_id", *LIMITS, "period_seconds", "lateness_seconds", "calibration_due_on")
+            .annotate(regime=regimes.newest(), fault_until=labels.fault_until())
+            .values_list("id", "machine_id", *LIMITS, *SPANS, "calibration_due_on", "regime", "fault_until")
         )
     )
 
 
 def _of(rows: list[tuple[Any, ...]]) -> SensorTable:
-    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * (len(LIMITS) + 5)
-    ids, machine_ids, *limits, periods, lateness, due = columns
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * (len(LIMITS) + 7)
+    ids, machine_ids, *limits, periods, lateness, due, since, until = columns
     return SensorTable(
         sensor=np.array(ids, np.int64),
         machine=np.array(machine_ids, np.int64),
@@ -67,11 +69,17 @@ def _of(rows: list[tuple[Any, ...]]) -> SensorTable:
         period=np.array([(seconds or 0) * SECOND_US for seconds in periods], np.int64),
         lateness=np.array([seconds * SECOND_US for seconds in lateness], np.int64),
         calibration_due=np.array([_end_of(day) for day in due], np.int64),
+        regime=_instants(since),
+        fault_until=_instants(until),
     )
 
 
 def _numbers(values: tuple[Any, ...]) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _instants(values: tuple[Any, ...]) -> Int64:
+    return np.array([0 if value is None else from_instant(value) for value in values], np.int64)
 
 
 def _end_of(day: date | None) -> int:

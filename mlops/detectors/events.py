@@ -70,6 +70,20 @@ def form(block: Block, scores: Scores, state: State) -> tuple[tuple[Event, ...],
     return tuple(events), State(state.sensor, arrays)
 
 
+def cut(state: State, rows: Int64, at: Int64) -> tuple[Event, ...]:
+    """The events that are open in these rows, as they are when they end for another reason than their readings.
+
+    ``at``: of each row, when. What was normal again before then had ended with its first normal reading.
+    """
+    arrays = dict(state.arrays)
+    found = []
+    for row, end in zip(rows.tolist(), at.tolist(), strict=True):
+        opened = recall(arrays, row, int(state.sensor[row]))
+        if opened is not None:
+            found.append(replace(opened.event, ended_at=opened.normal or max(opened.event.last_at, end)))
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
 class Open:
     """An event that may go on, and the readings since its last abnormal one."""

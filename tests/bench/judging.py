@@ -53,7 +53,7 @@ def table(machines: Sequence[int]) -> SensorTable:
     )
     return SensorTable(
         sensor=np.arange(1, sensors + 1), machine=np.array(machines, np.int64), deadband=np.zeros(sensors),
-        period=zero, lateness=zero, calibration_due=zero, **limits,
+        period=zero, lateness=zero, calibration_due=zero, regime=zero, fault_until=zero, **limits,
     )  # fmt: skip
 
 

@@ -1,0 +1,155 @@
+"""What people know counts in the live flow: alarms freeze learning, faults teach nothing, a regime begins anew."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from agents import sweeper
+from agents.doorbell import Bell
+from maintenance import situations
+from maintenance.models import Alarm, Anomaly
+from mlops import machine_states
+from sensors import labels, regimes, store
+from sensors.models import Sensor
+from tests import factories
+from tests.integration.test_pipeline import START, flow, send
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_empty")]
+
+STEP = timedelta(minutes=10)
+DAY = 144
+"""Readings a day."""
+EACH = 18
+"""Readings of a run."""
+SHIFT = 40.0
+
+
+def sensor(**fields: Any) -> Sensor:
+    machine = factories.machine(site=factories.site(), criticality="CRITICAL")
+    return factories.sensor(machine=machine, **{"period_seconds": 600} | fields)
+
+
+def when(n: int) -> datetime:
+    return START + n * STEP
+
+
+class Feed:
+    """Ten-minute readings around a level, sent three hours at a time; the same noise in every test."""
+
+    def __init__(self, *sensors: Sensor) -> None:
+        self.sensors, self.n = sensors, 0
+        self.noise = np.random.default_rng(8).normal(size=20_000).round(3)
+
+    def send(self, readings: int, *, level: float = 20.0) -> None:
+        for first in range(self.n, self.n + readings, EACH):
+            flow(
+                self.sensors[0].site,
+                [
+                    {"sensor": s.pk, "measured_at": when(n).isoformat(), "value": level + self.noise[n]}
+                    for n in range(first, min(first + EACH, self.n + readings))
+                    for s in self.sensors
+                ],
+            )
+        self.n += readings
+
+
+def learned(s: Sensor, name: str) -> Any:
+    state, _ = machine_states.load([s.machine_id], part="learned")
+    return state.arrays[f"adaptive.learned.{name}"][state.sensor.tolist().index(s.pk)]
+
+
+def test_a_shift_that_stands_for_days_stays_abnormal_until_somebody_calls_it_normal() -> None:
+    s = sensor()
+    feed = Feed(s)
+    feed.send(2 * DAY)
+    assert not Anomaly.objects.exists()
+    taught = int(learned(s, "n"))
+    feed.send(4 * DAY, level=20.0 + SHIFT)
+    anomaly = Anomaly.objects.get()
+    assert (anomaly.started_at, anomaly.ended_at, anomaly.readings) == (when(2 * DAY), None, 4 * DAY)
+    assert Alarm.objects.get().is_active
+    assert int(learned(s, "n")) <= taught + EACH + 8  # the run that raised the alarm, no other
+
+    regimes.declare(machine=s.machine, sensor=s, since=when(2 * DAY), reason="New set point", actor=factories.user())
+    feed.send(12, level=20.0 + SHIFT)
+    anomaly.refresh_from_db()
+    alarm = Alarm.objects.get()
+    assert (anomaly.ended_at, alarm.is_active) == (anomaly.last_at, False)
+    feed.send(DAY, level=20.0 + SHIFT)
+    assert Anomaly.objects.count() == 1
+    feed.send(6)  # the old level is what is abnormal now
+    assert Anomaly.objects.filter(kind="DEVIATION_LOW", ended_at=None).exists()
+
+
+def test_after_an_alarm_has_returned_learning_goes_on() -> None:
+    s = sensor()
+    feed = Feed(s)
+    feed.send(DAY)
+    feed.send(12, level=20.0 + SHIFT)
+    assert Alarm.objects.get().is_active
+    feed.send(24)
+    assert not Alarm.objects.get().is_active
+    taught = int(learned(s, "n"))
+    feed.send(DAY // 2)
+    assert int(learned(s, "n")) >= taught + DAY // 2 - 8
+
+
+def test_an_alarm_freezes_all_sensors_of_its_machine_and_no_others() -> None:
+    s = sensor(high=30.0)
+    sibling = factories.sensor(machine=s.machine)
+    stranger = factories.sensor(machine=factories.machine(site=s.site))
+    feed, others = Feed(s), Feed(sibling, stranger)
+    for one in (feed, others):
+        one.send(12)
+    feed.send(6, level=99.0)
+    assert situations.alarmed([s.machine_id, stranger.machine_id]) == [s.machine_id]
+    before = [int(learned(one, "n")) for one in (sibling, stranger)]
+    others.send(24)
+    assert [int(learned(one, "n")) for one in (sibling, stranger)] == [before[0], before[1] + 24]
+
+
+def test_readings_in_a_window_that_is_known_as_a_fault_teach_nothing() -> None:
+    s, other = sensor(), sensor()
+    actor = factories.user()
+    labels.add(machine=s.machine, sensor=None, from_at=when(96), to_at=when(191), kind="FAULT", actor=actor)
+    labels.add(machine=other.machine, sensor=None, from_at=when(96), to_at=when(191), kind="EXPECTED", actor=actor)
+    for one in (s, other):
+        feed = Feed(one)
+        feed.send(288)
+    assert int(learned(s, "n")) == 288 - 96
+    assert int(learned(other, "n")) == 288
+
+
+def test_readings_of_one_run_are_cut_where_a_fault_begins_and_ends() -> None:
+    s = sensor()
+    labels.add(machine=s.machine, sensor=s, from_at=when(80), to_at=when(159), kind="FAULT", actor=factories.user())
+    noise = np.random.default_rng(1).normal(size=240)
+    flow(s.site, [{"sensor": s.pk, "measured_at": when(n).isoformat(), "value": v} for n, v in enumerate(noise)])
+    assert int(learned(s, "n")) == 160
+
+
+def test_a_run_asks_once_whether_an_alarm_stands_and_nothing_about_labels_and_regimes() -> None:
+    s = sensor()
+    regimes.declare(machine=s.machine, sensor=None, since=when(0), reason="New", actor=factories.user())
+    labels.add(machine=s.machine, sensor=s, from_at=when(0), to_at=when(5), kind="FAULT", actor=factories.user())
+    store.make_partitions([START.date()])
+    Feed(s).send(6)
+    with CaptureQueriesContext(connection) as queries:
+        send(s.site, [{"sensor": s.pk, "measured_at": when(9).isoformat(), "value": 20.0}])
+        sweeper.work_off([Bell("ingest", int(s.machine.lane or 0))])
+    asked = [q["sql"] for q in queries]
+    assert sum("maintenance_alarm" in sql and "is_active" in sql and "UNION" not in sql for sql in asked) == 1
+    assert not any('FROM "sensors_label"' in sql and "sensors_sensor" not in sql for sql in asked)
+
+
+def test_whether_an_alarm_stands_is_read_from_an_index() -> None:
+    rows = Alarm.objects.filter(machine_id__in=[1, 2, 3], is_active=True).order_by()
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    assert "alarm_one_open" in rows.explain() or "alarm_of_mode" in rows.explain()
