@@ -43,6 +43,8 @@ MENU = (
         ("Work orders", "build", "maintenance_workorder"),
         ("Anomalies", "troubleshoot", "maintenance_anomaly"),
         ("Decisions", "rule", "maintenance_decision"),
+        ("Labels", "label", "sensors_label"),
+        ("New normals", "restart_alt", "sensors_regime"),
     )),
     ("Plant", (
         ("Sites", "factory", "sensors_site"),

@@ -226,6 +226,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "CaseStatus": "agents.models.Case.Status",
+        "LabelKind": "sensors.models.Label.Kind",
         "RunStatus": "agents.models.Run.Status",
         "WorkOrderStatus": "maintenance.models.WorkOrder.Status",
         "ItemStatus": [("held", "held"), ("duplicate", "duplicate"), ("rejected", "rejected")],

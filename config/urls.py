@@ -16,6 +16,7 @@ from config import health
 from maintenance.api import Alarms, Anomalies, WorkOrders
 from sensors import problems, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
+from sensors.label_api import Labels, Regimes
 
 
 class Router(DefaultRouter):
@@ -30,6 +31,8 @@ router.register("sites", Sites, basename="site")
 router.register("equipment", EquipmentTree, basename="equipment")
 router.register("sensors", Sensors, basename="sensor")
 router.register("batches", Batches, basename="batch")
+router.register("labels", Labels, basename="label")
+router.register("regimes", Regimes, basename="regime")
 router.register("anomalies", Anomalies, basename="anomaly")
 router.register("alarms", Alarms, basename="alarm")
 router.register("work-orders", WorkOrders, basename="work-order")

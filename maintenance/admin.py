@@ -9,11 +9,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
-from maintenance import buttons, message_pages, order_pages
+from maintenance import buttons, labelling, message_pages, order_pages
 from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision, WorkOrder
 from sensors import columns, sensor_page, show
 from sensors.chart import Stretch
-from sensors.desk import Desk, Lines, SiteFilter, column, site_filter
+from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column, site_filter
 
 __all__ = ["message_pages", "order_pages"]
 
@@ -45,7 +45,8 @@ class AnomalyPage(Desk):
     fieldsets = (
         (
             None,
-            {"fields": (("sensor_page", "machine_page"), ("nature_label", "kind_words"), ("failure_mode", "alarms"))},
+            {"fields": (("sensor_page", "machine_page"), ("nature_label", "kind_words"),
+                        ("failure_mode", "alarms", "labels"))},
         ),
         ("When", {"fields": (("started_at", "last_at"), ("ended_at", "lasted"))}),
         ("How much", {"fields": (("observed_value", "expected"), ("peak", "peak_at"), "readings", "detail")}),
@@ -60,11 +61,20 @@ class AnomalyPage(Desk):
         ),
     )  # fmt: skip
     readonly_fields = (
-        "sensor_page", "machine_page", "nature_label", "kind_words", "failure_mode", "alarms", "started_at", "last_at",
-        "ended_at", "lasted", "readings", "observed_value", "expected", "peak", "peak_at", "detector",
+        "sensor_page", "machine_page", "nature_label", "kind_words", "failure_mode", "alarms", "labels", "started_at",
+        "last_at", "ended_at", "lasted", "readings", "observed_value", "expected", "peak", "peak_at", "detector",
         "detector_version", "window_from", "window_to", "shares", "retrospective", "detail", "runs", "created_at",
     )  # fmt: skip
     inlines = (DecisionLines,)
+    actions_detail = ("label",)
+
+    @action(description="Label", url_path="label", permissions=["act"], icon="label")
+    def label(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return labelling.view(self, request, object_id)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        row = self.get_object(request, str(object_id))
+        return super().get_actions_detail(request, object_id) if self.may(request, row, ACTORS) else []
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -117,6 +127,10 @@ class AnomalyPage(Desk):
             machine__id__exact=row.machine_id,
             failure_mode__exact=row.failure_mode,
         )
+
+    @column("Labels")
+    def labels(self, row: Anomaly) -> str:
+        return labelling.listing(row)
 
     @column("Contributors")
     def shares(self, row: Anomaly) -> str:

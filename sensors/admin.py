@@ -17,7 +17,7 @@ from unfold import forms as unfold_forms
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action
 
-from sensors import adoption, desk, fleet, intake_pages, presence_page, sensor_page, show, store
+from sensors import adoption, desk, fleet, intake_pages, label_pages, presence_page, sensor_page, show, store
 from sensors.desk import Desk, KeepsSite, Lines, SiteFilter, column
 from sensors.models import (
     DiscoveredSensor,
@@ -28,7 +28,7 @@ from sensors.models import (
     Site,
 )
 
-__all__ = ["intake_pages", "presence_page"]
+__all__ = ["intake_pages", "label_pages", "presence_page"]
 
 admin.site.unregister([get_user_model(), Group])
 admin.site.unregister([OutstandingToken, BlacklistedToken])  # They hold tokens that still open doors.
@@ -67,6 +67,19 @@ class SavedByFleet(Desk):
             for text in error.messages:
                 self.message_user(request, text, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
+
+
+class HasNewNormal(SavedByFleet):
+    """A page with the button by which people call normal what its row does from some instant on."""
+
+    actions_detail = ("declare",)
+
+    @action(description="New normal", url_path="new-normal", permissions=["act"], icon="restart_alt")
+    def declare(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return label_pages.declare(self, request, object_id)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        return label_pages.declarable(self, request, object_id, super().get_actions_detail(request, object_id))
 
 
 class MembershipLines(desk.Scoped, TabularInline):
@@ -119,7 +132,7 @@ class SensorLines(Lines):
 
 
 @admin.register(Equipment)
-class EquipmentPage(SavedByFleet):
+class EquipmentPage(HasNewNormal):
     list_display = ("tag", "name", "site", "level_label", "parent_page", "equipment_class", "criticality_label")
     list_filter = (SiteFilter, "level", "criticality", "equipment_class")
     list_select_related = ("site", "parent")
@@ -156,7 +169,7 @@ class EquipmentPage(SavedByFleet):
 
 
 @admin.register(Sensor)
-class SensorPage(SavedByFleet):
+class SensorPage(HasNewNormal):
     change_form_outer_before_template = "admin/sensors/readings.html"
     list_display = ("external_id", "name", "site", "equipment_page", "kind", "unit", "limits", "calibration_due_on")
     list_filter = (SiteFilter, "kind", "calibration_due_on")

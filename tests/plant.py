@@ -28,7 +28,9 @@ from sensors.models import (
     DiscoveredSensor,
     Equipment,
     Event,
+    Label,
     ReadingConflict,
+    Regime,
     Sensor,
     SensorPresence,
     Site,
@@ -55,6 +57,8 @@ class Rows:
     alarm: Alarm
     order: WorkOrder
     channel: Channel
+    label: Label
+    regime: Regime
 
 
 def readings(sensor: Sensor, values: list[float], *, quality: int = 0) -> None:
@@ -99,6 +103,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
         user=factories.user(site=site, role="INGEST"), readings_per_second=10, until=NOON, reason="<b>bad</b> readings"
     )
     MachineState.objects.create(machine=machine, memory=b"memory", learned=b"learned", memory_run_id=run.pk)
+    label, regime = _told(sensor)
     anomaly = _anomaly(sensor, run)
     alarm, order = _consequences(anomaly, run, n)
     channel = Channel.objects.create(
@@ -111,7 +116,17 @@ def rows(site: Site, *, name: str = "") -> Rows:
     Event.objects.create(
         site=site, type="alarm.opened", subject=f"alarm/{alarm.pk}", key=f"event/{n}", occurred_at=NOON
     )
-    return Rows(machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel)
+    return Rows(
+        machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime
+    )  # fmt: skip
+
+
+def _told(sensor: Sensor) -> tuple[Label, Regime]:
+    of = {"site": sensor.site, "machine": sensor.machine}
+    label = Label.objects.create(
+        **of, sensor=sensor, kind="FAULT", failure_mode="LOO", from_at=NOON, to_at=NOON + HOUR, note="<b>worn</b>"
+    )  # fmt: skip
+    return label, Regime.objects.create(**of, since=NOON - 24 * HOUR, reason="Another <b>impeller</b>")
 
 
 def _intake(site: Site, sensor: Sensor, n: int) -> tuple[Batch, BatchPart, DiscoveredSensor]:

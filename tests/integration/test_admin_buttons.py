@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import orjson
 import pytest
@@ -14,10 +15,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from agents.models import Run
-from maintenance.models import Alarm, WorkOrder
+from maintenance.models import Alarm, Anomaly, WorkOrder
 from sensors import inbox
-from sensors.models import DiscoveredSensor, Membership, Sensor
+from sensors.models import DiscoveredSensor, Equipment, Label, Membership, Regime, Sensor
 from tests import factories, plant
+from tests.factories import NOON
 
 pytestmark = pytest.mark.django_db
 
@@ -40,7 +42,8 @@ def desk(client: Client, tina: User) -> Client:
 
 def page(row: object, button: str) -> str:
     kind = {Alarm: "maintenance_alarm", WorkOrder: "maintenance_workorder", Run: "agents_run",
-            DiscoveredSensor: "sensors_discoveredsensor"}[type(row)]  # type: ignore[index]  # fmt: skip
+            DiscoveredSensor: "sensors_discoveredsensor", Anomaly: "maintenance_anomaly", Sensor: "sensors_sensor",
+            Equipment: "sensors_equipment", Label: "sensors_label", Regime: "sensors_regime"}[type(row)]  # type: ignore[index]  # fmt: skip
     return reverse(f"admin:{kind}_{button}", args=[row.pk])  # type: ignore[attr-defined]
 
 
@@ -191,3 +194,66 @@ def test_an_adopted_sensor_offers_no_adoption_again(desk: Client, rows: plant.Ro
     press(desk, found, "adopt", **answers)
     assert page(found, "adopt") not in desk.get(page(found, "change")).content.decode()
     assert "adopted before" in told(press(desk, found, "adopt", **answers))
+
+
+# What people know
+
+
+def test_an_anomaly_is_labelled_with_its_window_filled_in(desk: Client, tina: User, rows: plant.Rows) -> None:
+    Anomaly.objects.update(last_at=NOON + timedelta(hours=2, microseconds=5))
+    asked = desk.get(page(rows.anomaly, "label"))
+    form = asked.context["form"]
+    assert (form.initial["from_at"], form.initial["to_at"]) == (NOON, NOON + timedelta(hours=2, seconds=1))
+    assert form.initial["failure_mode"] == "LOO"
+    text = asked.content.decode()
+    assert 'value="2026-03-01 12:00:00"' in text
+    assert 'value="2026-03-01 14:00:01"' in text
+    said = {"kind": "FAULT", "failure_mode": "LOO", "of": "sensor", "from_at": "2026-03-01 12:00:00",
+            "to_at": "2026-03-01 14:00:01", "note": "Impeller worn"}  # fmt: skip
+    assert press(desk, rows.anomaly, "label", **said).status_code == 302
+    made = Label.objects.exclude(pk=rows.label.pk).get()
+    assert (made.kind, made.failure_mode, made.sensor, made.created_by) == ("FAULT", "LOO", rows.sensor, tina)
+    assert (made.from_at, made.to_at) == (NOON, NOON + timedelta(hours=2, seconds=1))
+    assert "Retract that first" in told(press(desk, rows.anomaly, "label", **said | {"kind": "FALSE_ALARM"}))
+    assert press(desk, rows.anomaly, "label", **said | {"kind": "FALSE_ALARM", "of": "machine"}).status_code == 302
+    whole = Label.objects.get(sensor=None)
+    assert (whole.kind, whole.failure_mode) == ("FALSE_ALARM", "")
+
+
+def test_a_window_that_is_none_is_told(desk: Client, rows: plant.Rows) -> None:
+    said = {"kind": "FAULT", "failure_mode": "", "of": "sensor", "from_at": "2026-03-01 12:00:00",
+            "to_at": "2026-03-01 11:00:00"}  # fmt: skip
+    assert "ends before it begins" in told(press(desk, rows.anomaly, "label", **said))
+    assert "Enter a valid date" in press(desk, rows.anomaly, "label", **said | {"to_at": "soon"}).content.decode()
+
+
+def test_the_new_normal_is_declared_for_a_sensor_and_for_a_machine(desk: Client, tina: User, rows: plant.Rows) -> None:
+    plant.readings(rows.sensor, [20.0, 21.0])
+    said = {"since": "2026-03-01 12:30:00", "reason": "New set point"}
+    for row, sensor in ((rows.sensor, rows.sensor), (rows.machine, None)):
+        assert desk.get(page(row, "declare")).context["form"].initial["since"] == NOON + timedelta(hours=1)
+        assert "required" in press(desk, row, "declare", since=said["since"]).content.decode()
+        assert press(desk, row, "declare", **said).status_code == 302
+        made = Regime.objects.get(since=NOON + timedelta(minutes=30), sensor=sensor)
+        assert (made.machine, made.reason, made.created_by) == (rows.machine, "New set point", tina)
+
+
+def test_a_component_has_no_new_normal_of_its_own(desk: Client, rows: plant.Rows) -> None:
+    part = factories.machine(site=rows.machine.site, level="COMPONENT", parent=rows.machine)
+    shown = desk.get(reverse("admin:sensors_equipment_change", args=[part.pk])).content.decode()
+    assert page(part, "declare") not in shown
+    assert "Choose a machine" in told(press(desk, part, "declare", since="2026-03-01 12:30:00", reason="x"))
+
+
+@pytest.mark.parametrize("name", ["label", "regime"])
+def test_what_was_said_is_retracted_once_and_stays(desk: Client, tina: User, rows: plant.Rows, name: str) -> None:
+    row = getattr(rows, name)
+    shown = reverse(f"admin:sensors_{name}_change", args=[row.pk])
+    assert page(row, "retract") in desk.get(shown).content.decode()
+    assert press(desk, row, "retract").status_code == 302
+    row.refresh_from_db()
+    assert row.retracted_by == tina
+    assert "retracted before" in told(press(desk, row, "retract"))
+    text = desk.get(shown).content.decode()
+    assert page(row, "retract") not in text
+    assert "&lt;b&gt;" in text

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from maintenance.models import Notification
-from sensors.models import Batch, Equipment, Reading, Sensor, SensorPresence
+from sensors.models import Batch, Equipment, Label, Reading, Regime, Sensor, SensorPresence
 from tests import factories, outgoing, plant
 from tests.factories import NOON
 
@@ -232,7 +232,9 @@ FLOWS_OWN = [
     "sensors.BatchPart",
     "sensors.DiscoveredSensor",
     "sensors.Event",
+    "sensors.Label",
     "sensors.ReadingConflict",
+    "sensors.Regime",
     "sensors.SensorPresence",
 ]
 
@@ -257,6 +259,11 @@ def test_a_sensor_that_is_heard_again_is_no_longer_among_the_silent(boss: Client
     assert rows.sensor.external_id not in text
     assert "No sensor is silent." in text
     assert boss.get(url(SensorPresence, "change", rows.sensor.pk)).status_code == 302
+
+
+def test_an_empty_list_of_labels_or_regimes_says_how_they_come_about(boss: Client) -> None:
+    assert "POST /api/v1/labels/" in boss.get(url(Label, "changelist")).content.decode()
+    assert "New normal" in boss.get(url(Regime, "changelist")).content.decode()
 
 
 def test_the_overview_says_that_the_flow_is_well(boss: Client) -> None:

@@ -13,7 +13,7 @@ from django.urls import reverse
 from agents.models import JobRun, Throttle
 from maintenance.models import Alarm, Anomaly, Channel, WorkOrder
 from sensors.desk import Desk
-from sensors.models import Equipment, Membership, Sensor, Site
+from sensors.models import Equipment, Label, Membership, Regime, Sensor, Site
 from tests import factories, plant
 
 pytestmark = pytest.mark.django_db
@@ -150,7 +150,8 @@ def test_a_role_in_one_site_is_none_in_another(client: Client, mine: plant.Rows,
 
 BUTTONS = [
     (Alarm, "acknowledge"), (Alarm, "comment"), (WorkOrder, "assign"), (WorkOrder, "start"), (WorkOrder, "complete"),
-    (WorkOrder, "cancel"),
+    (WorkOrder, "cancel"), (Anomaly, "label"), (Sensor, "declare"), (Equipment, "declare"), (Label, "retract"),
+    (Regime, "retract"),
 ]  # fmt: skip
 
 
@@ -170,7 +171,10 @@ def test_another_sites_button_is_not_there(
     client: Client, mine: plant.Rows, theirs: plant.Rows, model: type[Model], button: str
 ) -> None:
     staff(client, mine.machine.site)
-    row = theirs.alarm if model is Alarm else theirs.order
+    row = {
+        Alarm: theirs.alarm, WorkOrder: theirs.order, Anomaly: theirs.anomaly, Sensor: theirs.sensor,
+        Equipment: theirs.machine, Label: theirs.label, Regime: theirs.regime,
+    }[model]  # type: ignore[index]  # fmt: skip
     assert client.post(url(model, button, row.pk), {"confirmed": "1", "comment": "x"}).status_code == 404
 
 

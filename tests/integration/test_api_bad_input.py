@@ -30,7 +30,7 @@ UNREADABLE = {
 }
 WRONG = {"list": b"[1]", "null": b"null", "text": b'"x"', "nul": NUL}
 NUMBERS = ("0", "-1", "abc", "%00", "1.0", "%F0%9F%98%80", "%FF", "9" * 400)
-LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "runs")
+LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "labels", "regimes", "runs")
 FILTERS = {
     "equipment": ("site", "parent", "level", "criticality", "tag"),
     "sensors": ("site", "equipment", "machine", "kind", "external_id"),
@@ -38,6 +38,8 @@ FILTERS = {
     "anomalies": ("site", "machine", "sensor", "nature", "kind", "detector", "retrospective", "started_after"),
     "alarms": ("site", "machine", "failure_mode", "priority", "is_active", "is_acknowledged", "is_open"),
     "work-orders": ("site", "machine", "maintenance_type", "priority", "status", "assigned_to", "alarm"),
+    "labels": ("site", "machine", "sensor", "kind", "failure_mode", "retracted", "ends_after", "starts_before"),
+    "regimes": ("site", "machine", "sensor", "retracted", "since_after", "since_before"),
     "runs": ("status", "stage", "lane"),
 }
 VALUES = ("%00", "9" * 30, "-1", "1e40", "1.5", "NaN", "%ED%A0%80", "%FF", "0001-01-01T00:00:00%2B14:00")
@@ -58,7 +60,9 @@ def sensor() -> Sensor:
 
 def actions() -> list[str]:
     alarm, order = Alarm.objects.get(), WorkOrder.objects.get()
-    return [f"alarms/{alarm.pk}/comment/"] + [f"work-orders/{order.pk}/{verb}/" for verb in ("assign", "complete")]
+    return ["labels/", "regimes/", f"alarms/{alarm.pk}/comment/"] + [
+        f"work-orders/{order.pk}/{verb}/" for verb in ("assign", "complete")
+    ]
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
