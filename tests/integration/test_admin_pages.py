@@ -136,6 +136,9 @@ def test_a_sensor_without_readings_says_how_they_come(boss: Client) -> None:
 def test_an_anomalys_page_draws_what_was_expected(boss: Client, rows: plant.Rows) -> None:
     text = boss.get(url(type(rows.anomaly), "change", rows.anomaly.pk)).content.decode()
     assert "chart-expected" in text
+    labels = f"{url(Label, 'changelist')}?machine__id__exact={rows.machine.pk}"
+    assert labels in text
+    assert boss.get(labels).context["cl"].result_count == 1
     assert "19 to 31 l/s" in text
 
 
