@@ -90,7 +90,7 @@ def test_a_regime_makes_a_new_level_normal_after_the_warm_up_and_ends_what_was_o
 def test_a_regime_that_begins_later_ends_what_was_open_when_it_begins():
     at, value = shifted()
     before = run(at[:250], value[:250], frozen=range(200, 250))
-    after = run(at[250:], value[250:], before.state, regime=at[299] + 1)
+    after = run(at[250:], value[250:], before.state, frozen=range(50), regime=at[299] + 1)
     assert {(a.started_at, a.ended_at) for a in by("adaptive", after)} >= {(at[200], at[299] + 1)}
     assert {a.started_at for a in by("adaptive", after)} == {at[200]}
 
