@@ -26,7 +26,6 @@ from mlops.state import Array, Fields, State, align, cold
 from sensors.columns import Bool, Columns, Int64, SensorTable, UInt8, distinct, starts
 
 EVENTS = "events."
-LEARNED = "learned."
 SINCE = "regime.since"
 ADDED: Fields = {SINCE: (np.int64, (), 0)}
 """Beside the detectors' arrays: the regime that a sensor's were learned in. States of earlier versions lack it."""
@@ -142,7 +141,8 @@ def blank(array: Array) -> tuple[type[np.generic], tuple[int, ...], float]:
 
 def all_fields(detector: contract.Detector) -> Fields:
     """The arrays of a detector and of its events, by the names they have within its part of the state."""
-    return {LEARNED + n: f for n, f in detector.fields.items()} | {EVENTS + n: f for n, f in events.FIELDS.items()}
+    whole = learned_by(detector) + "."
+    return {whole + n: f for n, f in detector.fields.items()} | {EVENTS + n: f for n, f in events.FIELDS.items()}
 
 
 def named(state: State, prefix: str) -> State:
@@ -169,17 +169,19 @@ def judge(
     here = part.take(rows)
     block = contract.block(columns, here)
     still = np.zeros(len(ids), np.bool_) if frozen is None else frozen
-    scores, learned = detector.judge(block, table.take(table.rows(ids)), named_learned(here), still)
+    scores, learned = detector.judge(block, table.take(table.rows(ids)), named(here, learned_by(detector)), still)
     before = State(ids, {n: a for n, a in named(here, "events").arrays.items()})
     if retrospective:
         before = align(State(np.empty(0, np.int64), {}), ids, events.FIELDS)
     formed, after = events.form(block, scores, before)
-    fresh = {LEARNED + n: a for n, a in learned.arrays.items()} | {EVENTS + n: a for n, a in after.arrays.items()}
+    whole = learned_by(detector) + "."
+    fresh = {whole + n: a for n, a in learned.arrays.items()} | {EVENTS + n: a for n, a in after.arrays.items()}
     return [finding(detector, event, retrospective) for event in formed], put(part, rows, fresh)
 
 
-def named_learned(state: State) -> State:
-    return named(state, LEARNED.rstrip("."))
+def learned_by(detector: contract.Detector) -> str:
+    """Where a detector's arrays are. Another version of it starts cold; what is open stays, whoever opened it."""
+    return f"learned.{detector.version}"
 
 
 def put(state: State, rows: Int64, arrays: Mapping[str, Array]) -> State:

@@ -191,7 +191,9 @@ def detect_step(run: Run, attempt: int, only: Units = None) -> Finish:
     learned, seen = machine_states.load(machines, part="learned", added=detect.ADDED)
     rows = table.rows(cargo.columns.sensor)
     machine = table.machine[rows]
-    frozen = np.isin(machine, situations.alarmed(machines))
+    frozen = np.zeros(len(machine), np.bool_)
+    for alarmed, since in situations.alarmed(machines).items():
+        frozen |= (machine == alarmed) & (cargo.columns.at >= columns.from_instant(since))
     frozen |= labels.in_fault(cargo.columns, machine=machine, until=table.fault_until[rows])
     newest = run.place - run.was_aside  # of what may have been judged before it
     overtaken = np.isin(machine, [m for m, last in seen.items() if last > newest])  # a replay comes late (P3)

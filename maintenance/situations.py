@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -65,10 +66,11 @@ def _concerned(machine_ids: Iterable[int]) -> list[int]:
         return [machine_id for (machine_id,) in cursor.fetchall()]
 
 
-def alarmed(machine_ids: Iterable[int]) -> list[int]:
-    """Those of the machines of which an alarm stands: it is open and has not returned to normal."""
-    standing = Alarm.objects.filter(machine_id__in=list(machine_ids), is_active=True).order_by()
-    return list(standing.values_list("machine_id", flat=True))
+def alarmed(machine_ids: Iterable[int]) -> dict[int, datetime]:
+    """Those of the machines of which an alarm stands (it is open and has not returned to normal), and since when, by
+    the clock: what was measured before was not under it, however late it comes."""
+    standing = Alarm.objects.filter(machine_id__in=list(machine_ids), is_active=True).order_by("-created_at")
+    return dict(standing.values_list("machine_id", "created_at"))
 
 
 def _machines(machine_ids: Iterable[int], *, lock: bool) -> dict[int, Equipment]:

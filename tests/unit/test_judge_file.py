@@ -285,7 +285,7 @@ def test_the_output_goes_to_the_standard_one_and_the_summary_beside_it(tmp_path:
         assert line in said
     out, err = io.StringIO(), io.StringIO()
     call_command("detect", str(path), "--out", "-", "--quiet", stdout=out, stderr=err)
-    assert (len(parsed(out.getvalue())), err.getvalue()) == (103, "")
+    assert (len(parsed(out.getvalue())), err.getvalue()) == (143, "")
 
 
 def test_the_time_between_row_numbers_is_said(tmp_path: Path) -> None:
