@@ -96,14 +96,14 @@ def test_a_higher_severity_raises_an_acknowledged_alarm_and_opens_an_order(senso
     judge(sensor, run=1, clock=0)
     person = factories.user()
     alarms.acknowledge(Alarm.objects.get().pk, actor=person)
-    see(sensor, run=2, at=0, last=30, score=0.95)
+    see(sensor, run=2, at=0, last=30, score=0.99)
     judge(sensor, run=2, clock=30)
     alarm = Alarm.objects.get()
     assert (alarm.priority, alarm.is_acknowledged, alarm.acknowledged_by, alarm.peak_score) == (
         "HIGH",
         False,
         None,
-        0.95,
+        0.99,
     )
     order = WorkOrder.objects.get()
     assert (order.alarm, order.priority, order.maintenance_type) == (alarm, "HIGH", "CORRECTIVE_DEFERRED")
@@ -131,7 +131,7 @@ def test_a_reopened_alarm_takes_the_peak_of_what_reopened_it(sensor: Sensor) -> 
 
 def test_one_order_is_open_per_machine_and_mode_and_counts_occurrences(sensor: Sensor) -> None:
     for run, at in ((1, 0), (2, 100), (3, 200)):
-        see(sensor, run=run, at=at, ended=at + 10, score=0.95)
+        see(sensor, run=run, at=at, ended=at + 10, score=0.99)
         judge(sensor, run=run, clock=at + 50)
     order = WorkOrder.objects.get()
     assert order.occurrences == 3
@@ -165,7 +165,7 @@ def test_late_data_never_opens_and_never_clears(sensor: Sensor) -> None:
 
 
 def test_judging_again_changes_nothing(sensor: Sensor) -> None:
-    see(sensor, run=1, at=0, score=0.95)
+    see(sensor, run=1, at=0, score=0.99)
     see(factories.sensor(machine=sensor.machine, on_delay_seconds=60), run=1, at=0)
     judge(sensor, run=1, clock=0)
     before = counts()
@@ -175,7 +175,7 @@ def test_judging_again_changes_nothing(sensor: Sensor) -> None:
 
 
 def test_the_same_verdicts_twice_change_nothing_the_second_time(sensor: Sensor) -> None:
-    see(sensor, run=1, at=0, ended=10, score=0.95)
+    see(sensor, run=1, at=0, ended=10, score=0.99)
     clocks: dict[int, int | None] = {sensor.machine_id: NOON + 20 * SECOND_US}
     verdicts = decide.decide(alarms.situations(clocks, clocks=clocks))
     assert len(alarms.apply(verdicts, run_id=1)) == 2
@@ -212,7 +212,7 @@ def test_many_machines_cost_as_many_queries_as_one(
     for run, sensors in enumerate(([sensor], crowd), start=1):
         for at in (0, 100):
             for each in sensors:
-                see(each, run=run, at=at, ended=at + 10, score=0.95)
+                see(each, run=run, at=at, ended=at + 10, score=0.99)
         clocks: dict[int, int | None] = {s.machine_id: NOON + 200 * SECOND_US for s in sensors}
         with django_assert_num_queries(6):
             situations = alarms.situations(clocks, clocks=clocks, lock=True)

@@ -135,7 +135,7 @@ def test_a_growing_severity_raises_the_alarm_and_asks_again_for_acknowledgement(
 
 @pytest.mark.parametrize("criticality", list(decide.PRIORITY))
 def test_the_priority_follows_from_criticality_and_severity(criticality: str) -> None:
-    mild, severe = (one(situation(condition(peak_score=score), criticality=criticality)).alarm for score in (0.6, 0.95))
+    mild, severe = (one(situation(condition(peak_score=score), criticality=criticality)).alarm for score in (0.6, 0.99))
     assert mild is not None
     assert severe is not None
     assert (mild.priority, severe.priority) == decide.PRIORITY[criticality]

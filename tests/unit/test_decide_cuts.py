@@ -109,7 +109,7 @@ class Books:
 def streams(draw: st.DrawFn, sensors: int = 3) -> list[Tick]:
     size = draw(st.integers(1, 40))
     steps = draw(st.lists(st.integers(0, 30), min_size=size, max_size=size))
-    scores = draw(st.lists(st.sampled_from([0.0, 0.0, 0.6, 0.7, 0.95]), min_size=size, max_size=size))
+    scores = draw(st.lists(st.sampled_from([0.0, 0.0, 0.6, 0.7, 0.99]), min_size=size, max_size=size))
     names = draw(st.lists(st.integers(0, sensors - 1), min_size=size, max_size=size))
     ticks, at, newest = [], 100, dict.fromkeys(range(sensors), 0)
     for step, score, name in zip(steps, scores, names, strict=True):
