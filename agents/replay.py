@@ -13,6 +13,7 @@ import orjson
 import requests
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from agents import doorbell
@@ -198,12 +199,14 @@ def _patiently(post: Callable[[], requests.Response]) -> requests.Response:
 
 
 def unfinished(site: Site) -> dict[str, int]:
-    """What of a site is still on its way: waiting and taken parts, active runs of its lanes, pending notifications."""
+    """What of a site is still on its way: waiting and taken parts, active runs in its lanes, pending notifications."""
     parts = BatchPart.objects.filter(batch__site=site, state__in=["WAITING", "TAKEN"])
-    lanes = Equipment.objects.filter(site=site, lane__isnull=False).values("lane")
+    mine = Equipment.objects.filter(
+        site=site, lane__gte=OuterRef("lane"), lane__lt=OuterRef("lane") + OuterRef("lanes")
+    )
     return {
         "parts": parts.count(),
-        "runs": Run.objects.filter(status__in=["ACTIVE", "QUARANTINE", "REPLAY"], lane__in=lanes).count(),
+        "runs": Run.objects.filter(Exists(mine), status__in=["ACTIVE", "QUARANTINE", "REPLAY"]).count(),
         "notifications": Notification.objects.filter(site=site, status=Notification.Status.PENDING).count(),
     }
 

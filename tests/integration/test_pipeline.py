@@ -251,6 +251,14 @@ def test_nothing_is_unfinished_when_all_is_done() -> None:
     assert not any(replay.unfinished(s.site).values())
 
 
+def test_a_run_that_began_in_a_neighbouring_lane_is_on_its_way_as_well() -> None:
+    s = factories.sensor(machine=factories.machine(site=factories.site(), lane=5))
+    run = Run.objects.create(lane=0, lanes=8, stage=Run.Stage.DETECT)
+    assert replay.unfinished(s.site)["runs"] == 1
+    Run.objects.filter(pk=run.pk).update(lanes=5)
+    assert replay.unfinished(s.site)["runs"] == 0
+
+
 def test_readings_of_many_days_come_in_runs_of_so_many_days(settings: Settings) -> None:
     settings.INGEST_MAX_DAYS = 3
     s = sensor()

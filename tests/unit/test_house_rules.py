@@ -73,7 +73,19 @@ LONGER_FILES = {
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {}
 
-HEAVY = ("mlflow", "numba", "pandas", "sklearn", "scipy", "river", "matplotlib", "boto3", "shap", "ortools", "playwright")
+HEAVY = (
+    "mlflow",
+    "numba",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "river",
+    "matplotlib",
+    "boto3",
+    "shap",
+    "ortools",
+    "playwright",
+)
 SIGNALS = {
     "pre_init", "post_init", "pre_save", "post_save", "pre_delete", "post_delete", "m2m_changed", "class_prepared",
     "pre_migrate", "post_migrate",
