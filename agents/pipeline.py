@@ -199,7 +199,7 @@ def _lanes_again(run: Run, *, rest: float = 0.0) -> tuple[Bell, ...]:
 
 def _rest(run: Run) -> float:
     """Seconds to leave a run's lanes alone, so that more goes into the next one: under load a trip's five hops are
-    shared by more readings, and an idle lane waits for nothing. None where more waits than a run takes."""
+    shared by more readings, and an idle lane waits for nothing. No rest where more waits than a run takes."""
     if run.readings > settings.RUN_MAX_READINGS // 2:
         return 0.0
     took = (timezone.now() - run.created_at).total_seconds()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mlops import detectors
+from agents import judge_file
 from mlops import state as states
 from mlops.detectors import contract, events
 from mlops.detectors.contract import Detector
@@ -15,7 +15,7 @@ from sensors.columns import Bool, Columns, Float64, Int64, SensorTable
 
 BLOCK = 1000
 """Readings of a sensor that are judged at once; the scores are the same for any other number."""
-SHIPPED = {name: detector for name, detector in detectors.DETECTORS.items() if name != "limits"}
+SHIPPED = judge_file.default()
 """With their defaults. Not the limits: the sensors of a benchmark have none."""
 VERSIONS = ", ".join(f"{name} {detector.version}" for name, detector in SHIPPED.items())
 
@@ -46,15 +46,7 @@ class Judged:
 
 def table(machines: Sequence[int]) -> SensorTable:
     """Sensors 1, 2, ... of which nothing is configured but the machine they are on."""
-    sensors = len(machines)
-    unset, zero = np.full(sensors, np.nan), np.zeros(sensors, np.int64)
-    limits = dict.fromkeys(
-        ("physical_low", "physical_high", "low_low", "low", "high", "high_high", "resolution", "max_rate"), unset
-    )
-    return SensorTable(
-        sensor=np.arange(1, sensors + 1), machine=np.array(machines, np.int64), deadband=np.zeros(sensors),
-        period=zero, lateness=zero, calibration_due=zero, regime=zero, fault_until=zero, **limits,
-    )  # fmt: skip
+    return replace(judge_file.unconfigured(len(machines)), machine=np.array(machines, np.int64))
 
 
 def judge(

@@ -30,7 +30,7 @@ DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": 
 class Command(BaseCommand):
     help = (
         "Judge a CSV file with the shipped detectors, without database or server: for each row a score from 0 to 1 "
-        "(0.5 and more is abnormal), a verdict, and the column it comes from. A row is judged by the rows before it."
+        "(how rare what is new in it is), a verdict, and its column. A row is judged by the rows before it."
     )
     requires_system_checks: list[str] = []
 
