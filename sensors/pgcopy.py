@@ -49,6 +49,12 @@ def rows(table: Table, *, instants: Iterable[str]) -> bytes:
     return HEADER + out.tobytes() + TRAILER
 
 
+def row(*words: int, data: bytes) -> bytes:
+    """A row of bigints and one column of bytes, without header and trailer."""
+    fields = [SIZE.pack(WORD.size) + WORD.pack(word) for word in words]
+    return b"".join([FIELDS.pack(len(words) + 1), *fields, SIZE.pack(len(data)), data])
+
+
 class Reader(io.RawIOBase):
     """Takes a COPY as it comes, piece by piece: the memory does not grow with it.
 
