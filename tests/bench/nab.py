@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench import judging, nab_scoring, results
+from tests.bench import judging, nab_scoring, results, rivals
 from tests.bench.nab_scoring import PROFILES, Corpus, Float64, Outcome, Series
 from tests.bench.results import row
 
@@ -50,6 +50,13 @@ def instants(series: Series) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 def published(corpus: Corpus) -> dict[str, dict[str, Float64]]:
     folders = sorted((FOLDER / "published").iterdir())
     return {folder.name: nab_scoring.scores_of(folder, corpus) for folder in folders}
+
+
+def of_libraries(corpus: Corpus) -> dict[str, dict[str, Float64]]:
+    return {
+        name: {series.name: judge(series.value, series.probation) for series in corpus.values()}
+        for name, judge in rivals.RIVALS.items()
+    }
 
 
 def trivial(corpus: Corpus) -> dict[str, dict[str, Float64]]:
@@ -214,7 +221,9 @@ def main() -> int:
     corpus = nab_scoring.load(FOLDER)
     windows = sum(len(series.windows) for series in corpus.values())
     sys.stdout.write(f"NAB 1.1: {len(corpus)} series, {windows} windows; {SHIPPED} = {judging.VERSIONS}\n\n")
-    results.keep("nab", bench(corpus, {**shipped(corpus), **published(corpus), **trivial(corpus)}))
+    results.keep(
+        "nab", bench(corpus, {**shipped(corpus), **published(corpus), **of_libraries(corpus), **trivial(corpus)})
+    )
     return 0
 
 
