@@ -1,21 +1,22 @@
 """What the sensor itself taught, without configuration: what to expect, and where it has been.
 
-A reading's error (``forecast``), how new its value and the mean of the last ones are (``novelty``), and states that
-stay away are judged by the tails of the sensor's own past (``tails``) and become one score (``verdicts``).
+A reading's error (``forecast``), how new its value and the mean of the last ones are (``novelty``), how much they swing
+(``spread``), and states that stay away are judged by the tails of the sensor's own past (``tails``) and become one
+score (``verdicts``).
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from mlops.detectors import forecast, novelty, tails, verdicts
+from mlops.detectors import forecast, novelty, spread, tails, verdicts
 from mlops.detectors.contract import Block, Scores
 from mlops.state import Fields, State
 from sensors.columns import Bool, SensorTable
 
 
 class Adaptive:
-    """Forecast, memory and tails of each sensor.
+    """Forecast, memory, spread and tails of each sensor.
 
     ``false_alarms_per_week``: the budget per sensor; abnormal is what comes less often by chance. The score does not
     depend on it: 1 - exp(-rarity), so that of the ``tails.PEAKS`` largest peaks in the history that the sensor has, a
@@ -23,12 +24,13 @@ class Adaptive:
     """
 
     name = "adaptive"
-    version = "2"
+    version = "3"
     kinds: tuple[str, ...] = (
         "DEVIATION_LOW", "DEVIATION_HIGH", "NOVEL_LOW", "NOVEL_HIGH", "SHIFT_LOW", "SHIFT_HIGH", "ABSENCE",
+        "SPREAD_LOW", "SPREAD_HIGH",
     )  # fmt: skip
     fields: Fields = {
-        **verdicts.COURSE, **forecast.FIELDS, **tails.fields(3), **novelty.FIELDS,
+        **verdicts.COURSE, **forecast.FIELDS, **tails.fields(4), **novelty.FIELDS, **spread.FIELDS,
     }  # fmt: skip
 
     def __init__(self, *, false_alarms_per_week: float = 0.5) -> None:
@@ -53,7 +55,8 @@ class Adaptive:
             found,
             self.false_alarms_per_week,
         )
-        kind = np.where(found.cause == verdicts.ABSENCE, 7, 2 * found.cause + 1 + (block.columns.value >= expected))
+        side = 2 * found.cause + 1 + (block.columns.value >= expected)
+        kind = np.where(found.cause >= verdicts.ABSENCE, found.cause + 4, side)
         verdict = np.where(found.abnormal, kind, 0).astype(np.int8)
         low, high = expected - reach, expected + reach
         arrays = {name: np.ascontiguousarray(every[name]) for name in self.fields}

@@ -19,6 +19,7 @@ from sensors.columns import SECOND_US, Bool, Float64
 
 CHUNK = 8
 HOURS = 24
+DAYS, ENOUGH_DAYS = 1 << 15, 4
 HOUR_US = 3600 * SECOND_US
 DAY_US = HOURS * HOUR_US
 MEMORIES = (24.0, 192.0, 1536.0, 24.0, 192.0, 1536.0)
@@ -48,8 +49,8 @@ FIELDS: Fields = {
     "judged": (np.float64, (ALL,), 0),  # readings in it
     "profile": (np.float64, (HOURS,), 0),  # by hour of the day, UTC
     "hours": (np.int32, (HOURS,), 0),  # readings in it
-    "days": (np.int32, (HOURS,), 0),  # days in it
-    "day": (np.int32, (HOURS,), -1),  # the last of these
+    "days": (np.uint8, (HOURS,), 0),  # days in it, as far as it matters
+    "day": (np.int16, (HOURS,), -1),  # the last of these, without its highest bits
     "odd": (np.int64, (), 0),  # readings in a row of chunks that are mostly far off
     "odd_since": (np.int64, (), -1),
 }
@@ -166,13 +167,14 @@ def _learn_profile(kept: Kept, odd: Bool, forecast: Float64, reach: float) -> No
     for i in range(CHUNK):
         at, value = kept.instants[i], kept.chunk[i]
         hour = at // HOUR_US % HOURS
-        if odd[i] and kept.days[hour] >= 4:
+        if odd[i] and kept.days[hour] >= ENOUGH_DAYS:
             value = min(max(value, forecast[i] - reach), forecast[i] + reach)
         kept.hours[hour] += 1
         kept.profile[hour] += (value - kept.profile[hour]) / min(float(kept.hours[hour]), most)
-        if kept.day[hour] != at // DAY_US:
-            kept.days[hour] += 1
-            kept.day[hour] = at // DAY_US
+        day = at // DAY_US % DAYS
+        if kept.day[hour] != day:
+            kept.days[hour] = min(int(kept.days[hour]) + 1, ENOUGH_DAYS)
+            kept.day[hour] = day
 
 
 @compiled

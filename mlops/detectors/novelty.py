@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from mlops.detectors.compiled import Kept, compiled, smallest
-from mlops.detectors.tails import GENERATION
+from mlops.detectors.tails import GENERATION, as_kept
 from mlops.state import Array, Fields
 
 MEMORY = 64
@@ -33,7 +33,7 @@ BETWEEN = 0.1
 
 FIELDS: Fields = {
     "places": (np.float64, (2, MEMORY), np.inf),  # values, and the means before them
-    "newness": (np.float64, (MEMORY,), -1),  # the distance of each when it came; -1 where free
+    "newness": (np.float32, (MEMORY,), -1),  # the distance of each when it came; -1 where free
     # Of this generation of readings, and of the one before:
     "low": (np.float64, (2,), np.inf),
     "high": (np.float64, (2,), -np.inf),
@@ -63,9 +63,9 @@ def nearest(kept: Kept, value: float, mean: float) -> tuple[float, float]:
 @compiled
 def remember(kept: Kept, value: float, mean: float, distance: float) -> None:
     """Take in a place that is newer than the least new one was, in its stead; the first one for good."""
-    first = kept.places[0, 0] == np.inf
+    first, distance = kept.places[0, 0] == np.inf, as_kept(distance)
     place = smallest(kept.newness)
-    if first or distance > max(kept.newness[place], 0.0):
+    if first or distance > max(float(kept.newness[place]), 0.0):
         kept.places[0, place], kept.places[1, place] = value, mean
         kept.newness[place] = np.inf if first else distance
 

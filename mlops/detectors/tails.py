@@ -32,8 +32,8 @@ OUT_OF_ALL_PROPORTION = 10.0
 def fields(kinds: int) -> Fields:
     """Of each kind of distance."""
     return {
-        "now": (np.float64, (kinds, PEAKS), 0),  # the largest peaks of this generation
-        "before": (np.float64, (kinds, PEAKS), 0),  # and of the one before
+        "now": (np.float32, (kinds, PEAKS), 0),  # the largest peaks of this generation
+        "before": (np.float32, (kinds, PEAKS), 0),  # and of the one before
         "peak": (np.float64, (kinds,), 0),  # the largest distance of the block under way
         "blocks": (np.int64, (kinds,), 0),  # how many are over
         "least": (np.float64, (kinds,), -1),  # the smallest of the largest peaks; -1 while there were too few blocks
@@ -42,9 +42,15 @@ def fields(kinds: int) -> Fields:
 
 
 @compiled
+def as_kept(distance: float) -> float:
+    """To the precision of what is kept: one that was there before is not larger by a rounding."""
+    return float(np.float32(distance))
+
+
+@compiled
 def rarity(kept: Kept, kind: int, distance: float) -> float:
     """0 where the distance is nothing special."""
-    least = kept.least[kind]
+    least, distance = kept.least[kind], as_kept(distance)
     if distance <= max(least, 0.0) or least < 0.0:
         return 0.0
     if least == 0.0:
@@ -62,13 +68,13 @@ def reach(kept: Kept, kind: int, rare: float) -> float:
 @compiled
 def learn(kept: Kept, kind: int, distance: float, t: int, width: float) -> None:
     """Take in the distance of the reading number ``t`` of a sensor with a range so wide."""
-    kept.peak[kind] = max(kept.peak[kind], distance)
+    kept.peak[kind] = max(kept.peak[kind], as_kept(distance))
     if (t + 1) % BLOCK:
         return
     peak, place = kept.peak[kind], smallest(kept.now[kind])
     kept.peak[kind] = 0.0
     kept.blocks[kind] += 1
-    kept.now[kind, place] = max(kept.now[kind, place], peak)
+    kept.now[kind, place] = max(float(kept.now[kind, place]), peak)
     turns = (t + 1) % GENERATION == 0
     if turns:
         kept.before[kind] = kept.now[kind]

@@ -1,7 +1,8 @@
-"""Every reading of every sensor in turn: three questions, one answer in false alarms a week.
+"""Every reading of every sensor in turn: four questions, one answer in false alarms a week.
 
     error     how far is the value from its forecast;
     newness   how far is it, with the mean of the readings before it, from anywhere the sensor has been (``novelty``);
+    spread    do the values swing by more, or by less, than they are used to (``spread``);
     absence   has it stayed out of one of its states longer than ever.
 
 Each distance is as rare as its sensor's own largest ones say (``tails``). What is expected H * exp(-rarity) times in a
@@ -16,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mlops.detectors import forecast, novelty, tails
+from mlops.detectors import forecast, novelty, spread, tails
 from mlops.detectors.compiled import Kept, compiled
 from mlops.state import Array, Fields
 
@@ -32,11 +33,11 @@ WEEK_US = 7 * 24 * 3600 * 1e6
 OVERSTATED = 0.1
 """What the tails expect, times this, is what is seen: a memory grows, and distances shrink. Measured on data without
 anomalies (``make bench-detectors``)."""
-ERROR, NEWNESS, SHIFT, ABSENCE = range(4)
+ERROR, NEWNESS, SHIFT, ABSENCE, CALM, RESTLESS = range(6)
 """What a verdict rests on; a shift is new by the mean more than by the value."""
-ERROR_SHARE, VALUE_SHARE = 0.1, 0.5
-"""Of the asked number of false alarms: for errors (a forecast fails more often than its past says), and for values that
-are new by themselves. What is new together with the mean, or absent, may have all of it."""
+ERROR_SHARE, VALUE_SHARE, SPREAD_SHARE = 0.1, 0.5, 0.1
+"""Of the asked number of false alarms: for errors (a forecast fails more often than its past says), for values that are
+new by themselves, and for the spread. What is new together with the mean, or absent, may have all of it."""
 NEVER = -(1 << 62)
 
 
@@ -126,6 +127,8 @@ def _ask(kept: Kept, value: float, expected: float, mean: float, learns: bool) -
     t, rarest, cause = kept.learned, 0.0, ERROR
     error = abs(value - expected)
     newness, alone = novelty.nearest(kept, value, mean)
+    step = abs(value - kept.ring[(kept.seen - 1) % SPAN]) if kept.seen > 0 else 0.0
+    swing = spread.follow(kept, step, learns)
     if t >= WARM_UP:
         if not math.isnan(error):
             rarest = max(tails.rarity(kept, 0, error) + math.log(ERROR_SHARE), 0.0)
@@ -135,6 +138,9 @@ def _ask(kept: Kept, value: float, expected: float, mean: float, learns: bool) -
         rare = tails.rarity(kept, 2, alone) + math.log(VALUE_SHARE)
         if rare > rarest:
             rarest, cause = rare, NEWNESS
+        rare = 0.0 if math.isnan(swing) else tails.rarity(kept, 3, abs(swing)) + math.log(SPREAD_SHARE)
+        if rare > rarest:
+            rarest, cause = rare, CALM if swing < 0.0 else RESTLESS
     if learns:
         novelty.follow_range(kept, value, t)
         width = novelty.width(kept)
@@ -142,6 +148,8 @@ def _ask(kept: Kept, value: float, expected: float, mean: float, learns: bool) -
             tails.learn(kept, 0, error, t, width)
         tails.learn(kept, 1, newness, t, width)
         tails.learn(kept, 2, alone, t, width)
+        if not math.isnan(swing):
+            tails.learn(kept, 3, abs(swing), t, 1.0)
         novelty.remember(kept, value, mean, newness)
     rare = novelty.absence(kept, value, t, learns)
     return (rare, ABSENCE) if rare > rarest else (rarest, cause)

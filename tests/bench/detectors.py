@@ -186,6 +186,22 @@ def synthetic() -> Iterator[dict[str, Any]]:
             yield false_rate(name, len(found), SENSORS * WEEKS, budget)
 
 
+def swings() -> Iterator[dict[str, Any]]:
+    """Sensors that swing by less or by more from some reading on, hourly: how many are found in a week, how fast."""
+    n, change = 2_000, 1_500
+    noise = np.random.default_rng(SEED).normal(size=(40, n))
+    at = np.arange(n) * HOUR_US
+    for factor in (0.2, 0.5, 2.0, 3.0):
+        value = noise.copy()
+        value[:, change:] *= factor
+        first: dict[int, int] = {}
+        for event in judge(at, value):
+            if 0 <= event.started_at - at[change] < WEEK_US:
+                first.setdefault(event.sensor, (event.started_at - int(at[change])) // HOUR_US)
+        delay = f"median delay {np.median(list(first.values())):.0f} readings" if first else ""
+        yield row(f"noise times {factor}: sensors found in a week", len(first), "of 40", detail=delay)
+
+
 def speed() -> Iterator[dict[str, Any]]:
     """Readings a second of the detector alone, in this process."""
     dice = np.random.default_rng(SEED)
@@ -213,7 +229,7 @@ def libraries() -> Iterator[dict[str, Any]]:
 
 def main() -> int:
     found: list[dict[str, Any]] = []
-    for part in (water_flow, nab, skab, synthetic, speed, libraries):
+    for part in (water_flow, nab, skab, synthetic, swings, speed, libraries):
         rows = list(part())
         results.show(rows)
         found += rows

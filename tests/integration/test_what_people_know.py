@@ -66,7 +66,7 @@ class Feed:
 
 def learned(s: Sensor, name: str) -> Any:
     state, _ = machine_states.load([s.machine_id], part="learned")
-    return state.arrays[f"adaptive.learned.2.{name}"][state.sensor.tolist().index(s.pk)]
+    return state.arrays[f"adaptive.learned.3.{name}"][state.sensor.tolist().index(s.pk)]
 
 
 def test_a_shift_that_stands_for_days_stays_abnormal_until_somebody_calls_it_normal() -> None:

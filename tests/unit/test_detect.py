@@ -115,7 +115,7 @@ def test_what_was_learned_in_a_regime_stays_when_it_goes_on_or_is_retracted():
     assert one.state.arrays[detect.SINCE].tolist() == [at[200]]
     for regime in (at[200], 0, at[100]):
         two = run(at[250:], value[250:], one.state, regime=regime)
-        assert two.state.arrays["adaptive.learned.2.seen"].tolist() == [200]
+        assert two.state.arrays["adaptive.learned.3.seen"].tolist() == [200]
         assert two.state.arrays[detect.SINCE].tolist() == [at[200]]
 
 
@@ -163,7 +163,7 @@ def test_readings_before_and_after_a_frozen_stretch_teach_as_if_it_were_not_ther
     for part, still in ((slice(0, 160), False), (slice(160, 320), True), (slice(320, 480), False)):
         state = run(at[part], value[part], state, frozen=range(160) if still else ()).state
     assert pack(cut.state) == pack(state)
-    assert cut.state.arrays["adaptive.learned.2.learned"].tolist() == [320]
+    assert cut.state.arrays["adaptive.learned.3.learned"].tolist() == [320]
 
 
 def test_a_state_of_a_version_without_regimes_goes_on_where_it_was():

@@ -43,7 +43,7 @@ def judge(detector, at, value, state=None, frozen=()):
 FIELDS = ("score", "verdict", "low", "high", "since", "news")
 FOLLOWS = {
     "limits": {"beyond"},
-    "adaptive": {"filled", "chunk", "instants", "left", "told", *verdicts.COURSE} - {"learned"},
+    "adaptive": {"filled", "chunk", "instants", "left", "told", "swing", *verdicts.COURSE} - {"learned"},
 }
 """What of a detector's arrays is not learned but follows the readings, frozen or not."""
 
@@ -124,6 +124,17 @@ def test_a_new_level_is_abnormal_for_a_day_and_while_learning_is_frozen_for_ever
     _, known = judge(DETECTORS["adaptive"], at[:400], value[:, :400])
     frozen = judge(DETECTORS["adaptive"], at[400:], value[:, 400:], known, frozen=(1,))[0][1][0]
     assert frozen.all()
+
+
+def test_a_sensor_that_goes_calm_is_abnormal_though_it_is_where_it_has_always_been():
+    kinds = DETECTORS["adaptive"].kinds
+    value = np.random.default_rng(3).normal(size=(3, 1200))
+    value[1, 1000:] *= 0.1
+    found = judge(DETECTORS["adaptive"], np.arange(1200) * 3600 * S, value)[0][1].astype(int)
+    first = found[1, 1000:].nonzero()[0][0]
+    assert kinds[found[1, 1000 + first] - 1] == "SPREAD_LOW"
+    assert first < 48
+    assert not found[[0, 2], 1000:1048].any()
 
 
 @settings(max_examples=50, deadline=None)

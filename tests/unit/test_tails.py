@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops.detectors import compiled, novelty, tails
+from mlops.detectors import compiled, novelty, spread, tails
 from mlops.detectors.adaptive import LAYOUT, Adaptive
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +57,7 @@ def test_a_memory_knows_how_far_the_nearest_place_is_and_keeps_the_newest(seed, 
         alone = [abs(value - v) for _, v, _ in places]
         assert found == (min(both, default=0.0), min(alone, default=0.0))
         novelty.remember(kept, value, mean, found[0])
-        place = (found[0] if places else math.inf, value, mean)
+        place = (tails.as_kept(found[0]) if places else math.inf, value, mean)
         if len(places) < novelty.MEMORY and place[0] > 0:
             places.append(place)
         elif place[0] > (dullest := min(places, key=lambda one: one[0]))[0]:
@@ -69,7 +69,7 @@ def test_a_memory_knows_how_far_the_nearest_place_is_and_keeps_the_newest(seed, 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 99), st.integers(1, 600), st.sampled_from([0.0, 90.0]))
 def test_a_tail_is_that_of_the_largest_blocks(seed, count, width):
-    distances = np.abs(np.random.default_rng(seed).standard_t(3, size=count)).tolist()
+    distances = np.abs(np.random.default_rng(seed).standard_t(3, size=count)).astype(np.float32).tolist()
     kept = cold()
     for t, distance in enumerate(distances):
         tails.learn(kept, 1, distance, t, width)
@@ -82,10 +82,31 @@ def test_a_tail_is_that_of_the_largest_blocks(seed, count, width):
     top = [max(peak, tails.DUST * width) for peak in sorted(blocks)[-tails.PEAKS :]]
     mean = sum(math.log(peak / top[0]) for peak in top[1:]) / (tails.PEAKS - 1)
     slope = (mean * tails.PEAKS + tails.PRIOR * tails.PRIOR_PEAKS) / (tails.PEAKS + tails.PRIOR_PEAKS)
-    assert (kept["least"][1], kept["slope"][1]) == (top[0], pytest.approx(slope))
+    assert (kept["least"][1], kept["slope"][1]) == (pytest.approx(top[0], rel=1e-7), pytest.approx(slope))
+    assert tails.rarity(kept, 1, top[0]) == 0  # what was there before is nothing special
     assert tails.rarity(kept, 1, top[0] * 0.99) == 0
     assert tails.rarity(kept, 1, top[0] * math.e) == pytest.approx(1 / slope)
     assert tails.reach(kept, 1, tails.rarity(kept, 1, top[0] * 7)) == pytest.approx(top[0] * 7)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 99), st.sampled_from([0.0, 0.2, 1.0, 5.0]))
+def test_the_swing_is_the_fast_mean_of_the_steps_over_the_slow_one(seed, louder):
+    steps = np.abs(np.random.default_rng(seed).normal(size=400))
+    steps[300:] *= louder
+    kept, fast, slow = cold(), 0.0, 0.0
+    for t, step in enumerate(steps.tolist()):
+        found = spread.follow(kept, step, True)
+        step = min(step, spread.CLIP * slow) if t >= spread.WARM_UP else step
+        fast += (step - fast) / min(t + 1, spread.FAST)
+        if t < spread.WARM_UP:
+            assert math.isnan(found)
+        else:
+            assert found == pytest.approx(math.log((fast / slow + spread.LEAST) / (1 + spread.LEAST)))
+        slow += (step - slow) / min(t + 1, spread.SLOW)
+    before = kept["usual"], kept["steps"]
+    spread.follow(kept, 9.0, False)
+    assert (kept["usual"], kept["steps"]) == before
 
 
 def test_old_peaks_are_forgotten_after_two_generations():
