@@ -186,6 +186,38 @@ def synthetic() -> Iterator[dict[str, Any]]:
             yield false_rate(name, len(found), SENSORS * WEEKS, budget)
 
 
+def modes() -> Iterator[dict[str, Any]]:
+    """Machines that are off (0), idle (30) or under load (80, noise 1), 4 to 30 hours each, and then go wrong in one
+    mode, well within the range that they have in all."""
+    dice = np.random.default_rng(SEED)
+    n, change, sensors = 3_000, 2_000, 40
+    mode = np.zeros((sensors, n))
+    for one in mode:
+        i = 0
+        while i < n:
+            lasts = int(dice.integers(4, 30))
+            one[i : i + lasts] = dice.choice([0.0, 30.0, 80.0])
+            i += lasts
+    normal = mode + dice.normal(size=mode.shape) * np.where(mode == 0, 0.1, 1.0)
+    at = np.arange(n) * HOUR_US
+    before = judge(at[:change], normal[:, :change])
+    yield false_rate("three modes", len(before), sensors * change / 168, Adaptive().false_alarms_per_week)
+    for name, which, by in (("8 more under load", 80.0, 8.0), ("15 more when idle", 30.0, 15.0)):
+        value = normal.copy()
+        value[:, change:] += np.where(mode[:, change:] == which, by, 0.0)
+        yield found_in_a_week(f"three modes, {name}", judge(at, value), int(at[change]), sensors)
+
+
+def found_in_a_week(name: str, found: Iterable[events.Event], change: int, sensors: int) -> dict[str, Any]:
+    """How many sensors have an event in the week after a change, and how fast it came."""
+    first: dict[int, int] = {}
+    for event in found:
+        if 0 <= event.started_at - change < WEEK_US:
+            first.setdefault(event.sensor, (event.started_at - change) // HOUR_US)
+    detail = f"median delay {np.median(list(first.values())):.0f} hours" if first else ""
+    return row(f"{name}: sensors found in a week", len(first), f"of {sensors}", detail=detail)
+
+
 def swings() -> Iterator[dict[str, Any]]:
     """Sensors that swing by less or by more from some reading on, hourly: how many are found in a week, how fast."""
     n, change = 2_000, 1_500
@@ -194,12 +226,7 @@ def swings() -> Iterator[dict[str, Any]]:
     for factor in (0.2, 0.5, 2.0, 3.0):
         value = noise.copy()
         value[:, change:] *= factor
-        first: dict[int, int] = {}
-        for event in judge(at, value):
-            if 0 <= event.started_at - at[change] < WEEK_US:
-                first.setdefault(event.sensor, (event.started_at - int(at[change])) // HOUR_US)
-        delay = f"median delay {np.median(list(first.values())):.0f} readings" if first else ""
-        yield row(f"noise times {factor}: sensors found in a week", len(first), "of 40", detail=delay)
+        yield found_in_a_week(f"noise times {factor}", judge(at, value), int(at[change]), 40)
 
 
 def speed() -> Iterator[dict[str, Any]]:
@@ -229,7 +256,7 @@ def libraries() -> Iterator[dict[str, Any]]:
 
 def main() -> int:
     found: list[dict[str, Any]] = []
-    for part in (water_flow, nab, skab, synthetic, swings, speed, libraries):
+    for part in (water_flow, nab, skab, synthetic, swings, modes, speed, libraries):
         rows = list(part())
         results.show(rows)
         found += rows
