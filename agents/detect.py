@@ -9,6 +9,8 @@ What people know counts here, for every detector alike:
   of a regime that is newer than that, all that was learned of the sensor is forgotten, and what was found and not over
   ends. A late reading of another regime than the one that was learned meets a detector that knows nothing.
 - **Frozen readings** are judged and teach nothing: see ``Detector.judge``.
+
+A detector that looks at all sensors of a machine (``Detector.by_machine``) judges them in order only.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import numpy as np
 from agents.findings import AnomalyFinding, Detected, Quality, Reason
 from mlops import detectors
 from mlops.detectors import contract, events
+from mlops.detectors.contract import Scores
 from mlops.state import Array, Fields, State, align, cold
 from sensors.columns import Bool, Columns, Int64, SensorTable, UInt8, distinct, starts
 
@@ -29,6 +32,7 @@ EVENTS = "events."
 SINCE = "regime.since"
 ADDED: Fields = {SINCE: (np.int64, (), 0)}
 """Beside the detectors' arrays: the regime that a sensor's were learned in. States of earlier versions lack it."""
+EVENT_FIELDS = {EVENTS + name: field for name, field in events.FIELDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +79,10 @@ def detect(
     arrays: dict[str, Array] = {SINCE: np.maximum(grown.arrays[SINCE], renewed)}
     for detector in using.values():
         part = align(named(state, detector.name), grown.sensor, all_fields(detector))
-        found += judge(detector, columns.take(kinds.late), table, part, retrospective=True)[0]
-        if kinds.strange.any():
-            nothing = cold(grown.sensor, all_fields(detector))
-            found += judge(detector, columns.take(kinds.strange), table, nothing, retrospective=True)[0]
-        live, part = follow(detector, columns.take(kinds.live), table, part, still[kinds.live])
-        ended, part = begin_anew(detector, part, renewed)
-        begun, part = follow(detector, columns.take(kinds.anew), table, part, still[kinds.anew])
-        found += [*live, *ended, *begun]
+        found += in_retrospect(detector, columns, table, part, kinds)
+        way = together if detector.by_machine else in_order
+        judged, part = way(detector, columns, table, part, still, kinds, renewed)
+        found += judged
         arrays |= {f"{detector.name}.{name}": array for name, array in part.arrays.items()}
     others = {n: a for n, a in state.arrays.items() if n.split(".")[0] not in using and n not in ADDED}
     kept = align(State(state.sensor, others), grown.sensor, {n: blank(a) for n, a in others.items()})
@@ -107,32 +107,68 @@ def sort(columns: Columns, table: SensorTable, usable: Bool, apart: Bool, state:
     return kinds, renewed
 
 
-def begin_anew(detector: contract.Detector, part: State, regime: Int64) -> tuple[list[AnomalyFinding], State]:
-    """Forget what was learned of the rows that begin a regime; what was open in them ends with what went before."""
+def in_retrospect(
+    detector: contract.Detector, columns: Columns, table: SensorTable, part: State, kinds: Kinds
+) -> list[AnomalyFinding]:
+    """The readings that are apart, on a copy of what was learned, or of nothing. What stands side by side was judged
+    when its instant was over: one reading that comes later is not judged again."""
+    if detector.by_machine:
+        return []
+    found, _ = judge(detector, columns.take(kinds.late), table, part, retrospective=True)
+    if kinds.strange.any():
+        nothing = cold(part.sensor, all_fields(detector))
+        found += judge(detector, columns.take(kinds.strange), table, nothing, retrospective=True)[0]
+    return found
+
+
+def in_order(
+    detector: contract.Detector,
+    columns: Columns,
+    table: SensorTable,
+    part: State,
+    frozen: Bool,
+    kinds: Kinds,
+    renewed: Int64,
+) -> tuple[list[AnomalyFinding], State]:
+    """Each sensor's readings up to the regime that begins with them, if one does, and those after it."""
+    live, part = judge(detector, columns.take(kinds.live), table, part, frozen=frozen[kinds.live])
+    ended, part = begin_anew(detector, part, renewed, all_fields(detector))
+    begun, part = judge(detector, columns.take(kinds.anew), table, part, frozen=frozen[kinds.anew])
+    return [*live, *ended, *begun], part
+
+
+def together(
+    detector: contract.Detector,
+    columns: Columns,
+    table: SensorTable,
+    part: State,
+    frozen: Bool,
+    kinds: Kinds,
+    renewed: Int64,
+) -> tuple[list[AnomalyFinding], State]:
+    """The same where the sensors of a machine are judged side by side: in one go, since of another sensor no regime
+    begins; the detector forgets by itself, and here only the events are parted."""
+    mine = kinds.live | kinds.anew
+    if not mine.any():
+        return [], part
+    columns, anew = columns.take(mine), kinds.anew[mine]
+    scores, part = score(detector, columns, table, part, frozen[mine])
+    live, part = form(detector, columns, scores, np.flatnonzero(~anew), part)
+    ended, part = begin_anew(detector, part, renewed, EVENT_FIELDS)
+    begun, part = form(detector, columns, scores, np.flatnonzero(anew), part)
+    return [*live, *ended, *begun], part
+
+
+def begin_anew(
+    detector: contract.Detector, part: State, regime: Int64, forgets: Fields
+) -> tuple[list[AnomalyFinding], State]:
+    """Forget these arrays of the rows that begin a regime; what was open in them ends with what went before."""
     rows = np.flatnonzero(regime)
     if not len(rows):
         return [], part
     ended = events.cut(named(part, EVENTS.rstrip(".")), rows, regime[rows])
-    fresh = cold(part.sensor[rows], all_fields(detector))
+    fresh = cold(part.sensor[rows], forgets)
     return [finding(detector, event, False) for event in ended], put(part, rows, fresh.arrays)
-
-
-def follow(
-    detector: contract.Detector, columns: Columns, table: SensorTable, part: State, frozen: Bool
-) -> tuple[list[AnomalyFinding], State]:
-    """One detector over readings in order, in as many rounds as a sensor has stretches that teach or do not."""
-    heads = starts(columns.sensor)
-    turns = frozen[1:] != frozen[:-1]
-    stretch = np.cumsum(np.concatenate([[0], turns]), dtype=np.int64)[: len(columns)]
-    stretch -= np.repeat(stretch[heads], np.diff(np.append(heads, len(columns))))
-    found: list[AnomalyFinding] = []
-    for k in range(int(stretch.max(initial=-1)) + 1):
-        now = stretch == k
-        here = columns if now.all() else columns.take(now)
-        still = frozen[now][starts(here.sensor)]
-        formed, part = judge(detector, here, table, part, retrospective=False, frozen=still)
-        found += formed
-    return found, part
 
 
 def blank(array: Array) -> tuple[type[np.generic], tuple[int, ...], float]:
@@ -142,7 +178,7 @@ def blank(array: Array) -> tuple[type[np.generic], tuple[int, ...], float]:
 def all_fields(detector: contract.Detector) -> Fields:
     """The arrays of a detector and of its events, by the names they have within its part of the state."""
     whole = learned_by(detector) + "."
-    return {whole + n: f for n, f in detector.fields.items()} | {EVENTS + n: f for n, f in events.FIELDS.items()}
+    return {whole + n: f for n, f in detector.fields.items()} | EVENT_FIELDS
 
 
 def named(state: State, prefix: str) -> State:
@@ -157,26 +193,55 @@ def judge(
     table: SensorTable,
     part: State,
     *,
-    retrospective: bool,
     frozen: Bool | None = None,
+    retrospective: bool = False,
 ) -> tuple[list[AnomalyFinding], State]:
-    """One detector over readings of one kind: what it found, and its part of the state after them. ``frozen``: of
-    each sensor that has readings."""
+    """One detector over readings of one kind: what it found, and its part of the state after them."""
     if not len(columns):
         return [], part
+    still = np.zeros(len(columns), np.bool_) if frozen is None else frozen
+    scores, part = score(detector, columns, table, part, still)
+    return form(detector, columns, scores, np.arange(len(columns)), part, retrospective=retrospective)
+
+
+def score(
+    detector: contract.Detector, columns: Columns, table: SensorTable, part: State, frozen: Bool
+) -> tuple[Scores, State]:
+    """What a detector says of readings, and its part of the state when it has learned from them."""
+    ids = distinct(columns.sensor)
+    if detector.by_machine:
+        machines = distinct(np.sort(table.machine[table.rows(ids)]))
+        ids = table.sensor[np.isin(table.machine, machines)]
+    whole = learned_by(detector)
+    known = np.flatnonzero(np.isin(part.sensor, ids))
+    here = named(part.take(known), whole)
+    if len(known) < len(ids):
+        here = align(here, ids, detector.fields)
+    scores, learned = detector.judge(contract.block(columns, here), table.take(table.rows(ids)), here, frozen)
+    rows = np.searchsorted(ids, part.sensor[known])
+    return scores, put(part, known, {f"{whole}.{name}": array[rows] for name, array in learned.arrays.items()})
+
+
+def form(
+    detector: contract.Detector,
+    columns: Columns,
+    scores: Scores,
+    index: Int64,
+    part: State,
+    *,
+    retrospective: bool = False,
+) -> tuple[list[AnomalyFinding], State]:
+    """The events of some of the readings that were scored."""
+    if not len(index):
+        return [], part
+    if len(index) < len(columns):
+        columns, scores = columns.take(index), scores.take(index)
     ids = distinct(columns.sensor)
     rows = np.searchsorted(part.sensor, ids)
-    here = part.take(rows)
-    block = contract.block(columns, here)
-    still = np.zeros(len(ids), np.bool_) if frozen is None else frozen
-    scores, learned = detector.judge(block, table.take(table.rows(ids)), named(here, learned_by(detector)), still)
-    before = State(ids, {n: a for n, a in named(here, "events").arrays.items()})
-    if retrospective:
-        before = align(State(np.empty(0, np.int64), {}), ids, events.FIELDS)
-    formed, after = events.form(block, scores, before)
-    whole = learned_by(detector) + "."
-    fresh = {whole + n: a for n, a in learned.arrays.items()} | {EVENTS + n: a for n, a in after.arrays.items()}
-    return [finding(detector, event, retrospective) for event in formed], put(part, rows, fresh)
+    before = cold(ids, events.FIELDS) if retrospective else named(part.take(rows), EVENTS.rstrip("."))
+    formed, after = events.form(contract.block(columns, before), scores, before)
+    found = [finding(detector, event, retrospective) for event in formed]
+    return found, put(part, rows, {EVENTS + name: array for name, array in after.arrays.items()})
 
 
 def learned_by(detector: contract.Detector) -> str:
@@ -210,7 +275,7 @@ def finding(detector: contract.Detector, event: events.Event, retrospective: boo
         window_from=min(event.since, event.started_at),
         window_to=event.last_at,
         retrospective=retrospective,
-        contributors=((event.sensor, 1.0),),
+        contributors=event.contributors or ((event.sensor, 1.0),),
     )
 
 

@@ -88,7 +88,6 @@ class Machine:
         self.using = dict(default() if using is None else using)
         self.kinds = (NORMAL, *(kind for detector in self.using.values() for kind in detector.kinds))
         self.table = unconfigured(len(columns))
-        self.frozen = np.zeros(len(columns), np.bool_)
         self.learned = {n: states.cold(self.table.sensor, one.fields) for n, one in self.using.items()}
         self.events = Events(columns, self.kinds)
 
@@ -113,10 +112,10 @@ class Machine:
         if not len(row):
             return cells
         readings = Columns(column + 1, chunk.at[row], chunk.value[row, column], row.astype(np.int32))
-        before = 0
+        before, frozen = 0, np.zeros(len(readings), np.bool_)
         for name, detector in self.using.items():
             block = contract.block(readings, self.learned[name])
-            said, self.learned[name] = detector.judge(block, self.table, self.learned[name], self.frozen)
+            said, self.learned[name] = detector.judge(block, self.table, self.learned[name], frozen)
             odd = said.verdict != 0
             rank = np.where(np.isnan(said.score), -1.0, said.score + 2.0 * odd)
             cells.news[row, column] = np.fmax(cells.news[row, column], said.news)

@@ -25,6 +25,7 @@ class Adaptive:
 
     name = "adaptive"
     version = "3"
+    by_machine = False
     kinds: tuple[str, ...] = (
         "DEVIATION_LOW", "DEVIATION_HIGH", "NOVEL_LOW", "NOVEL_HIGH", "SHIFT_LOW", "SHIFT_HIGH", "ABSENCE",
         "SPREAD_LOW", "SPREAD_HIGH",

@@ -38,7 +38,11 @@ FIELDS: Fields = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One stretch of abnormal readings of one sensor; ``kind`` is the verdict at its peak."""
+    """One stretch of abnormal readings of one sensor; ``kind`` is the verdict at its peak.
+
+    ``contributors``: sensors with their shares at the peak, where the detector says; not of a peak that an earlier
+    block has told of.
+    """
 
     sensor: int
     started_at: int
@@ -52,6 +56,7 @@ class Event:
     low: float
     high: float
     since: int
+    contributors: tuple[tuple[int, float], ...] = ()
 
 
 def form(block: Block, scores: Scores, state: State) -> tuple[tuple[Event, ...], State]:
@@ -166,10 +171,11 @@ def gather(block: Block, scores: Scores, index: Int64) -> Event:
     """One event of these abnormal readings."""
     peak, first, last = int(index[np.argmax(scores.score[index])]), int(index[0]), int(index[-1])
     c = block.columns
+    observed = c.value if scores.observed is None else scores.observed
     return Event(
         int(c.sensor[first]), int(c.at[first]), None, int(c.at[last]), len(index), int(scores.verdict[peak]),
-        float(scores.score[peak]), int(c.at[peak]), float(c.value[peak]), float(scores.low[peak]),
-        float(scores.high[peak]), int(scores.since[first]),
+        float(scores.score[peak]), int(c.at[peak]), float(observed[peak]), float(scores.low[peak]),
+        float(scores.high[peak]), int(scores.since[first]), () if scores.shares is None else scores.shares.of(peak),
     )  # fmt: skip
 
 

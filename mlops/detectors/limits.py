@@ -18,6 +18,7 @@ class Limits:
 
     name = "limits"
     version = "1"
+    by_machine = False
     kinds: tuple[str, ...] = ("LIMIT_LOW_LOW", "LIMIT_LOW", "LIMIT_HIGH", "LIMIT_HIGH_HIGH")
     columns = ("low_low", "low", "high", "high_high")
     fields: Fields = {"beyond": (np.bool_, (4,), 0.0)}

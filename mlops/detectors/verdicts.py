@@ -84,9 +84,8 @@ def walk(given: Given, every: Array, found: Found, budget: float) -> None:
     for k in range(len(given.rows)):
         row = given.rows[k]
         kept = every[row]
-        learns = not given.frozen[row]
         for i in range(given.starts[k], given.starts[k] + given.counts[k]):
-            at, value = given.at[i], given.value[i]
+            at, value, learns = given.at[i], given.value[i], not given.frozen[i]
             expected = forecast.follow(kept, at, value, given.resolution[row], learns)
             mean = _course(kept, at, value)
             often = often_by_chance(kept.learned, kept.step)

@@ -59,7 +59,7 @@ def judge(at: Int64, value: Float64, detector: Adaptive | None = None) -> tuple[
     readings = Columns(np.repeat(ids, n), np.tile(at, sensors), value.ravel(), np.zeros(sensors * n, np.int32))
     learned = states.cold(ids, detector.fields)
     block = contract.block(readings, learned)
-    scores, _ = detector.judge(block, table(sensors), learned, np.zeros(sensors, np.bool_))
+    scores, _ = detector.judge(block, table(sensors), learned, np.zeros(len(readings), np.bool_))
     return events.form(block, scores, states.cold(ids, events.FIELDS))[0]
 
 

@@ -64,7 +64,7 @@ def judge(
             rows = [mine[first : first + block] for mine in kept]
             readings = gather(series, rows)
             here = contract.block(readings, learned)
-            scores, learned = detector.judge(here, whole, learned, np.zeros(len(ids), np.bool_))
+            scores, learned = detector.judge(here, whole, learned, np.zeros(len(readings), np.bool_))
             formed, opened = events.form(here, scores, opened)
             for k, (start, count) in enumerate(zip(here.starts, here.counts, strict=True)):
                 sensor, part = int(here.rows[k]), slice(start, start + count)

@@ -29,7 +29,7 @@ NAMES = ("a", "b")
 class Beyond:
     """Abnormal beyond 3 in either direction, from the third reading of a sensor on; remembers how many it saw."""
 
-    name, version, kinds = "beyond", "1", ("LOW", "HIGH")
+    name, version, kinds, by_machine = "beyond", "1", ("LOW", "HIGH"), False
 
     def __init__(self, *, name: str = "beyond", kinds: tuple[str, ...] = ("LOW", "HIGH"), limit: float = 3.0) -> None:
         self.name, self.kinds, self.limit = name, kinds, limit
@@ -206,7 +206,8 @@ def test_the_budget_goes_to_the_detectors_that_take_one() -> None:
 
 def test_a_larger_budget_finds_no_less(tmp_path: Path) -> None:
     path = write(tmp_path, lines(900, seed=5))
-    few, many = (judge(path, using=judge_file.default(budget))[0] for budget in (0.01, 100.0))
+    made = [judge_file.default(budget)["adaptive"] for budget in (0.01, 100.0)]
+    few, many = (judge(path, using={"adaptive": one})[0] for one in made)
     scores = [[r["rarity"] for r in parsed(text)] for text in (few, many)]
     assert scores[0] == scores[1]
     odd = [{r["row"] for r in parsed(text) if r["verdict"] not in ("normal", "not judged")} for text in (few, many)]
