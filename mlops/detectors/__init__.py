@@ -1,4 +1,4 @@
-"""The detectors that judge every sensor, by name. To add one: a file with a ``contract.Detector``, a name here."""
+"""The detectors that judge all readings, by name. To add one: a file with a ``contract.Detector``, a name here."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from inspect import signature
 from mlops.detectors.adaptive import Adaptive
 from mlops.detectors.contract import Detector
 from mlops.detectors.limits import Limits
+from mlops.detectors.relation import Relation
 
-KINDS: tuple[Callable[..., Detector], ...] = (Limits, Adaptive)
+KINDS: tuple[Callable[..., Detector], ...] = (Limits, Adaptive, Relation)
 
 
 def default(*, false_alarms_per_week: float | None = None) -> dict[str, Detector]:
-    """With their defaults; another number of false alarms a sensor and week goes to those that take one."""
+    """With their defaults; another number of false alarms a week (see there, of what) goes to those that take one."""
     budget = {} if false_alarms_per_week is None else {"false_alarms_per_week": false_alarms_per_week}
     made = [kind(**{n: v for n, v in budget.items() if n in signature(kind).parameters}) for kind in KINDS]
     return {detector.name: detector for detector in made}
