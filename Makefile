@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos bench bench-detectors bench-doctor bench-files bench-nab bench-pipeline bench-profile bench-skab bench-store lint types check lock clean
+.PHONY: help demo up down test chaos bench bench-detectors bench-doctor bench-files bench-machines bench-nab bench-pipeline bench-profile bench-skab bench-store lint types check lock clean
 .PHONY: .venv/main .venv/tests
 
 PYTHON ?=
@@ -45,6 +45,9 @@ bench-doctor: .venv/tests ## How often the doctor names the right cause of failu
 bench-files: .venv/tests ## What judging a long file costs (manage.py detect), beside reading it
 	@$(VENV) -m tests.bench.files
 
+bench-machines: .venv/tests ## The detector of a machine's sensors on made machines, a chemical plant and spacecraft; its speed
+	@$(VENV) -m tests.bench.machines $(ARGS)
+
 bench-nab: .venv/tests ## The detector on the Numenta Anomaly Benchmark, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.nab
 
@@ -57,7 +60,7 @@ bench-profile: .venv/tests ## Where the time goes at full load: by process, by P
 bench-skab: .venv/tests ## The detector on SKAB, a rig with eight sensors, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.skab
 
-bench: bench-detectors bench-nab bench-skab bench-files bench-doctor bench-pipeline bench-store ## All benchmarks, one after the other
+bench: bench-detectors bench-machines bench-nab bench-skab bench-files bench-doctor bench-pipeline bench-store ## All benchmarks, one after the other
 
 bench-store: .venv/tests ## What storing and asking costs with 100 million readings of 10,000 sensors (ARGS=--smoke: whether it works)
 	@$(VENV) -m tests.bench.store $(ARGS)

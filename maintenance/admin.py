@@ -134,7 +134,7 @@ class AnomalyPage(Desk):
 
     @column("Contributors")
     def shares(self, row: Anomaly) -> str:
-        return show.pretty(row.contributors)
+        return sensor_page.shares(row.contributors)
 
     @column("Runs")
     def runs(self, row: Anomaly) -> str:

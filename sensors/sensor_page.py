@@ -11,9 +11,10 @@ from django.db.models import Model, Q
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from sensors import chart, columns, series
+from sensors import chart, columns, series, show
 from sensors.chart import Limit, Picture, Stretch
 from sensors.models import Sensor
 
@@ -136,3 +137,11 @@ def picture(sensor: Sensor, window: Window, *, stretches: list[Stretch]) -> Safe
             )
         )
     )
+
+
+def shares(contributors: Iterable[tuple[int, float]]) -> str:
+    """Sensors with their shares, in their order, those that are no more left out."""
+    rows = list(contributors)
+    sensors = Sensor.objects.in_bulk([sensor_id for sensor_id, _ in rows])
+    found = [(show.link(sensors[sensor_id]), f"{share:.0%}") for sensor_id, share in rows if sensor_id in sensors]
+    return format_html_join(mark_safe("<br>"), "{} {}", found) or show.DASH
