@@ -156,7 +156,7 @@ def _forget(kept: Kept) -> None:
     kept.level[:] = 0.0
     kept.error[:] = 0.0
     kept.peak[:] = 0.0
-    kept.mean[:] = 0.0
+    kept.usual[:] = 0.0
     kept.deviation[:] = 0.0
     kept.side[:] = 0
 

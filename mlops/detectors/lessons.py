@@ -109,9 +109,9 @@ def _tails(every: Array, rows: Array, group: Kept, desk: Desk) -> None:
             kept.draws += 1
             rate = max(1.0 / DRAWS, 1.0 / kept.draws)
             for channel in range(2):
-                off = abs(kept.peak[channel] - kept.mean[channel]) if kept.draws > 1 else 0.0
+                off = abs(kept.peak[channel] - kept.usual[channel]) if kept.draws > 1 else 0.0
                 kept.deviation[channel] += rate * (off - kept.deviation[channel])
-                kept.mean[channel] += rate * (kept.peak[channel] - kept.mean[channel])
+                kept.usual[channel] += rate * (kept.peak[channel] - kept.usual[channel])
         kept.peak[:] = 0.0
     if full:
         group.window = 0

@@ -77,7 +77,7 @@ SENSOR: Fields = {
     "inverse": (np.float64, (WIDTH,), 0),  # row of P, 0 = not in it yet
     "draws": (np.int64, (), 0),
     "peak": (np.float64, (2,), 0),  # of u and z in the window under way
-    "mean": (np.float64, (2,), 0),  # of the draws
+    "usual": (np.float64, (2,), 0),  # of the draws, their mean
     "deviation": (np.float64, (2,), 0),  # of the draws, mean absolute
     "side": (np.int8, (2,), 0),  # on which a channel was beyond since the event began
     # Of the last instant:
@@ -228,9 +228,9 @@ def _compare(kept: Kept, k: int, desk: Desk, depth: float) -> float:
     for channel in range(2):
         distance = abs(desk.signed[channel, k])
         slope = (kept.deviation[channel] * SLOPE * kept.draws + PRIOR_DRAWS * PRIOR_SLOPE) / (kept.draws + PRIOR_DRAWS)
-        threshold = kept.mean[channel] + slope * depth
+        threshold = kept.usual[channel] + slope * depth
         desk.ratio[channel, k] = distance / threshold
-        rarity = max(rarity, (distance - kept.mean[channel]) / slope)
+        rarity = max(rarity, (distance - kept.usual[channel]) / slope)
         if channel == 0 or desk.ratio[1, k] > desk.ratio[0, k]:
             unit = desk.scale[k] / math.sqrt(own) if channel == 0 and own > 0.0 else desk.scale[k]
             expected = kept.smooth - unit * desk.signed[channel, k]

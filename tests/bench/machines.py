@@ -1,4 +1,4 @@
-"""What the detector of a machine's sensors finds beside ``bench-skab``, what it costs, how fast: ``make bench-machines``.
+"""What the detector of a machine's sensors finds beside ``bench-skab``, and what it costs: ``make bench-machines``.
 
 With its defaults, but for the false alarms asked for. Where a real data set is not at hand its rows are left out.
 """

@@ -119,20 +119,20 @@ def test_old_peaks_are_forgotten_after_two_generations():
 
 
 JUDGE = """
-import numpy as np
-from mlops.detectors.adaptive import Adaptive
+from mlops.detectors import DETECTORS
 from tests.unit.test_detectors import judge, stream
-at, value = stream(3, 400)
-scores, state = judge(Adaptive(), at, value)
+at, value = stream(3, {rows})
+scores, state = judge(DETECTORS["{name}"], at, value)
 print(scores.tobytes().hex() + "".join(array.tobytes().hex() for array in state.arrays.values()))
 """
 
 
-def test_compiled_and_interpreted_give_the_same_bits():
+@pytest.mark.parametrize(("name", "rows"), [("adaptive", 400), ("relation", 900)])
+def test_compiled_and_interpreted_give_the_same_bits(name, rows):
     said = [
         subprocess.run(
-            [sys.executable, "-c", JUDGE], cwd=ROOT, env=os.environ | {"NUMBA_DISABLE_JIT": disabled},
-            capture_output=True, text=True, timeout=110, check=True,
+            [sys.executable, "-c", JUDGE.format(name=name, rows=rows)], cwd=ROOT, capture_output=True, text=True,
+            env=os.environ | {"NUMBA_DISABLE_JIT": disabled}, timeout=110, check=True,
         ).stdout
         for disabled in ("0", "1")
     ]  # fmt: skip
