@@ -17,7 +17,7 @@ import numpy as np
 
 from mlops.detectors import lessons, residuals
 from mlops.detectors.compiled import Kept, compiled
-from mlops.detectors.residuals import MEMORIES, NEVER, WIDTH, Desk
+from mlops.detectors.residuals import ENOUGH, MEMORIES, NEVER, WIDTH, Desk
 from mlops.state import Array
 
 LAST = 1 << 62
@@ -142,7 +142,7 @@ def _take(given: Given, kept: Kept, row: int, i: int) -> None:
         passed = float(at - kept.at)
         passed = passed if kept.heard == 1 else min(passed, 2.0 * kept.gap)
         kept.gap += (passed - kept.gap) / min(kept.heard, 1000)
-    kept.heard += 1
+    kept.heard = min(kept.heard + 1, ENOUGH)
     kept.at, kept.value = at, given.value[i]
 
 

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from mlops.detectors.compiled import Kept, compiled, sort
-from mlops.detectors.residuals import GUARD, MEMORIES, SMOOTH, WINDOW, WINSOR, Desk, leave_out
+from mlops.detectors.residuals import ENOUGH, GUARD, MEMORIES, SMOOTH, WINDOW, WINSOR, Desk, leave_out
 from mlops.state import Array
 
 MEMORY = 1024.0
@@ -42,7 +42,7 @@ def learn(every: Array, rows: Array, group: Kept, desk: Desk) -> None:
         kept = every[rows[k]]
         old = kept.ring[slot]
         if calm and not math.isnan(old):
-            kept.taught += 1
+            kept.taught = min(kept.taught + 1, ENOUGH)
             for m in range(len(MEMORIES)):
                 kept.level[m] += max(1.0 / MEMORIES[m], 1.0 / kept.taught) * (old - kept.level[m])
         kept.ring[slot] = desk.value[k] if desk.here[k] else np.nan
@@ -60,7 +60,7 @@ def _scales(every: Array, rows: Array, desk: Desk) -> None:
             continue
         best = desk.best[k]
         level, error = kept.level[best], kept.error[best]
-        kept.errors += 1
+        kept.errors = min(kept.errors + 1, ENOUGH)
         rate = max(1.0 / MEMORY, 1.0 / kept.errors)
         size = SIGMA * abs(desk.value[k] - level)
         if kept.errors > GUARD and kept.spread > 0.0:
@@ -86,7 +86,7 @@ def _covariance(every: Array, rows: Array, group: Kept, desk: Desk) -> None:
         some = some or (desk.here[k] and every[rows[k]].taught >= FEWEST)
     if not some:
         return
-    group.lessons += 1
+    group.lessons = min(group.lessons + 1, ENOUGH)
     rate = max(1.0 / MEMORY, 1.0 / group.lessons)
     for i in range(p):
         covariance = every[rows[i]].covariance
@@ -106,7 +106,7 @@ def _tails(every: Array, rows: Array, group: Kept, desk: Desk) -> None:
         if not full:
             continue
         if desk.alive[k] and kept.shown >= 3 * GUARD:
-            kept.draws += 1
+            kept.draws = min(kept.draws + 1, ENOUGH)
             rate = max(1.0 / DRAWS, 1.0 / kept.draws)
             for channel in range(2):
                 off = abs(kept.peak[channel] - kept.usual[channel]) if kept.draws > 1 else 0.0

@@ -52,30 +52,33 @@ HOLD, QUIET = 0.5, 12
 REST = 72
 """Instants for which only what is rarer than the last news is news."""
 FARTHEST = 1e6
+ENOUGH = 4096
+"""Counts go so far: it is more than any memory is long."""
+MOST_UNTAUGHT = 1 << 30
 WEEK_US = 7 * 24 * 3600 * 1e6
 NEVER = -(1 << 62)
 LOW, HIGH = 1, 2
 
 SENSOR: Fields = {
-    "rank": (np.int64, (), -1),  # place among the machine's sensors, -1 = not heard yet
+    "rank": (np.int32, (), -1),  # place among the machine's sensors, -1 = not heard yet
     "regime": (np.int64, (), 0),  # that it was learned in
-    "heard": (np.int64, (), 0),  # readings
+    "heard": (np.int16, (), 0),  # readings; this count and the next go to ``ENOUGH``
     "at": (np.int64, (), NEVER),  # instant of the newest
     "value": (np.float64, (), 0),  # and what it was
     "gap": (np.float64, (), 0),  # usual microseconds between two
-    "shown": (np.int64, (), 0),  # instants with a value
-    "moved": (np.int64, (), 0),  # of these, those with another value than the one before
+    "shown": (np.int16, (), 0),  # instants with a value
+    "moved": (np.int16, (), 0),  # of these, those with another value than the one before
     "last": (np.float64, (), np.nan),  # value of the last instant
     "smooth": (np.float64, (), 0),
     "ring": (np.float64, (GUARD,), np.nan),  # the last instants' values, which wait to teach
-    "taught": (np.int64, (), 0),  # values that taught the levels
+    "taught": (np.int16, (), 0),  # values that taught the levels
     "level": (np.float64, (len(MEMORIES),), 0),
-    "errors": (np.int64, (), 0),  # instants that taught the scales
+    "errors": (np.int16, (), 0),  # instants that taught the scales
     "error": (np.float64, (len(MEMORIES),), 0),  # mean squares of smoothed value - level
     "spread": (np.float64, (), 0),  # of single values around the level
     "covariance": (np.float64, (WIDTH,), 0),  # with each sensor of the group
-    "inverse": (np.float64, (WIDTH,), 0),  # row of P, 0 = not in it yet
-    "draws": (np.int64, (), 0),
+    "inverse": (np.float32, (WIDTH,), 0),  # row of P, 0 = not in it yet
+    "draws": (np.int16, (), 0),
     "peak": (np.float64, (2,), 0),  # of u and z in the window under way
     "usual": (np.float64, (2,), 0),  # of the draws, their mean
     "deviation": (np.float64, (2,), 0),  # of the draws, mean absolute
@@ -91,16 +94,16 @@ GROUP: Fields = {
     "still": (np.bool_, (), 0),  # whether it teaches nothing
     "instants": (np.int64, (), 0),  # that are over
     "step": (np.float64, (), 0),  # usual microseconds from one to the next
-    "lessons": (np.int64, (), 0),  # instants that taught the covariance
-    "window": (np.int64, (), 0),  # instants of the window under way
+    "lessons": (np.int16, (), 0),  # instants that taught the covariance
+    "window": (np.int8, (), 0),  # instants of the window under way
     "stands": (np.bool_, (), 0),  # whether an event does
-    "quiet": (np.int64, (), 0),  # instants since a channel held it
-    "lead": (np.int64, (), 0),  # the sensor it stands at, and its verdict
+    "quiet": (np.int16, (), 0),  # instants since a channel held it
+    "lead": (np.int8, (), 0),  # the sensor it stands at, and its verdict
     "verdict": (np.int8, (), 0),
-    "untaught": (np.int64, (), 0),  # instants in a row under an event or frozen
-    "calm": (np.int64, (), 1 << 30),  # instants since
+    "untaught": (np.int32, (), 0),  # instants in a row under an event or frozen
+    "calm": (np.int16, (), ENOUGH),  # instants since
     "news": (np.float64, (), 0),  # to be told with the next reading of
-    "news_of": (np.int64, (), 0),
+    "news_of": (np.int8, (), 0),
     "news_at": (np.int64, (), NEVER),  # instant (by number) of the last news
     "strength": (np.float64, (), 0),  # and its score
 }
@@ -131,7 +134,7 @@ def measure(every: Array, rows: Array, group: Kept, desk: Desk) -> None:
         desk.signed[0, k] = desk.signed[1, k] = desk.ratio[0, k] = desk.ratio[1, k] = 0.0
         if not desk.here[k]:
             continue
-        kept.moved += kept.value != kept.last
+        kept.moved = min(kept.moved + (kept.value != kept.last), ENOUGH)
         kept.last = kept.value
         desk.alive[k] = kept.moved >= MOVES
         best = smallest(kept.error)
@@ -139,7 +142,7 @@ def measure(every: Array, rows: Array, group: Kept, desk: Desk) -> None:
         if kept.taught >= GUARD and kept.spread > 0.0:
             far = WINSOR * kept.spread
             value = min(max(value, level - far), level + far)
-        kept.shown += 1
+        kept.shown = min(kept.shown + 1, ENOUGH)
         kept.smooth += max(1.0 / SMOOTH, 1.0 / kept.shown) * (value - kept.smooth)
         wanders = max(kept.error[2] - kept.error[0], 0.0) * GROWTH / (MEMORIES[2] - MEMORIES[0])
         scale = math.sqrt(kept.error[best] + wanders * group.untaught)
@@ -256,8 +259,8 @@ def _hold(every: Array, rows: Array, group: Kept, desk: Desk) -> None:
             for k in range(len(rows)):
                 every[rows[k]].side[:] = 0
     blocked = group.stands or group.still
-    group.untaught = group.untaught + 1 if blocked else 0
-    group.calm = 0 if blocked else group.calm + 1
+    group.untaught = min(group.untaught + 1, MOST_UNTAUGHT) if blocked else 0
+    group.calm = 0 if blocked else min(group.calm + 1, ENOUGH)
 
 
 @compiled

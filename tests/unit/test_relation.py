@@ -331,7 +331,7 @@ def test_the_inverse_and_what_is_left_out_of_it_are_numpys(seed, p, data):
     desk.here[:] = True
     lessons._invert(every, np.arange(p), desk)
     shrunk = 0.9 * correlation + 0.1 * np.eye(p)
-    np.testing.assert_allclose(every["inverse"][:, :p], np.linalg.inv(shrunk), atol=1e-9)
+    np.testing.assert_allclose(every["inverse"][:, :p], np.linalg.inv(shrunk), atol=1e-5)
     z = np.random.default_rng(seed + 1).normal(size=p)
     there = np.array([k for k in range(p) if k not in missing])
     desk.here[list(missing)] = False
@@ -340,7 +340,7 @@ def test_the_inverse_and_what_is_left_out_of_it_are_numpys(seed, p, data):
     residuals.relate(every, np.arange(p), desk)
     inverse = np.linalg.inv(shrunk[np.ix_(there, there)])
     wanted = inverse @ z[there] / np.sqrt(np.diag(inverse))
-    np.testing.assert_allclose(desk.signed[0, there], wanted, atol=1e-9)
+    np.testing.assert_allclose(desk.signed[0, there], wanted, atol=1e-4)
 
 
 @settings(max_examples=50, deadline=None)
