@@ -55,7 +55,7 @@ COURSE: Fields = {
 
 class Given(NamedTuple):
     """A block (``contract.Block``): of each of K sensors its row, first reading and number of readings; of each of n
-    readings the instant and the value; of each row the sensor's resolution, and whether it learns nothing now."""
+    readings the instant, the value, and whether nothing is learned of it; of each row the sensor's resolution."""
 
     rows: Array
     starts: Array

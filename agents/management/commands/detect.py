@@ -44,7 +44,12 @@ class Command(BaseCommand):
         add("--time-zone", default="UTC", metavar="NAME", help="Of times without an offset, as Europe/Rome (UTC).")
         add("--period", type=float, default=60.0, metavar="SECONDS", help="From a row number to the next (60).")
         add("--train", type=int, default=0, metavar="N", help="The first N rows are good: learned from, not judged.")
-        add("--false-alarms-per-week", type=float, metavar="X", help="Of each column, and of all together. Default: the detectors' own.")
+        add(
+            "--false-alarms-per-week",
+            type=float,
+            metavar="X",
+            help="Of each column, and of all together. Default: the detectors' own.",
+        )
         add("--details", action="store_true", help="Also write of each column: score, low and high expected.")
         add("--plot", type=Path, metavar="FILE", help="A picture to write, .png or .svg.")
         add("--quiet", action="store_true", help="Neither progress nor summary.")
