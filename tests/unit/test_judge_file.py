@@ -105,6 +105,21 @@ def test_a_row_is_judged_by_the_rows_before_it(tmp_path: Path) -> None:
         assert judge(write(tmp_path, body[:n]))[0].splitlines() == whole[: n + 1]
 
 
+def test_columns_side_by_side_are_judged_by_the_rows_before_in_blocks_of_any_size(tmp_path: Path) -> None:
+    dice, using = np.random.default_rng(3), {"relation": judge_file.default()["relation"]}
+    value = dice.normal(size=(640, 1)) + 0.1 * dice.normal(size=(640, 2))
+    value[500:, 1] += 3.0
+    body = [f"2026-03-01T{n // 60:02}:{n % 60:02}:00,{a},{b}" for n, (a, b) in enumerate(value.tolist())]
+    whole, machine = judge(write(tmp_path, body), using=using)
+    parts, other = judge(write(tmp_path, body), rows=37, using=using)
+    assert whole == parts and machine.events.highest() == other.events.highest()
+    for n in (400, 505, 530):
+        assert judge(write(tmp_path, body[:n]), using=using)[0].splitlines() == whole.splitlines()[: n + 1]
+    (event,) = machine.events.highest()
+    assert (event.kind, event.lead, 500 < event.row < 520, event.ends > 630) == ("RELATION_HIGH", "b", True, True)
+    assert {row["contributor"] for row in parsed(whole)[event.row : event.ends]} == {"b"}
+
+
 class Peeking(Beyond):
     """Looks ahead: divides by the largest value of the block."""
 
