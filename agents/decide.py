@@ -9,6 +9,9 @@ For each machine and failure mode, in event time:
 3. Its priority follows from the machine's criticality and the severity; it rises while the alarm is open, never sinks.
 4. Alarms of a priority that calls for work have an order; a fault of an instrument has an order and no alarm (P4).
 5. Late anomalies change nothing (P5).
+6. Triage (``maintenance.triage``) judges each anomaly by its history: a false positive does not count, or not before
+   the instant from which on it is none; a doubtful one calls for a priority one lower. What has counted once goes on
+   counting until it is over: a label changes no alarm that stands, but its priority can still rise.
 
 Where several anomalies of one machine and mode wait for their on-delay at once, the opening bears the instant of the
 one that was known first; when the alarm returns, and that it does, is the same however the readings were cut.
@@ -19,7 +22,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from maintenance import alarm_life
+from agents import credibility
+from maintenance import alarm_life, triage
 from maintenance.alarm_life import Action, AlarmState, Condition, OrderState, Situation, State, Step, Verdict
 
 PRIORITY = {
@@ -38,6 +42,7 @@ INSTRUMENT_PRIORITY = {"CRITICAL": "MEDIUM", "HIGH": "MEDIUM", "MEDIUM": "LOW", 
 """Criticality of the machine -> priority of the order to see to its instrument."""
 
 NONE = "NONE"
+DOUBTED = "DOUBTED"
 ORDER_OPENED = "ORDER_OPENED"
 ORDER_OCCURRED = "ORDER_OCCURRED"
 ORDER_RAISED = "ORDER_RAISED"
@@ -49,19 +54,31 @@ def decide(situations: Sequence[Situation]) -> list[Verdict]:
 
 
 def priority_of(condition: Condition, *, criticality: str) -> str:
+    """One lower where its verdict is not credible, and never below the lowest."""
     severe = condition.kind in SEVERE_KINDS or condition.peak_score >= SEVERE_SCORE
-    return PRIORITY[criticality][severe]
+    full = alarm_life.PRIORITIES.index(PRIORITY[criticality][severe])
+    lower = condition.verdict in (triage.Verdict.DOUBTFUL, triage.Verdict.FALSE_POSITIVE)
+    return alarm_life.PRIORITIES[min(full + lower, len(alarm_life.PRIORITIES) - 1)]
 
 
 def _machine(situation: Situation) -> Verdict:
-    live = sorted((c for c in situation.conditions if not c.retrospective), key=lambda c: (c.on, c.anomaly_id))
+    known = credibility.judged(situation)
+    live = sorted((c for c in known if c.held_until != credibility.NEVER), key=lambda c: (c.on, c.anomaly_id))
+    false = [c for c in known if c.held_until == credibility.NEVER]
     case = _Case(situation, live)
     case.run()
     case.explain()
-    steps = [*_late(situation), *case.steps]
-    over = case.changed_at
-    settled = [c.anomaly_id for c in situation.conditions if c.retrospective or _is_settled(c, over)]
-    return Verdict(situation, tuple(steps), tuple(settled), case.alarm)
+    steps = [*_late(situation), *_held_back(false), *case.steps]
+    settled = [c.anomaly_id for c in situation.conditions if c.retrospective]
+    settled += [c.anomaly_id for c in live if _is_settled(c, case.changed_at)]
+    settled += [c.anomaly_id for c in false if c.ended_at is not None]
+    return Verdict(situation, tuple(steps), tuple(sorted(settled)), case.alarm, credibility.news(situation))
+
+
+def _held_back(conditions: Sequence[Condition]) -> list[Step]:
+    """Say once of each why it does not count."""
+    told = ((c, credibility.why_held(c)) for c in conditions)
+    return [_nothing(c, reason, at=c.last_at) for c, reason in told if f"{NONE}:{reason}" not in c.decided]
 
 
 def _is_settled(condition: Condition, over: int | None) -> bool:
@@ -89,7 +106,7 @@ class _Case:
         self.alarm = situation.alarm
         self.order = situation.order
         self.steps: list[Step] = []
-        self.told = {c.anomaly_id for c in live if any(not entry.startswith(NONE) for entry in c.decided)}
+        self.told = {c.anomaly_id for c in live if any(not e.startswith((NONE, DOUBTED)) for e in c.decided)}
         self.covered: set[int] = set()
 
     @property
@@ -115,10 +132,10 @@ class _Case:
         if self.alarm is None or self.alarm.state is State.NORMAL:
             peak = max(c.peak_score for c in cover)
             alarm = alarm_life.opened(at=at, priority=priority, sensor_id=cause.sensor_id, peak_score=peak)
-            self._tell(Action.OPENED, "condition-stands", at, cause, alarm)
+            self._tell(Action.OPENED, "condition-stands", at, cause, _judged(alarm, cover))
         else:
             alarm = alarm_life.step(self.alarm, Action.REOPENED, at=at, priority=priority)
-            self._tell(Action.REOPENED, "active-again", at, cause, alarm)
+            self._tell(Action.REOPENED, "active-again", at, cause, _judged(alarm, cover))
         self._call_for_work(alarm, at, cause, again=True)
         return True
 
@@ -129,7 +146,8 @@ class _Case:
             return False
         cover, end = self._cover(alarm.raised_at)
         self.covered |= {c.anomaly_id for c in cover}
-        alarm = self.alarm = replace(alarm, peak_score=max([alarm.peak_score, *(c.peak_score for c in cover)]))
+        peak = max([alarm.peak_score, *(c.peak_score for c in cover)])
+        alarm = self.alarm = _judged(replace(alarm, peak_score=peak), cover)
         alarm = self._raise(alarm, cover)
         clock = self.situation.clock
         if end is None or clock is None or clock < end:
@@ -190,10 +208,15 @@ class _Case:
 
     def explain(self) -> None:
         """Say of everything that led to nothing why it did."""
+        held = [c for c in self.waiting if c.verdict == triage.Verdict.FALSE_POSITIVE]
+        self.steps += _held_back(held)
         for c in self.waiting:
-            reason = "in-on-delay" if c.ended_at is None else "shorter-than-on-delay"
-            self._explain(c, reason, at=c.last_at)
+            if c not in held:
+                reason = "in-on-delay" if c.ended_at is None else "shorter-than-on-delay"
+                self._explain(c, reason, at=c.last_at)
         for c in self.counting:
+            if c.verdict == triage.Verdict.DOUBTFUL:
+                self._doubt(c)
             if c.anomaly_id not in self.told:
                 reason = "already-open" if c.anomaly_id in self.covered else "already-over"
                 self._explain(c, reason, at=c.on)
@@ -201,9 +224,23 @@ class _Case:
             if c.off is not None and clock is not None and c.off > clock:
                 self._explain(c, "in-off-delay", at=c.last_at)
 
+    def _doubt(self, condition: Condition) -> None:
+        against = credibility.doubts(condition)
+        if f"{DOUBTED}:{against}" not in condition.decided:
+            key = f"anomaly/{condition.anomaly_id}/doubted/{against}"
+            self.steps.append(Step(DOUBTED, against, condition.on, key, condition.anomaly_id))
+
     def _explain(self, condition: Condition, reason: str, *, at: int) -> None:
         if f"{NONE}:{reason}" not in condition.decided:
             self.steps.append(_nothing(condition, reason, at=at))
+
+
+def _judged(alarm: AlarmState, cover: Sequence[Condition]) -> AlarmState:
+    """The alarm with the verdict on the most credible of what keeps it active; as it was where nothing does."""
+    if not cover:
+        return alarm
+    best = min(cover, key=lambda c: list(triage.Verdict).index(triage.Verdict(c.verdict)))
+    return replace(alarm, verdict=best.verdict, reasons=best.reasons)
 
 
 def work_for(priority: str, order: OrderState | None, *, again: bool) -> tuple[str, str, OrderState | None]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from maintenance import triage
+
 PRIORITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 """Most urgent first."""
 
@@ -50,7 +52,10 @@ class IllegalTransition(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class AlarmState:
-    """An alarm as it stands. ``id`` is None for one not stored yet; ``raised_at``: when it last became active."""
+    """An alarm as it stands. ``id`` is None for one not stored yet; ``raised_at``: when it last became active.
+
+    ``verdict`` and ``reasons``: what triage makes of the most credible anomaly that keeps it active.
+    """
 
     id: int | None
     active: bool
@@ -61,6 +66,8 @@ class AlarmState:
     occurrences: int
     sensor_id: int
     peak_score: float
+    verdict: str = ""
+    reasons: tuple[triage.Reason, ...] = ()
 
     @property
     def state(self) -> State:
@@ -117,7 +124,11 @@ def higher(one: str, other: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """An anomaly as decide sees it. ``decided``: actions and reasons already stored for it, as ``ACTION:reason``."""
+    """An anomaly as decide sees it. ``decided``: actions and reasons already stored for it, as ``ACTION:reason``.
+
+    ``facts``: what its history knows; ``verdict`` and ``reasons``: what triage made of it. ``held_until``: it does not
+    count before.
+    """
 
     anomaly_id: int
     sensor_id: int
@@ -132,11 +143,15 @@ class Condition:
     instrument: bool = False
     retrospective: bool = False
     decided: frozenset[str] = frozenset()
+    facts: triage.Facts = triage.NOTHING
+    verdict: str = ""
+    reasons: tuple[triage.Reason, ...] = ()
+    held_until: int = 0
 
     @property
     def on(self) -> int:
-        """When it begins to count: after the on-delay."""
-        return self.started_at + self.on_delay
+        """When it begins to count: after the on-delay, and not while triage holds it back."""
+        return max(self.started_at + self.on_delay, self.held_until)
 
     @property
     def counts(self) -> bool:
@@ -199,9 +214,11 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What is decided for a situation. ``settled``: anomalies that nothing more can come of. ``alarm``: how it stands
-    after the steps; without a step its peak may still have grown."""
+    after the steps; without a step its peak or verdict may still have changed. ``triaged``: what triage makes of the
+    anomalies, where that is not what is stored."""
 
     situation: Situation
     steps: tuple[Step, ...]
     settled: tuple[int, ...]
     alarm: AlarmState | None = None
+    triaged: tuple[tuple[int, triage.Judgement], ...] = ()

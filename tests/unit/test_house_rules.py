@@ -54,6 +54,7 @@ PURE = (
     "agents.validate",
     "agents.rates",
     "agents.detect",
+    "agents.credibility",
     "agents.decide",
     "agents.notify",
     "agents.audit",
@@ -61,6 +62,7 @@ PURE = (
     "agents.case_life",
     "agents.diagnosis",
     "maintenance.alarm_life",
+    "maintenance.triage",
     "maintenance.messages",
 )
 NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", "requests", "structlog")
