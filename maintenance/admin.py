@@ -9,36 +9,29 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
-from maintenance import buttons, labelling, message_pages, order_pages
-from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision, WorkOrder
+from maintenance import buttons, decision_pages, labelling, message_pages, order_pages
+from maintenance.decision_pages import DecisionLines, Judged
+from maintenance.models import Alarm, AlarmTransition, Anomaly, WorkOrder
 from sensors import columns, sensor_page, show
 from sensors.chart import Stretch
-from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column, site_filter
+from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
-__all__ = ["message_pages", "order_pages"]
+__all__ = ["decision_pages", "message_pages", "order_pages"]
 
 CONTEXT = 3
 """How many times its own length the picture shows before and after an anomaly."""
 
 
-class DecisionLines(Lines):
-    model = Decision
-    verbose_name_plural = "what was decided"
-    fields = readonly_fields = ("at", "action", "reason", "run")
-
-    @column("Run")
-    def run(self, row: Decision) -> str:
-        return show.link_to("agents_run", row.run_id, f"run {row.run_id}")
-
-
 @admin.register(Anomaly)
-class AnomalyPage(Desk):
+class AnomalyPage(Judged, Desk):
     change_form_outer_before_template = "admin/maintenance/around.html"
     list_display = (
         "started_at", "sensor_page", "machine_page", "nature_label", "kind_words", "lasted", "observed_value",
-        "expected", "peak", "detector", "late",
+        "expected", "peak", "verdict_label", "detector", "late",
     )  # fmt: skip
-    list_filter = (SiteFilter, "nature", "detector", "kind", "retrospective", ("ended_at", admin.EmptyFieldListFilter))
+    list_filter = (
+        SiteFilter, "nature", "verdict", "detector", "kind", "retrospective", ("ended_at", admin.EmptyFieldListFilter)
+    )  # fmt: skip
     list_select_related = ("sensor", "machine")
     search_fields = ("sensor__external_id", "machine__tag", "machine__name", "kind", "=failure_mode")
     date_hierarchy = "started_at"
@@ -46,7 +39,7 @@ class AnomalyPage(Desk):
         (
             None,
             {"fields": (("sensor_page", "machine_page"), ("nature_label", "kind_words"),
-                        ("failure_mode", "alarms", "labels"))},
+                        ("failure_mode", "alarms", "labels"), ("verdict_label", "verdict_words"))},
         ),
         ("When", {"fields": (("started_at", "last_at"), ("ended_at", "lasted"))}),
         ("How much", {"fields": (("observed_value", "expected"), ("peak", "peak_at"), "readings", "detail")}),
@@ -64,6 +57,7 @@ class AnomalyPage(Desk):
         "sensor_page", "machine_page", "nature_label", "kind_words", "failure_mode", "alarms", "labels", "started_at",
         "last_at", "ended_at", "lasted", "readings", "observed_value", "expected", "peak", "peak_at", "detector",
         "detector_version", "window_from", "window_to", "shares", "retrospective", "detail", "runs", "created_at",
+        "verdict_label", "verdict_words",
     )  # fmt: skip
     inlines = (DecisionLines,)
     actions_detail = ("label",)
@@ -189,13 +183,13 @@ class OrderLines(Lines):
 
 
 @admin.register(Alarm)
-class AlarmPage(Desk):
+class AlarmPage(Judged, Desk):
     list_display = (
         "priority_label", "machine_page", "failure_mode", "state_label", "raised_at", "returned_at", "occurrences",
-        "peak", "sensor_page", "acknowledged_by",
+        "peak", "verdict_label", "sensor_page", "acknowledged_by",
     )  # fmt: skip
     list_display_links = ("priority_label", "raised_at")
-    list_filter = (SiteFilter, "priority", "is_open", "is_active", "is_acknowledged")
+    list_filter = (SiteFilter, "priority", "verdict", "is_open", "is_active", "is_acknowledged")
     list_select_related = ("machine", "sensor", "acknowledged_by")
     search_fields = ("machine__tag", "machine__name", "sensor__external_id", "=failure_mode")
     date_hierarchy = "raised_at"
@@ -207,6 +201,7 @@ class AlarmPage(Desk):
                     ("machine_page", "sensor_page"),
                     ("priority_label", "state_label"),
                     ("failure_mode", "anomalies"),
+                    ("verdict_label", "verdict_words"),
                 )
             },
         ),
@@ -216,6 +211,7 @@ class AlarmPage(Desk):
     readonly_fields = (
         "machine_page", "sensor_page", "priority_label", "state_label", "failure_mode", "anomalies", "raised_at",
         "returned_at", "acknowledged_by", "acknowledged_at", "created_at", "occurrences", "peak",
+        "verdict_label", "verdict_words",
     )  # fmt: skip
     inlines = (OrderLines, AlarmSteps)
     actions = ("acknowledge_selected",)
@@ -266,32 +262,3 @@ class AlarmPage(Desk):
             machine__id__exact=row.machine_id,
             failure_mode__exact=row.failure_mode,
         )
-
-
-@admin.register(Decision)
-class DecisionPage(Desk):
-    site_path = "machine__site"
-    list_display = ("at", "action_words", "reason", "machine_page", "failure_mode", "anomaly_page", "run")
-    list_filter = (site_filter("machine__site"), "action")
-    list_select_related = ("machine", "anomaly__sensor")
-    search_fields = ("machine__tag", "reason", "=run_id")
-    ordering = ("-id",)
-    fields = readonly_fields = (
-        "machine_page", "failure_mode", "anomaly_page", "action_words", "reason", "at", "run", "key", "created_at",
-    )  # fmt: skip
-
-    @column("Action", ordering="action")
-    def action_words(self, row: Decision) -> str:
-        return row.action.replace("_", " ").lower()
-
-    @column("Machine", ordering="machine__tag")
-    def machine_page(self, row: Decision) -> str:
-        return show.link(row.machine, row.machine.tag)
-
-    @column("Anomaly")
-    def anomaly_page(self, row: Decision) -> str:
-        return show.link(row.anomaly)
-
-    @column("Run", ordering="run_id")
-    def run(self, row: Decision) -> str:
-        return show.link_to("agents_run", row.run_id, f"run {row.run_id}")

@@ -7,9 +7,11 @@ fresh rows: so what a person did in between is never overwritten.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+import orjson
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
@@ -20,6 +22,7 @@ from maintenance.alarm_life import Action, AlarmState, Situation, Step, Verdict
 from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision
 from maintenance.refusals import Refused
 from maintenance.situations import Group
+from maintenance.triage import Reason
 from sensors import journal
 from sensors.columns import from_instant, to_instant
 from sensors.models import Equipment
@@ -74,6 +77,7 @@ def apply(verdicts: Sequence[Verdict], *, run_id: int) -> list[int]:
     stored = AlarmTransition.objects.bulk_create(transitions)
     journal.record(entries)
     work_orders.apply(calls, run_id=run_id)
+    _keep_judgements(verdicts)
     settled = [anomaly_id for verdict in verdicts for anomaly_id in verdict.settled]
     if settled:
         Anomaly.objects.filter(id__in=settled).update(is_settled=True)
@@ -107,6 +111,24 @@ def _store_decisions(verdicts: Sequence[Verdict], *, run_id: int) -> set[str]:
         return {key for (key,) in cursor.fetchall()}
 
 
+def _keep_judgements(verdicts: Sequence[Verdict]) -> None:
+    """Write what triage made of the anomalies, where that is news."""
+    news = [(anomaly_id, judgement) for verdict in verdicts for anomaly_id, judgement in verdict.triaged]
+    if not news:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {Anomaly._meta.db_table} AS known SET verdict = judged.verdict, verdict_reasons = judged.reasons"
+            f" FROM (VALUES {', '.join(['(%s::bigint, %s, %s::jsonb)'] * len(news))}) AS judged (id, verdict, reasons)"
+            " WHERE known.id = judged.id",
+            [value for anomaly_id, j in news for value in (anomaly_id, str(j.verdict), _json(j.reasons))],
+        )
+
+
+def _json(reasons: Sequence[Reason]) -> str:
+    return orjson.dumps(reasons).decode()
+
+
 def _change_alarms(verdicts: Sequence[Verdict], fresh: set[str]) -> dict[Group, int]:
     """Bring alarms to what their steps end in; ids of the new ones by group."""
     updates: list[tuple[AlarmState, AlarmState]] = []
@@ -115,7 +137,7 @@ def _change_alarms(verdicts: Sequence[Verdict], fresh: set[str]) -> dict[Group, 
         before = verdict.situation.alarm
         states = [step.alarm for step in verdict.steps if step.alarm is not None and step.key in fresh]
         if verdict.alarm is not None and (states or not any(step.alarm for step in verdict.steps)):
-            states.append(verdict.alarm)  # with or without a step, its peak may have grown
+            states.append(verdict.alarm)  # with or without a step, its peak or verdict may have changed
         after = {alarm.id: alarm for alarm in states}
         if new := after.pop(None, None):
             opened[_group(verdict)] = _row(verdict, new)
@@ -128,16 +150,20 @@ def _change_alarms(verdicts: Sequence[Verdict], fresh: set[str]) -> dict[Group, 
 def _update(updates: Sequence[tuple[AlarmState, AlarmState]]) -> None:
     if not updates:
         return
-    row = "(%s::bigint, %s, %s, %s::integer, %s, %s, %s, %s::timestamptz, %s::timestamptz, %s::integer, %s::float)"
+    row = (
+        "(%s::bigint, %s, %s, %s::integer, %s, %s, %s, %s::timestamptz, %s::timestamptz, %s::integer, %s::float, %s,"
+        " %s::jsonb)"
+    )
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {Alarm._meta.db_table} AS known SET is_active = decided.active,"
             " is_acknowledged = decided.acknowledged, priority = decided.priority, raised_at = decided.raised_at,"
             " returned_at = decided.returned_at, occurrences = decided.occurrences, peak_score = decided.peak_score,"
+            " verdict = decided.verdict, verdict_reasons = decided.reasons,"
             " acknowledged_by_id = CASE WHEN decided.acknowledged THEN known.acknowledged_by_id END,"
             " acknowledged_at = CASE WHEN decided.acknowledged THEN known.acknowledged_at END"
             f" FROM (VALUES {', '.join([row] * len(updates))}) AS decided (id, was_active, was_acknowledged, had,"
-            " active, acknowledged, priority, raised_at, returned_at, occurrences, peak_score)"
+            " active, acknowledged, priority, raised_at, returned_at, occurrences, peak_score, verdict, reasons)"
             " WHERE known.id = decided.id AND known.is_active = decided.was_active"
             " AND known.is_acknowledged = decided.was_acknowledged AND known.occurrences = decided.had",
             [value for before, after in updates for value in _values(before, after)],
@@ -151,6 +177,7 @@ def _values(before: AlarmState, after: AlarmState) -> tuple[Any, ...]:
     return (
         after.id, before.active, before.acknowledged, before.occurrences, new["is_active"], new["is_acknowledged"],
         new["priority"], new["raised_at"], new["returned_at"], new["occurrences"], new["peak_score"],
+        new["verdict"], _json(after.reasons),
     )  # fmt: skip
 
 
@@ -173,6 +200,8 @@ def _fields(alarm: AlarmState) -> dict[str, Any]:
         "returned_at": None if alarm.returned_at is None else to_instant(alarm.returned_at),
         "occurrences": alarm.occurrences,
         "peak_score": alarm.peak_score,
+        "verdict": str(alarm.verdict),
+        "verdict_reasons": [asdict(reason) for reason in alarm.reasons],
     }
 
 

@@ -21,24 +21,35 @@ from sensors.problems import Problem
 from sensors.schema import documented
 
 
+class ReasonOut(serializers.Serializer[Any]):
+    """Why triage thinks so."""
+
+    name = serializers.CharField()
+    points = serializers.IntegerField(help_text="For doubt; negative: for belief; 0: it decides alone.")
+    detail = serializers.CharField()
+
+
 class AnomalyFilter(Filters):
     started_after = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="gte")
     started_before = django_filters.IsoDateTimeFilter(field_name="started_at", lookup_expr="lt")
 
     class Meta:
         model = Anomaly
-        fields = ["site", "machine", "sensor", "nature", "kind", "detector", "failure_mode", "retrospective"]
+        fields = ["site", "machine", "sensor", "nature", "kind", "detector", "failure_mode", "retrospective", "verdict"]
 
 
 @documented("anomalies", "anomaly", "anomalies")
 class Anomalies(Scoped):
     class AnomalyOut(serializers.ModelSerializer[Anomaly]):
+        verdict_reasons = ReasonOut(many=True)
+
         class Meta:
             model = Anomaly
             fields = [
                 "id", "site", "machine", "sensor", "nature", "kind", "failure_mode", "detector", "detector_version",
                 "started_at", "last_at", "ended_at", "readings", "peak_score", "peak_at", "observed", "expected_low",
-                "expected_high", "window_from", "window_to", "contributors", "retrospective", "detail", "created_at",
+                "expected_high", "window_from", "window_to", "contributors", "retrospective", "verdict",
+                "verdict_reasons", "detail", "created_at",
             ]  # fmt: skip
 
     queryset = Anomaly.objects.all()
@@ -89,7 +100,7 @@ class AlarmFilter(Filters):
 
     class Meta:
         model = Alarm
-        fields = ["site", "machine", "failure_mode", "priority", "is_active", "is_acknowledged"]
+        fields = ["site", "machine", "failure_mode", "priority", "verdict", "is_active", "is_acknowledged"]
 
 
 @documented("alarms", "alarm", "alarms")
@@ -101,13 +112,14 @@ class Alarms(Acting):
                 fields = ["action", "at", "recorded_at", "actor", "reason", "comment"]
 
         transitions = AlarmStep(many=True)
+        verdict_reasons = ReasonOut(many=True)
 
         class Meta:
             model = Alarm
             fields = [
                 "id", "site", "machine", "sensor", "failure_mode", "priority", "is_active", "is_acknowledged",
-                "is_open", "raised_at", "returned_at", "occurrences", "peak_score", "acknowledged_by",
-                "acknowledged_at", "transitions",
+                "is_open", "raised_at", "returned_at", "occurrences", "peak_score", "verdict",
+                "verdict_reasons", "acknowledged_by", "acknowledged_at", "transitions",
             ]  # fmt: skip
 
     queryset = Alarm.objects.prefetch_related("transitions")

@@ -24,7 +24,7 @@ def view(page: Desk, request: HttpRequest, key: str) -> HttpResponse:
         title="What was it?",
         button="Label",
         done="Labelled",
-        explain="Says what was true of the window. The anomaly and its alarm stay as they are.",
+        explain="Says what was true of the window. An alarm that stands goes on; what comes after is judged by it.",
         form=partial(label_pages.found_form, modes=MODES, mode=anomaly.failure_mode, **window),
         perform=lambda row, answers: label_pages.add_label(row.sensor, row.machine, actor, answers),
         refusals=(labels.AlreadyLabelled,),

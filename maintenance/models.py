@@ -20,7 +20,27 @@ class Priority(models.TextChoices):
 PRIORITY_KNOWN = Q(priority__in=["CRITICAL", "HIGH", "MEDIUM", "LOW"])
 
 
-class Anomaly(models.Model):
+class Triaged(models.Model):
+    """What triage made of it (see ``maintenance.triage``)."""
+
+    class Verdict(models.TextChoices):
+        CREDIBLE = "CREDIBLE", "Credible"
+        DOUBTFUL = "DOUBTFUL", "Doubtful"
+        FALSE_POSITIVE = "FALSE_POSITIVE", "False positive"
+
+    verdict = models.CharField(
+        max_length=16, choices=Verdict.choices, blank=True, db_default="", help_text="Empty where it was not asked."
+    )
+    verdict_reasons = models.JSONField(db_default=models.Value([], models.JSONField()))
+
+    class Meta:
+        abstract = True
+
+
+VERDICT_KNOWN = Q(verdict__in=["", "CREDIBLE", "DOUBTFUL", "FALSE_POSITIVE"])
+
+
+class Anomaly(Triaged):
     """A finding that was committed: a stretch of one sensor's readings that was judged abnormal."""
 
     class Nature(models.TextChoices):
@@ -71,6 +91,7 @@ class Anomaly(models.Model):
                 name="anomaly_fault_once",
             ),
             models.CheckConstraint(condition=Q(nature__in=["MACHINE", "INSTRUMENT"]), name="anomaly_nature"),
+            models.CheckConstraint(condition=VERDICT_KNOWN, name="anomaly_verdict"),
             models.CheckConstraint(condition=Q(last_at__gte=F("started_at")), name="anomaly_ends_after_start"),
             models.CheckConstraint(
                 condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("last_at")), name="anomaly_end_is_last"
@@ -81,13 +102,41 @@ class Anomaly(models.Model):
             models.Index(fields=["machine"], condition=Q(is_settled=False), name="anomaly_to_decide"),
             models.Index(fields=["machine", "failure_mode", "ended_at"], name="anomaly_of_mode"),
             models.Index(fields=["site", "-started_at", "-id"], name="anomaly_of_site"),
+            models.Index(fields=["machine", "started_at"], condition=Q(nature="MACHINE"), name="anomaly_of_machine"),
+            models.Index(fields=["sensor", "ended_at"], condition=Q(nature="INSTRUMENT"), name="anomaly_fault_end"),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.sensor} from {self.started_at:%Y-%m-%d %H:%M}"
 
 
-class Alarm(models.Model):
+class DetectorRecord(models.Model):
+    """How often a detector was right about a sensor: a view. Each live anomaly counts once, as its labels say."""
+
+    id = models.BigIntegerField(primary_key=True, help_text="That of the first of its anomalies.")
+    site = models.ForeignKey(Site, models.DO_NOTHING, related_name="+", db_constraint=False)
+    sensor = models.ForeignKey(Sensor, models.DO_NOTHING, related_name="+", db_constraint=False)
+    detector = models.CharField(max_length=50)
+    anomalies = models.IntegerField()
+    real = models.IntegerField(help_text="Labelled as a fault.")
+    false = models.IntegerField(help_text="Labelled as a false alarm.")
+    expected = models.IntegerField(help_text="Labelled as expected.")
+    unknown = models.IntegerField(help_text="Not labelled.")
+    precision = models.FloatField(null=True, help_text="Share of the real among the real and the false ones.")
+    days = models.IntegerField(help_text="Days (UTC) of which readings of the sensor are stored.")
+    false_per_week = models.FloatField(null=True, help_text="False ones of seven such days.")
+    last_at = models.DateTimeField(help_text="When the newest of its anomalies began.")
+
+    class Meta:
+        managed = False
+        db_table = "maintenance_detectorrecord"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.detector} on {self.sensor}"
+
+
+class Alarm(Triaged):
     """An abnormal condition that requires a response (ISA-18.2). One open per machine and failure mode."""
 
     site = models.ForeignKey(Site, models.PROTECT, related_name="alarms")
@@ -121,6 +170,7 @@ class Alarm(models.Model):
                 name="alarm_one_open",
             ),
             models.CheckConstraint(condition=PRIORITY_KNOWN, name="alarm_priority"),
+            models.CheckConstraint(condition=VERDICT_KNOWN, name="alarm_verdict"),
         ]
         indexes = [
             models.Index(fields=["site", "-raised_at", "-id"], name="alarm_of_site"),

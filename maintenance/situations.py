@@ -9,13 +9,15 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from maintenance import work_orders
+from maintenance import history, triage, work_orders
 from maintenance.alarm_life import AlarmState, Condition, Situation
-from maintenance.models import Alarm, Anomaly, Decision
+from maintenance.models import Alarm, Anomaly, Decision, Triaged
+from maintenance.triage import Facts, Reason
 from sensors.columns import SECOND_US, from_instant
 from sensors.models import Equipment
 
 ALARM, ANOMALY = Alarm._meta.db_table, Anomaly._meta.db_table
+MACHINE = Anomaly.Nature.MACHINE
 Group = tuple[int, str]
 """Machine and failure mode."""
 
@@ -25,7 +27,7 @@ def load(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], lock: 
 
     ``clocks``: the newest reading judged in order, in microseconds, by machine. With ``lock``, in a transaction, the
     rows stay as they are until its end: machines are locked first, then alarms, then orders, each in ascending ids.
-    One query where nothing is to be decided, else six, whatever the number of machines.
+    One query where nothing is to be decided, else seven at most, whatever the number of machines.
     """
     concerned = _concerned(machine_ids)
     if not concerned:
@@ -98,7 +100,13 @@ def state_of(row: Alarm) -> AlarmState:
         occurrences=row.occurrences,
         sensor_id=row.sensor_id,
         peak_score=row.peak_score,
+        verdict=row.verdict,
+        reasons=_reasons(row),
     )
+
+
+def _reasons(row: Triaged) -> tuple[Reason, ...]:
+    return tuple(Reason(**reason) for reason in row.verdict_reasons)
 
 
 def _conditions(machine_ids: Iterable[int]) -> tuple[dict[Group, list[Condition]], dict[Group, int]]:
@@ -117,17 +125,19 @@ def _conditions(machine_ids: Iterable[int]) -> tuple[dict[Group, list[Condition]
     for anomaly_id, action, reason in stored.values_list("anomaly_id", "action", "reason"):
         if anomaly_id is not None:
             decided[anomaly_id].add(f"{action}:{reason}")
+    facts = history.facts([row.pk for row in rows if row.nature == MACHINE and not row.retrospective])
     conditions: dict[Group, list[Condition]] = defaultdict(list)
     judged_until: dict[Group, int] = {}
     for row in rows:
         group = (row.machine_id, row.failure_mode)
-        conditions[group].append(_condition(row, frozenset(decided.get(row.pk, ()))))
+        known = facts.get(row.pk, triage.NOTHING)
+        conditions[group].append(_condition(row, known, frozenset(decided.get(row.pk, ()))))
         if row.judged_until is not None:
             judged_until[group] = from_instant(row.judged_until)
     return conditions, judged_until
 
 
-def _condition(row: Anomaly, decided: frozenset[str]) -> Condition:
+def _condition(row: Anomaly, facts: Facts, decided: frozenset[str]) -> Condition:
     return Condition(
         anomaly_id=row.pk,
         sensor_id=row.sensor_id,
@@ -142,4 +152,7 @@ def _condition(row: Anomaly, decided: frozenset[str]) -> Condition:
         instrument=row.nature == Anomaly.Nature.INSTRUMENT,
         retrospective=row.retrospective,
         decided=decided,
+        facts=facts,
+        verdict=row.verdict,
+        reasons=_reasons(row),
     )

@@ -22,6 +22,7 @@ TONES: Mapping[str, str] = {
     "QUARANTINE": "warning", "SEARCHED": "violet", "DISCARDED": "plain",
     "HELD": "warning", "WAITING": "info", "TAKEN": "info", "STORED": "fine", "SET_ASIDE": "danger",
     "INVESTIGATING": "info", "REMEDIATING": "info", "RESOLVED": "fine",
+    "CREDIBLE": "fine", "DOUBTFUL": "warning", "FALSE_POSITIVE": "violet",
     "FAULT": "danger", "EXPECTED": "info", "FALSE_ALARM": "violet",
     "RUNNING": "info", "PENDING": "info", "SENT": "fine", "MACHINE": "warning", "INSTRUMENT": "violet",
 }  # fmt: skip

@@ -286,16 +286,21 @@ def test_a_reason_fits_where_it_is_kept() -> None:
 Cut = tuple[list[int], list[int]]
 
 
-@settings(max_examples=60, deadline=None)
+labelled = st.sampled_from(["FAULT", "EXPECTED", "FALSE_ALARM", "", "", "", ""])
+
+
+@settings(max_examples=100, deadline=None)
 @given(
-    known=facts, until=st.integers(0, 12), neighbour=st.none() | st.integers(0, 12), cuts=st.sets(st.integers(1, 11))
-)
+    known=facts, false=st.sampled_from([0, 4, 16]), label=labelled, until=st.integers(0, 12),
+    neighbour=st.none() | st.integers(0, 12), cuts=st.sets(st.integers(1, 12)),
+)  # fmt: skip
 def test_however_a_stream_is_cut_the_alarm_opens_at_the_same_instant_and_ends_at_the_same_priority(
-    known: Facts, until: int, neighbour: int | None, cuts: set[int]
+    known: Facts, false: int, label: str, until: int, neighbour: int | None, cuts: set[int]
 ) -> None:
     """An anomaly seen at each instant up to ``until`` and over after it; the other sensor's is known when it came."""
-    labels = tuple((label, AT + (end - AT) % 12) for label, end in known.labels)
-    whole = replace(known, labels=labels, neighbour_at=None if neighbour is None else AT + neighbour)
+    labels = ((label, AT + until // 2),) if label else ()
+    at = None if neighbour is None else AT + neighbour
+    whole = replace(known, real=0, false=false, labels=labels, neighbour_at=at)
     outcomes = [walked(whole, until, [13]), walked(whole, until, [*sorted(cuts), 13])]
     assert outcomes[0] == outcomes[1]
 
