@@ -43,6 +43,7 @@ MENU = (
         ("Work orders", "build", "maintenance_workorder"),
         ("Anomalies", "troubleshoot", "maintenance_anomaly"),
         ("Decisions", "rule", "maintenance_decision"),
+        ("Detector record", "fact_check", "maintenance_detectorrecord"),
         ("Labels", "label", "sensors_label"),
         ("New normals", "restart_alt", "sensors_regime"),
     )),

@@ -14,6 +14,7 @@ from agents.case_api import Cases
 from agents.run_api import Runs
 from config import health
 from maintenance.api import Alarms, Anomalies, WorkOrders
+from maintenance.record_api import DetectorRecords
 from sensors import problems, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.label_api import Labels, Regimes
@@ -35,6 +36,7 @@ router.register("labels", Labels, basename="label")
 router.register("regimes", Regimes, basename="regime")
 router.register("anomalies", Anomalies, basename="anomaly")
 router.register("alarms", Alarms, basename="alarm")
+router.register("detector-records", DetectorRecords, basename="detector-record")
 router.register("work-orders", WorkOrders, basename="work-order")
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")

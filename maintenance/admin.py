@@ -9,14 +9,14 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
-from maintenance import buttons, decision_pages, labelling, message_pages, order_pages
+from maintenance import buttons, decision_pages, labelling, message_pages, order_pages, record_pages
 from maintenance.decision_pages import DecisionLines, Judged
 from maintenance.models import Alarm, AlarmTransition, Anomaly, WorkOrder
 from sensors import columns, sensor_page, show
 from sensors.chart import Stretch
 from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
-__all__ = ["decision_pages", "message_pages", "order_pages"]
+__all__ = ["decision_pages", "message_pages", "order_pages", "record_pages"]
 
 CONTEXT = 3
 """How many times its own length the picture shows before and after an anomaly."""

@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents import sweeper
 from agents.models import Run
-from maintenance.models import Alarm, Anomaly, WorkOrder
+from maintenance.models import Alarm, Anomaly, DetectorRecord, WorkOrder
 from sensors import api, inbox, labels, problems, regimes
 from sensors.models import Batch, Label, Membership, Regime, Sensor
 from tests import factories
@@ -59,7 +59,8 @@ def member(sensor: Sensor, role: str = Membership.Role.TECHNICIAN, **fields: Any
     return factories.user(site=sensor.site, role=role, **fields)
 
 
-LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "labels", "regimes")
+LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "labels", "regimes",
+         "detector-records")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -288,7 +289,7 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "batches": Batch.objects.get().pk, "anomalies": Anomaly.objects.all()[0].pk,
         "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk, "cases": 1,
         "work-orders": WorkOrder.objects.get().pk, "labels": Label.objects.get().pk,
-        "regimes": Regime.objects.get().pk,
+        "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,
     }  # fmt: skip
     for route in set(routes()) - OPEN:
         name = route.split("/")[2]
