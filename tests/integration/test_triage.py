@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from maintenance import history, triage
-from maintenance.models import Alarm, Anomaly, Decision, DetectorRecord, WorkOrder
+from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision, DetectorRecord, WorkOrder
 from maintenance.triage import Facts, Stretch
 from sensors import labels
 from sensors.columns import SECOND_US, from_instant
@@ -169,6 +169,31 @@ def test_a_faulty_instrument_makes_the_live_flow_doubt_what_follows() -> None:
     alarm = Alarm.objects.get()
     assert (alarm.priority, alarm.verdict) == ("LOW", "DOUBTFUL")
     assert [reason["name"] for reason in alarm.verdict_reasons] == ["instrument-fault"]
+
+
+def test_however_readings_are_cut_into_runs_the_verdicts_and_the_alarms_are_the_same() -> None:
+    values = [20.0, 99.0, 21.0, 40.0, *[20.0] * 16, *[40.0] * 8, *[20.0] * 16, 40.0, *[20.0] * 14]
+    outcomes = []
+    for cut in (len(values), 7, 1):
+        machine = factories.machine(site=factories.site(), criticality="HIGH")
+        s = factories.sensor(machine=machine, high=30.0, physical_high=90.0)
+        window = {"from_at": START + 20 * STEP, "to_at": START + 23 * STEP}
+        labels.add(machine=machine, sensor=None, kind="EXPECTED", actor=factories.user(), **window)
+        for first in range(0, len(values), cut):
+            send_values(s, values[first : first + cut], first=first)
+        live = Anomaly.objects.filter(sensor=s, retrospective=False).order_by("nature", "started_at")
+        steps = AlarmTransition.objects.filter(alarm__machine=machine).order_by("id")
+        outcomes.append(
+            (
+                [(row.started_at, row.verdict, [r["name"] for r in row.verdict_reasons]) for row in live],
+                list(steps.values_list("action", "at")),
+                list(Alarm.objects.filter(machine=machine).values_list("priority", "verdict", "is_active")),
+            )
+        )
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+    verdicts = [verdict for _, verdict, _ in outcomes[0][0]]
+    assert {"DOUBTFUL", "CREDIBLE"} <= set(verdicts)
+    assert (START + 23 * STEP + timedelta(microseconds=1)) in [at for _, at in outcomes[0][1]]
 
 
 def test_facts_are_of_the_same_sensor_detector_and_live_stream_and_of_what_went_before(sensor: Sensor) -> None:
