@@ -8,7 +8,7 @@ and nothing else: that is how quarantine finds the one that fails.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,14 +17,13 @@ from django.db.models import Q, Sum
 from numpy.typing import NDArray
 
 from agents import cargo as cargos
-from agents import dead_letters, decide, detect, failpoints, failures, ingest, notify, outcomes, validate
+from agents import dead_letters, decide, detect, failpoints, failures, ingest, notify, outcomes, sighted, validate
 from agents.cargo import Verdicts
 from agents.doorbell import Bell
-from agents.findings import AnomalyFinding, Quality, Reason, SensorFault, Validated
+from agents.findings import Quality, Reason, Validated
 from agents.ingest import Cargo
 from agents.models import Run
 from maintenance import alarms, anomalies, notifications, situations
-from maintenance.anomalies import Sighting
 from mlops import machine_states
 from mlops.state import State
 from sensors import columns, labels, presence, roster, store
@@ -134,7 +133,7 @@ def validate_step(run: Run, attempt: int, only: Units = None) -> Finish:
         store.insert(kept, quality=verdicts.quality[verdicts.keep], reason=verdicts.reason[verdicts.keep])
         outcomes.write(results)
         machine_states.save(validated.memory, machine_of=_machine_of(table), part="memory", run_id=run.place)
-        anomalies.record([_fault(found) for found in validated.faults], run_id=run.pk)
+        anomalies.record([sighted.fault(found) for found in validated.faults], run_id=run.pk)
         anomalies.close_faults(good)
         return ()
 
@@ -213,7 +212,7 @@ def detect_step(run: Run, attempt: int, only: Units = None) -> Finish:
     told = {str(int(m)): clocks.get(int(m)) for m in np.unique(machine)}
 
     def commit() -> tuple[Bell, ...]:
-        anomalies.record([_sighting(found) for found in detected.anomalies], run_id=run.pk)
+        anomalies.record([sighted.anomaly(found) for found in detected.anomalies], run_id=run.pk)
         machine_states.save(detected.state, machine_of=_machine_of(table), part="learned", run_id=run.place)
         return ()
 
@@ -242,11 +241,3 @@ def notify_step(run: Run, attempt: int, only: Units = None) -> Finish:
         return tuple(Bell("deliver", row) for row in notifications.create(rows, run_id=run.pk))
 
     return Finish(commit=commit, after=lambda: cargos.drop(run))
-
-
-def _sighting(found: AnomalyFinding) -> Sighting:
-    return Sighting(**{f.name: getattr(found, f.name) for f in fields(found)})
-
-
-def _fault(found: SensorFault) -> Sighting:
-    return anomalies.fault(**{f.name: getattr(found, f.name) for f in fields(found)})

@@ -22,7 +22,7 @@ from agents.audit import Trouble
 from agents.channels.webhook import Webhook
 from agents.findings import FaultKind
 from agents.models import Run
-from maintenance import anomalies
+from maintenance import anomalies, sightings
 from mlops import machine_states
 from sensors import journal, presence
 from sensors.models import LANES
@@ -86,7 +86,7 @@ def _report(silences: Sequence[Silence]) -> None:
         )
         anomalies.record(
             [
-                anomalies.fault(
+                sightings.fault(
                     sensor_id=silence.sensor_id,
                     kind=FaultKind.GAP,
                     started_at=newest[silence.sensor_id],

@@ -6,95 +6,20 @@ A row only ever grows: the same sighting twice, or sightings out of order, end i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import orjson
 from django.db import connection
 
-from maintenance import failure_modes
 from maintenance.models import Anomaly
+from maintenance.sightings import INSTRUMENT, MACHINE, Place, Sighting, first_good, merge
 from sensors import columns, journal
 from sensors.columns import Columns, from_instant, to_instant
 from sensors.models import Sensor
 
-MACHINE, INSTRUMENT = Anomaly.Nature.MACHINE.value, Anomaly.Nature.INSTRUMENT.value
-VALIDATE = "validate"
-VALIDATE_VERSION = "1"
-
 
 class UnknownSensor(LookupError):
     """A sighting names a sensor that does not exist."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """An anomaly as a run sees it. Instants in microseconds since the epoch, values in the sensor's unit.
-
-    Identity: sensor, detector, ``started_at`` and ``retrospective`` for the machine's; a fault of the instrument has
-    its kind in place of the detector. ``kind``, ``observed`` and what was expected are those of the peak.
-    """
-
-    sensor_id: int
-    detector: str
-    detector_version: str
-    kind: str
-    started_at: int
-    ended_at: int | None
-    last_at: int
-    readings: int
-    peak_score: float
-    peak_at: int
-    observed: float | None
-    expected_low: float | None
-    expected_high: float | None
-    window_from: int
-    window_to: int
-    retrospective: bool = False
-    contributors: tuple[tuple[int, float], ...] = ()
-    nature: str = MACHINE
-    detail: str = ""
-
-    @property
-    def identity(self) -> tuple[int, str, int, bool]:
-        what = self.kind if self.nature == INSTRUMENT else self.detector
-        return self.sensor_id, what, self.started_at, self.retrospective
-
-
-def fault(
-    *,
-    sensor_id: int,
-    kind: str,
-    started_at: int,
-    last_at: int,
-    readings: int,
-    detail: str,
-    observed: float | None = None,
-    retrospective: bool = False,
-) -> Sighting:
-    """A stretch that the machine cannot have produced, as validate tells of it."""
-    return Sighting(
-        sensor_id=sensor_id,
-        detector=VALIDATE,
-        detector_version=VALIDATE_VERSION,
-        kind=kind,
-        started_at=started_at,
-        ended_at=None,
-        last_at=last_at,
-        readings=readings,
-        peak_score=1.0,
-        peak_at=started_at,
-        observed=observed,
-        expected_low=None,
-        expected_high=None,
-        window_from=started_at,
-        window_to=last_at,
-        retrospective=retrospective,
-        contributors=((sensor_id, 1.0),),
-        nature=INSTRUMENT,
-        detail=detail,
-    )
 
 
 CONFLICT = {
@@ -137,7 +62,7 @@ def record(sightings: Sequence[Sighting], *, run_id: int) -> list[int]:
     merged: dict[tuple[Any, ...], Sighting] = {}
     for sighting in sightings:
         key = (sighting.nature, *sighting.identity)
-        merged[key] = _merge(merged[key], sighting) if key in merged else sighting
+        merged[key] = merge(merged[key], sighting) if key in merged else sighting
     places = _places({sighting.sensor_id for sighting in merged.values()})
     ids: dict[tuple[Any, ...], int] = {}
     entries: list[journal.Entry] = []
@@ -167,30 +92,12 @@ def close_faults(good: Columns) -> int:
         standing = cursor.fetchall()
     over = []
     for anomaly_id, sensor_id, last_at in standing:
-        start, end = np.searchsorted(good.sensor, [sensor_id, sensor_id + 1])
-        place = start + np.searchsorted(good.at[start:end], from_instant(last_at))
-        if place < end:
-            over.append(Anomaly(pk=anomaly_id, ended_at=to_instant(int(good.at[place]))))
+        end = first_good(good, sensor_id, since=from_instant(last_at))
+        if end is not None:
+            over.append(Anomaly(pk=anomaly_id, ended_at=to_instant(end)))
     if over:
         Anomaly.objects.bulk_update(over, ["ended_at"])
     return len(over)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a sensor sits."""
-
-    site_id: int
-    machine_id: int
-    kind: str
-    equipment_class: str
-
-    def mode(self, sighting: Sighting) -> str:
-        if sighting.nature == INSTRUMENT:
-            return failure_modes.INSTRUMENT
-        return failure_modes.CATALOGUE.mode_of(
-            sensor_kind=self.kind, anomaly_kind=sighting.kind, equipment_class=self.equipment_class
-        )
 
 
 def _places(sensor_ids: set[int]) -> dict[int, Place]:
@@ -226,22 +133,6 @@ def _row(s: Sighting, place: Place, run_id: int) -> tuple[Any, ...]:
         to_instant(s.window_from), to_instant(s.window_to), orjson.dumps(s.contributors).decode(), s.retrospective,
         False, s.detail, run_id, run_id,
     )  # fmt: skip
-
-
-def _merge(one: Sighting, other: Sighting) -> Sighting:
-    """Two sightings of the same anomaly in one run; the same growth as in the database."""
-    top = other if other.peak_score > one.peak_score else one
-    last_at = max(one.last_at, other.last_at)
-    ends = [end for end in (one.ended_at, other.ended_at) if end is not None]
-    return replace(
-        top,
-        last_at=last_at,
-        ended_at=max(*ends, last_at) if ends else None,
-        readings=max(one.readings, other.readings),
-        window_from=min(one.window_from, other.window_from),
-        window_to=max(one.window_to, other.window_to),
-        detail=(other if other.last_at >= one.last_at else one).detail,
-    )
 
 
 def _entry(anomaly_id: int, sighting: Sighting, place: Place) -> journal.Entry:

@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from pytest_django import DjangoAssertNumQueries
 
 from agents import decide
-from maintenance import alarms, anomalies
+from maintenance import alarms, anomalies, sightings
 from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision, WorkOrder, WorkOrderTransition
 from sensors.columns import SECOND_US, from_instant
 from sensors.models import Event, Sensor
@@ -34,7 +34,7 @@ def see(sensor: Sensor, *, run: int, at: int, ended: int | None = None, score: f
         "ended_at": None if ended is None else NOON + ended * SECOND_US, "peak_score": score, "peak_at": last,
         "observed": 1.0, "expected_low": 2.0, "expected_high": None, "window_from": started, "window_to": last,
     }  # fmt: skip
-    sighting = anomalies.Sighting(sensor_id=sensor.pk, started_at=started, **{**base, **fields})
+    sighting = sightings.Sighting(sensor_id=sensor.pk, started_at=started, **{**base, **fields})
     return anomalies.record([sighting], run_id=run)[0]
 
 
@@ -141,7 +141,7 @@ def test_one_order_is_open_per_machine_and_mode_and_counts_occurrences(sensor: S
 
 def test_faults_of_instruments_lead_to_one_order_and_no_alarm(sensor: Sensor) -> None:
     for run, kind in enumerate(("STUCK", "SPIKE", "STUCK"), start=1):
-        fault = anomalies.fault(
+        fault = sightings.fault(
             sensor_id=sensor.pk, kind=kind, started_at=NOON, last_at=NOON + run, readings=run, detail=""
         )
         anomalies.record([fault], run_id=run)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from maintenance import anomalies
-from maintenance.anomalies import Sighting
+from maintenance import anomalies, sightings
 from maintenance.models import Anomaly
+from maintenance.sightings import Sighting
 from sensors.columns import SECOND_US, from_instant
 from sensors.models import Event, Sensor
 from tests import factories
@@ -52,7 +52,7 @@ def test_an_anomaly_knows_its_machine_its_site_and_the_mode_it_points_to(sensor:
 
 def test_a_fault_of_the_sensor_is_told_apart_from_one_of_the_machine(sensor: Sensor) -> None:
     faults = [
-        anomalies.fault(sensor_id=sensor.pk, kind=kind, started_at=NOON, last_at=NOON, readings=1, detail="why")
+        sightings.fault(sensor_id=sensor.pk, kind=kind, started_at=NOON, last_at=NOON, readings=1, detail="why")
         for kind in ("STUCK", "SPIKE")
     ]
     stuck, spike = anomalies.record(faults, run_id=1)

@@ -63,6 +63,8 @@ PURE = (
     "agents.diagnosis",
     "maintenance.alarm_life",
     "maintenance.triage",
+    "maintenance.sightings",
+    "agents.sighted",
     "maintenance.messages",
 )
 NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", "requests", "structlog")
