@@ -12,19 +12,19 @@ from datetime import datetime, timedelta
 import numpy as np
 from django.db import connection
 
-from sensors import blocks, m4, pgcopy, pieces, rollups
+from sensors import blocks, columns, m4, pgcopy, pieces, rollups
 from sensors.blocks import Readings
-from sensors.columns import Float64, Int64, UInt8, from_instant, to_instant
+from sensors.columns import Columns, Float64, Int64, UInt8, from_instant, to_instant
 from sensors.m4 import Grid, Points, Thinning
 from sensors.rollups import HOUR_US
 
 EPOCH = "timestamptz '2000-01-01 00:00+00'"
 READINGS = (
     f"(SELECT chunk.sensor_id, {pieces.LOOSE} FROM sensors_chunk AS chunk {pieces.UNNESTED}"
-    f" WHERE chunk.sensor_id = %(sensor)s AND chunk.start_at >= %(hour)s AND chunk.start_at < %(end)s"
+    f" WHERE chunk.sensor_id = ANY(%(sensors)s) AND chunk.start_at >= %(hour)s AND chunk.start_at < %(end)s"
     " AND chunk.end_at >= %(start)s AND reading.at >= %(start)s AND reading.at < %(end)s LIMIT %(limit)s)"
     f" UNION ALL SELECT block.sensor_id, {pieces.PACKED} FROM sensors_block AS block"
-    " WHERE block.sensor_id = %(sensor)s AND block.day BETWEEN %(first_day)s AND %(last_day)s"
+    " WHERE block.sensor_id = ANY(%(sensors)s) AND block.day BETWEEN %(first_day)s AND %(last_day)s"
     " AND block.first_at < %(end)s AND block.last_at >= %(start)s"
 )
 ROLLUPS = (
@@ -84,7 +84,22 @@ def _add_readings(drawn: Thinning, sensor_id: int, start: int, end: int, *, most
 
     if start < end:
         limit = None if most is None else most + 1
-        pieces.read(READINGS, _window(sensor_id, start, end) | {"limit": limit}, each=add)
+        pieces.read(READINGS, _window(sensor_id, start, end) | {"limit": limit, "sensors": [sensor_id]}, each=add)
+
+
+def raw(sensor_ids: Iterable[int], *, start: int, end: int) -> Columns:
+    """Every reading of the sensors in [start, end), in microseconds, sorted by sensor and instant; ``item`` is 0."""
+    found: list[Columns] = []
+
+    def add(sensor: Int64, readings: Readings) -> None:
+        inside = (readings.at >= start) & (readings.at < end)
+        nothing = np.zeros(int(inside.sum()), np.int32)
+        found.append(Columns(sensor[inside], readings.at[inside], readings.value[inside], nothing))
+
+    wanted = {"sensors": list(sensor_ids), "limit": None}
+    pieces.read(READINGS, _window(0, start, end) | wanted, each=add)
+    together = columns.concatenate(found)
+    return together.take(np.lexsort((together.at, together.sensor)))
 
 
 def _from_rollups(sensor_id: int, window: tuple[int, int], grid: Grid, *, points: int) -> Thinning:

@@ -65,6 +65,11 @@ PURE = (
     "maintenance.triage",
     "maintenance.sightings",
     "agents.sighted",
+    "agents.backtests.proposal",
+    "agents.backtests.figures",
+    "agents.backtests.book",
+    "agents.backtests.machine",
+    "agents.backtests.told",
     "maintenance.messages",
 )
 NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", "requests", "structlog")
