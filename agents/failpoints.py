@@ -23,6 +23,7 @@ STAGE_POINTS = ("claimed", "worked", "finishing", "committed")
 next bell not rung."""
 
 DELIVERY_POINTS = ("deliver:claimed", "deliver:sent", "deliver:recording", "deliver:recorded")
+BACKTEST_POINTS = ("backtest:claimed", "backtest:slice")
 
 
 class Poisoned(RuntimeError):

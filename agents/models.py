@@ -10,7 +10,7 @@ from django.db.models import F, Func, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from sensors.models import LANES
+from sensors.models import LANES, Equipment, Sensor, Site
 
 STATUSES = ["ACTIVE", "QUARANTINE", "DONE", "FAILED", "REPLAY", "DISCARDED"]
 STAGES = ["INGEST", "VALIDATE", "DETECT", "DECIDE", "NOTIFY"]
@@ -320,3 +320,66 @@ class Throttle(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} to {self.readings_per_second} readings a second"
+
+
+class Backtest(models.Model):
+    """A question, what a limit or a detector would have done with stored readings, and its answer. Kept, never changed.
+
+    Of a sensor, else of a machine, else of the whole site. See ``agents.backtests``.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "PENDING", "Waiting for a worker"
+        RUNNING = "RUNNING", "Under way"
+        DONE = "DONE", "Done"
+        FAILED = "FAILED", "Failed: the reason says why"
+
+    UNFINISHED = (Status.PENDING, Status.RUNNING)
+
+    site = models.ForeignKey(Site, models.CASCADE, related_name="backtests")
+    machine = models.ForeignKey(Equipment, models.CASCADE, null=True, related_name="backtests")
+    sensor = models.ForeignKey(Sensor, models.CASCADE, null=True, related_name="backtests")
+    from_at = models.DateTimeField(help_text="First instant of the period.")
+    to_at = models.DateTimeField(help_text="The period ends before it.")
+    look_back_days = models.FloatField(help_text="Readings so long before the period teach and are not counted.")
+    proposed = models.JSONField(default=dict, help_text="What is to differ from how things are; empty: nothing.")
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
+    reason = models.TextField(blank=True, help_text="Why it failed.")
+    slices = models.PositiveIntegerField(default=0, help_text="How many there are to judge.")
+    slices_done = models.PositiveIntegerField(default=0)
+    result = models.JSONField(null=True, help_text="Figures of each side, and the versions they were found with.")
+    attempts = models.PositiveIntegerField(default=0, help_text="Counted before the work.")
+    lease_token = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    lease_owner = models.CharField(max_length=100, blank=True)
+    due_at = models.DateTimeField(db_default=Now())
+    ring_after = models.DateTimeField(db_default=Now())
+    rings = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(to_at__gt=F("from_at")), name="backtest_period_not_empty"),
+            models.CheckConstraint(
+                condition=Q(status__in=["PENDING", "RUNNING", "DONE", "FAILED"]), name="backtest_status"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["DONE", "FAILED"], finished_at__isnull=False)
+                | (~Q(status__in=["DONE", "FAILED"]) & Q(finished_at__isnull=True)),
+                name="backtest_ends_with_its_status",
+            ),
+            models.CheckConstraint(condition=~Q(status="DONE") | Q(result__isnull=False), name="backtest_has_result"),
+            models.CheckConstraint(condition=~Q(status="FAILED") | ~Q(reason=""), name="backtest_has_reason"),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(status__in=["PENDING", "RUNNING"]), name="backtest_due"),
+            models.Index(fields=["site", "-id"], name="backtest_of_site"),
+        ]
+
+    def __str__(self) -> str:
+        place = self.sensor or self.machine or self.site
+        return f"backtest {self.pk} of {place}, {self.from_at:%Y-%m-%d} to {self.to_at:%Y-%m-%d}"

@@ -16,8 +16,9 @@ import structlog
 from django.conf import settings
 
 from agents import apart, deliver, doorbell, lease, pipeline, strangers
+from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
-from agents.models import Run
+from agents.models import Backtest, Run
 from maintenance.models import Notification
 from sensors import discovery
 
@@ -26,8 +27,9 @@ log = structlog.get_logger(__name__)
 CHILDREN = max(1, min(4, os.cpu_count() or 1))
 STAGES = frozenset(stage.lower() for stage in Run.Stage.values)
 KNOWN = list(Run.Stage.values)
-LEFT = frozenset({"quarantine"})
-"""What a pass does not wait for: a search may take longer than everything else can."""
+BACKTESTS = [str(status) for status in Backtest.UNFINISHED]
+LEFT = frozenset({"quarantine", "backtest"})
+"""What a pass does not wait for: it may take longer than everything else can. A backtest waits for its worker."""
 SEARCH_SECONDS = 600.0
 MOST = 300
 PATIENT_RINGS = 3
@@ -40,7 +42,7 @@ def sweep() -> int:
     found = list(_due())
     silent = [bell for bell, unanswered in found if unanswered or not doorbell.ring(bell)]
     work_off_apart([bell for bell in silent if bell.queue not in LEFT], seconds=PASS_SECONDS)
-    searcher.search([bell.id for bell in silent if bell.queue in LEFT])
+    searcher.search([bell.id for bell in silent if bell.queue == "quarantine"])
     strangers.teller.tell()
     return len(found)
 
@@ -119,6 +121,8 @@ def _due() -> Iterable[tuple[Bell, bool]]:
         yield Bell("ingest", lane), lane in waiting_long
     for notification_id in lease.overdue(Notification, limit=MOST, status="PENDING"):
         yield Bell("deliver", notification_id), False
+    for backtest_id in lease.overdue(Backtest, limit=MOST, status=BACKTESTS):
+        yield Bell("backtest", backtest_id), False
     discovery.let_go_of_stragglers()  # parts of sensors adopted meanwhile; the next pass rings
 
 
@@ -129,6 +133,8 @@ def _give_back() -> None:
         log.warning("agents.sweeper.gave-back", notifications=messages)
     if runs:
         log.warning("agents.sweeper.gave-back", runs=runs)
+    if tests := lease.give_back_for_the_dead(Backtest, status=BACKTESTS):
+        log.warning("agents.sweeper.gave-back", backtests=tests)
 
 
 def work_off(bells: Iterable[Bell], *, seconds: float = math.inf, leave: Collection[str] = frozenset()) -> None:
@@ -166,4 +172,7 @@ def answer(bell: Bell) -> tuple[Bell, ...]:
         return ()
     if bell.queue == "quarantine":
         return pipeline.search(bell.id).bells
+    if bell.queue == "backtest":
+        backtests.perform(bell.id)
+        return ()
     return pipeline.perform(bell.queue.upper(), bell.id).bells

@@ -10,6 +10,7 @@ from agents import deliver as delivery
 from agents import doctor as rounds
 from agents import doorbell, housekeeping, jobs, pipeline
 from agents import watchdog as dog
+from agents.backtests import jobs as backtests
 from agents.models import Run
 
 
@@ -46,6 +47,16 @@ def quarantine(run_id: int, **_: Any) -> None:
 @shared_task(name="agents.deliver", queue="deliver")
 def deliver(notification_id: int, **_: Any) -> None:
     delivery.deliver(notification_id)
+
+
+@shared_task(
+    name="agents.backtest",
+    queue="backtest",
+    soft_time_limit=backtests.LONGEST_SECONDS,
+    time_limit=backtests.LONGEST_SECONDS + 60,
+)
+def backtest(backtest_id: int, **_: Any) -> None:
+    backtests.perform(backtest_id)
 
 
 @shared_task(name="agents.make_partitions", queue="housekeeping")

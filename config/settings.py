@@ -225,6 +225,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "BacktestStatus": "agents.models.Backtest.Status",
         "CaseStatus": "agents.models.Case.Status",
         "LabelKind": "sensors.models.Label.Kind",
         "RunStatus": "agents.models.Run.Status",

@@ -10,6 +10,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
 from agents.api import Ingest
+from agents.backtests.api import Backtests
 from agents.case_api import Cases
 from agents.run_api import Runs
 from config import health
@@ -40,6 +41,7 @@ router.register("detector-records", DetectorRecords, basename="detector-record")
 router.register("work-orders", WorkOrders, basename="work-order")
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")
+router.register("backtests", Backtests, basename="backtest")
 
 api: list[URLPattern | URLResolver] = [
     path("auth/token/", tokens.Login.as_view(), name="token"),

@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 
 from agents.backtests.book import ORDER_OCCURRED, ORDER_OPENED, Machine
 from agents.backtests.figures import Activation, Found, Period, Window
+from agents.backtests.proposal import Proposal
 from maintenance.alarm_life import Action
 from maintenance.models import AlarmTransition, Anomaly, Decision
 from maintenance.sightings import Place
@@ -52,6 +53,16 @@ class Target:
         if self.sensor is not None:
             return rows.filter(Q(sensor=self.sensor) | Q(sensor=None), machine=self.sensor.machine_id)
         return rows.filter(machine=self.machine) if self.machine else rows.filter(site=self.site)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to judge: readings of the target in the period, after a look-back that teaches and is not counted."""
+
+    target: Target
+    period: Period
+    look_back: int
+    proposal: Proposal
 
 
 def of_machine(machine: Equipment, sensors: Sequence[Sensor]) -> tuple[SensorTable, Machine]:

@@ -15,6 +15,7 @@ NAMES = (*OF_A_SENSOR, *DELAYS, "false_alarms_per_week", "detectors")
 DETECTORS = ("limits", "adaptive")
 """The detectors by name; a test holds them equal to ``mlops.detectors``, which the web process does not import."""
 LONGEST_DELAY = 30 * 24 * 3600
+LOOK_BACK_DAYS = 14
 
 
 class BadProposal(ValueError):

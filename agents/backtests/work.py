@@ -11,16 +11,14 @@ import numpy as np
 from agents import version
 from agents.backtests import history, machine
 from agents.backtests.figures import Figures, Period
-from agents.backtests.history import Target
+from agents.backtests.history import Asked
 from agents.backtests.machine import Replay, Setup, Side
-from agents.backtests.proposal import Proposal
 from agents.findings import Quality
 from mlops import detectors
 from sensors import labels, series
 from sensors.columns import DAY_US, to_instant
 from sensors.models import Equipment, Sensor
 
-LOOK_BACK_DAYS = 14
 PRESENT, PROPOSED, LIVE = "present", "proposed", "live"
 Tell = Callable[[int, int], None]
 """Called after each slice with how many are done, and how many there are."""
@@ -28,16 +26,6 @@ Tell = Callable[[int, int], None]
 
 class NoReadings(Exception):
     """Nothing is stored of the target in the period; the message says from when to when there is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What to judge: readings of the target in the period, after a look-back that teaches and is not counted."""
-
-    target: Target
-    period: Period
-    look_back: int
-    proposal: Proposal
 
 
 @dataclass(slots=True)

@@ -14,9 +14,8 @@ from django.core.management import CommandError, call_command
 
 from agents.backtests import history, proposal, work
 from agents.backtests.figures import Period
-from agents.backtests.history import Target
+from agents.backtests.history import Asked, Target
 from agents.backtests.machine import Replay, Side
-from agents.backtests.work import Asked
 from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision, WorkOrder, WorkOrderTransition
 from sensors import columns, compaction, labels, series, store
 from sensors.columns import DAY_US, SECOND_US, from_instant, to_instant
@@ -35,10 +34,10 @@ def when(n: int, step: timedelta = STEP) -> datetime:
     return START + n * step
 
 
-def put(sensor: Sensor, values: Sequence[float], *, step: timedelta = STEP) -> None:
+def put(sensor: Sensor, values: Sequence[float], *, first: int = 0, step: timedelta = STEP) -> None:
     """Readings as if they had come long ago: nothing was judged."""
     n = len(values)
-    at = from_instant(START) + np.arange(n, dtype=np.int64) * (step // timedelta(microseconds=1))
+    at = from_instant(START) + np.arange(first, first + n, dtype=np.int64) * (step // timedelta(microseconds=1))
     taken = columns.Columns(np.full(n, sensor.pk), at, np.asarray(values, np.float64), np.zeros(n, np.int32))
     store.make_partitions(store.days_of(taken))
     store.insert(taken, quality=np.zeros(n, np.uint8), reason=np.zeros(n, np.uint8))
@@ -321,12 +320,14 @@ def test_the_command_writes_a_table_and_json(machine: Equipment) -> None:
         (("--sensor", "nobody"), "There is no sensor 'nobody'"),
         (("--machine", "0"), "There is no machine '0'"),
         (("--site", "nowhere"), "There is no site 'nowhere'"),
-        (("--to", "2026-02-01"), "The period is empty"),
+        (("--to", "2026-02-01"), "--to: The period is empty"),
         (("--to", "soon"), "--to 'soon' is no instant"),
         (("--to", "2026-02-30"), "--to '2026-02-30' is no instant"),
-        (("--from", "0001-01-01"), "out of range"),
+        (("--from", "0001-01-01"), "--from: The period begins before 1971"),
+        (("--from", "0001-01-01T00:00:00+14:00"), "out of range"),
         (("--from", "2026-03-01", "--to", "2026-03-02"), "no readings in the period; its first is of 2026-02-01 00:00"),
-        (("--look-back", "-1"), "--look-back"),
+        (("--look-back", "-1"), "--look-back: It must be 0 to"),
+        (("--look-back", "nan"), "--look-back: It must be 0 to"),
         (("--high", "tall"), "--high: A finite number"),
         (("--high", "nan"), "--high: A finite number"),
         (("--high", "9"), "--high: low (10) must be below high (9)"),

@@ -78,7 +78,7 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES = 300, 50
 LONGER_FILES = {
     "sensors/models.py": (540, "the facts' tables on one page: fields and constraints, no logic"),
     "maintenance/models.py": (400, "the judgements' tables on one page: fields and constraints, no logic"),
-    "agents/models.py": (330, "the flow's tables on one page: fields and constraints, no logic"),
+    "agents/models.py": (400, "the flow's tables on one page: fields and constraints, no logic"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {}
 

@@ -11,15 +11,16 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_date, parse_datetime
 
-from agents.backtests import proposal, told, work
+from agents.backtests import proposal, requests, told, work
 from agents.backtests.figures import Period
-from agents.backtests.history import Target
-from agents.backtests.work import Asked
+from agents.backtests.history import Asked, Target
 from sensors import progress
 from sensors.columns import DAY_US, from_instant
 from sensors.models import Equipment, Sensor, Site
 
 MOST_SHOWN = 20
+OPTIONS = {"from_at": "--from", "to_at": "--to", "look_back_days": "--look-back"}
+"""Of what ``agents.backtests.requests`` refuses."""
 
 
 class Command(BaseCommand):
@@ -36,8 +37,8 @@ class Command(BaseCommand):
         of.add_argument("--site", metavar="SLUG", help="All machines of a site.")
         add("--from", dest="start", required=True, metavar="WHEN", help="ISO 8601; a date is midnight UTC.")
         add("--to", dest="end", required=True, metavar="WHEN", help="The period ends before it.")
-        add("--look-back", type=float, default=work.LOOK_BACK_DAYS, metavar="DAYS",
-            help=f"Readings before the period that teach and are not counted ({work.LOOK_BACK_DAYS}).")  # fmt: skip
+        add("--look-back", type=float, default=proposal.LOOK_BACK_DAYS, metavar="DAYS",
+            help=f"Readings before the period that teach and are not counted ({proposal.LOOK_BACK_DAYS}).")  # fmt: skip
         for name in proposal.OF_A_SENSOR[:-1]:
             add(f"--{name.replace('_', '-')}", metavar="X", help="Alarm limit of the sensor; none takes it away.")
         add("--deadband", metavar="X", help="Of the sensor's limits.")
@@ -65,12 +66,14 @@ class Command(BaseCommand):
         except work.NoReadings as error:
             raise CommandError(str(error)) from error
         seconds = time.perf_counter() - began
+        kept = requests.keep(asked, look_back_days=options["look_back"], result=result)
         if options["json"]:
             self.stdout.write(json.dumps(result, indent=2))
             return
         self._table(asked, result)
         judged = result["readings"] + result["taught"]
-        self.stdout.write(f"{judged} readings in {seconds:.1f} s, {judged / max(seconds, 1e-9):,.0f} a second")
+        speed = f"{judged} readings in {seconds:.1f} s, {judged / max(seconds, 1e-9):,.0f} a second"
+        self.stdout.write(f"{speed}; kept as backtest {kept.pk}")
 
     def _table(self, asked: Asked, result: dict[str, Any]) -> None:
         line, sides = self.stdout.write, told.sides(result)
@@ -100,18 +103,18 @@ class Command(BaseCommand):
 
 def _asked(options: dict[str, Any]) -> Asked:
     target = _target(options)
-    period = Period(*(from_instant(_instant(f"--{n}", options[key])) for n, key in (("from", "start"), ("to", "end"))))
-    if period.start >= period.end:
-        raise CommandError("The period is empty: --to must be after --from.")
-    if not 0 <= options["look_back"] <= 36_500:
-        raise CommandError("--look-back must be 0 or more: days.")
+    start, end = _instant("--from", options["start"]), _instant("--to", options["end"])
+    try:
+        requests.check_period(start, end, options["look_back"])
+    except requests.Refused as error:
+        raise CommandError(f"{OPTIONS[error.field]}: {error}") from error
     given = {name: _given(name, options[name]) for name in proposal.NAMES if options[name] is not None}
     try:
         proposed = proposal.read(given, present=target.limits)
     except proposal.BadProposal as error:
         option = error.name.removesuffix("_seconds").replace("_", "-")
         raise CommandError(f"--{option}: {error}") from error
-    return Asked(target, period, round(options["look_back"] * DAY_US), proposed)
+    return Asked(target, Period(from_instant(start), from_instant(end)), round(options["look_back"] * DAY_US), proposed)
 
 
 def _given(name: str, text: str) -> object:
@@ -133,10 +136,10 @@ def _instant(option: str, text: str) -> datetime:
         found = None
     if found is None:
         raise CommandError(f"{option} {text!r} is no instant: write it as 2026-03-01 or 2026-03-01T12:00:00+01:00.")
-    found = found if found.tzinfo else found.replace(tzinfo=UTC)
-    if not datetime(1971, 1, 1, tzinfo=UTC) < found < datetime(9000, 1, 1, tzinfo=UTC):
-        raise CommandError(f"{option} {text!r} is out of range.")
-    return found
+    try:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise CommandError(f"{option} {text!r} is out of range.") from error
 
 
 def _target(options: dict[str, Any]) -> Target:
