@@ -46,6 +46,7 @@ MENU = (
         ("Detector record", "fact_check", "maintenance_detectorrecord"),
         ("Labels", "label", "sensors_label"),
         ("New normals", "restart_alt", "sensors_regime"),
+        ("Backtests", "science", "agents_backtest"),
     )),
     ("Plant", (
         ("Sites", "factory", "sensors_site"),

@@ -18,6 +18,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action
 
 from sensors import adoption, desk, fleet, intake_pages, label_pages, presence_page, sensor_page, show, store
+from sensors.backtest_button import HasBacktest
 from sensors.desk import Desk, KeepsSite, Lines, SiteFilter, column
 from sensors.models import (
     DiscoveredSensor,
@@ -69,10 +70,10 @@ class SavedByFleet(Desk):
             return HttpResponseRedirect(request.get_full_path())
 
 
-class HasNewNormal(SavedByFleet):
+class HasNewNormal(SavedByFleet, HasBacktest):
     """A page with the button by which people call normal what its row does from some instant on."""
 
-    actions_detail = ("declare",)
+    actions_detail = ("declare", "backtest")
 
     @action(description="New normal", url_path="new-normal", permissions=["act"], icon="restart_alt")
     def declare(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -103,7 +104,8 @@ class MembershipLines(desk.Scoped, TabularInline):
 
 
 @admin.register(Site)
-class SitePage(Desk):
+class SitePage(HasBacktest):
+    backtest_of = "site"
     site_path = "pk"
     owned = True
     list_display = ("name", "slug", "time_zone", "created_at")
@@ -133,6 +135,7 @@ class SensorLines(Lines):
 
 @admin.register(Equipment)
 class EquipmentPage(HasNewNormal):
+    backtest_of = "machine"
     list_display = ("tag", "name", "site", "level_label", "parent_page", "equipment_class", "criticality_label")
     list_filter = (SiteFilter, "level", "criticality", "equipment_class")
     list_select_related = ("site", "parent")
@@ -170,6 +173,7 @@ class EquipmentPage(HasNewNormal):
 
 @admin.register(Sensor)
 class SensorPage(HasNewNormal):
+    backtest_of = "sensor"
     change_form_outer_before_template = "admin/sensors/readings.html"
     list_display = ("external_id", "name", "site", "equipment_page", "kind", "unit", "limits", "calibration_due_on")
     list_filter = (SiteFilter, "kind", "calibration_due_on")

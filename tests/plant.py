@@ -9,7 +9,7 @@ from itertools import count
 
 import numpy as np
 
-from agents.models import Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
+from agents.models import Backtest, Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
 from maintenance.models import (
     Alarm,
     AlarmTransition,
@@ -59,6 +59,7 @@ class Rows:
     channel: Channel
     label: Label
     regime: Regime
+    backtest: Backtest
 
 
 def readings(sensor: Sensor, values: list[float], *, quality: int = 0) -> None:
@@ -104,6 +105,10 @@ def rows(site: Site, *, name: str = "") -> Rows:
     )
     MachineState.objects.create(machine=machine, memory=b"memory", learned=b"learned", memory_run_id=run.pk)
     label, regime = _told(sensor)
+    backtest = Backtest.objects.create(
+        site=site, machine=machine, sensor=sensor, from_at=NOON, to_at=NOON + 24 * HOUR, look_back_days=14,
+        status="FAILED", reason="<b>no</b> readings", finished_at=NOON,
+    )  # fmt: skip
     anomaly = _anomaly(sensor, run)
     alarm, order = _consequences(anomaly, run, n)
     channel = Channel.objects.create(
@@ -117,7 +122,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
         site=site, type="alarm.opened", subject=f"alarm/{alarm.pk}", key=f"event/{n}", occurred_at=NOON
     )
     return Rows(
-        machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime
+        machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest
     )  # fmt: skip
 
 
