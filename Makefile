@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos bench bench-detectors bench-doctor bench-files bench-machines bench-nab bench-pipeline bench-profile bench-skab bench-store lint types check lock clean
+.PHONY: help demo up down test chaos bench bench-backtest bench-detectors bench-doctor bench-files bench-machines bench-nab bench-pipeline bench-profile bench-skab bench-store lint types check lock clean
 .PHONY: .venv/main .venv/tests
 
 PYTHON ?=
@@ -36,6 +36,9 @@ test: .venv/tests ## Run all tests: unit, integration, e2e, crash points (ARGS g
 chaos: .venv/tests ## Break everything on purpose, and print what was lost or doubled (SEEDS=20 SECONDS=75 for longer)
 	@$(VENV) -m tests.chaos --seeds $(SEEDS) --seconds $(SECONDS) $(ARGS)
 
+bench-backtest: .venv/tests ## How fast stored readings are judged anew
+	@$(VENV) -m tests.bench.backtest
+
 bench-detectors: .venv/tests ## What the detector finds on real data and what it costs in false alarms
 	@$(VENV) -m tests.bench.detectors
 
@@ -60,7 +63,7 @@ bench-profile: .venv/tests ## Where the time goes at full load: by process, by P
 bench-skab: .venv/tests ## The detector on SKAB, a rig with eight sensors, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.skab
 
-bench: bench-detectors bench-machines bench-nab bench-skab bench-files bench-doctor bench-pipeline bench-store ## All benchmarks, one after the other
+bench: bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-files bench-doctor bench-pipeline bench-store ## All benchmarks, one after the other
 
 bench-store: .venv/tests ## What storing and asking costs with 100 million readings of 10,000 sensors (ARGS=--smoke: whether it works)
 	@$(VENV) -m tests.bench.store $(ARGS)

@@ -19,6 +19,7 @@ from sensors.columns import DAY_US, from_instant
 from sensors.models import Equipment, Sensor, Site
 
 MOST_SHOWN = 20
+WIDTH = 28
 OPTIONS = {"from_at": "--from", "to_at": "--to", "look_back_days": "--look-back"}
 """Of what ``agents.backtests.requests`` refuses."""
 
@@ -77,15 +78,16 @@ class Command(BaseCommand):
 
     def _table(self, asked: Asked, result: dict[str, Any]) -> None:
         line, sides = self.stdout.write, told.sides(result)
-        line(f"{asked.target}: {result['machines']} machines, {result['readings']} readings, {result['left_out']} left "
-             f"out as impossible; {result['taught']} before the period taught")  # fmt: skip
+        machines = f"{result['machines']} machine{'s' * (result['machines'] != 1)}"
+        line(f"{asked.target}: {machines}, {result['readings']} readings, {result['left_out']} left out as impossible; "
+             f"{result['taught']} before the period taught")  # fmt: skip
         line(f"proposed   {told.proposal(asked.proposal.as_json())}")
         for side, versions in result["detectors"].items():
             line(f"{side:10} {', '.join(f'{name} {number}' for name, number in versions.items())}")
         line("")
-        line(f"{'':32}" + "".join(f"{side:>24}" for side in sides))
+        line(f"{'':32}" + "".join(f"{side:>{WIDTH}}" for side in sides))
         for one in told.lines(result):
-            line(f"{one.name:32}" + "".join(f"{value:>24}" for value in one.values))
+            line(f"{one.name:32}" + "".join(f"{value:>{WIDTH}}" for value in one.values))
         for side in sides:
             self._alarms(side, result[side])
         line("")
