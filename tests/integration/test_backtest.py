@@ -17,6 +17,7 @@ from agents.backtests.figures import Period
 from agents.backtests.history import Asked, Target
 from agents.backtests.machine import Replay, Side
 from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision, WorkOrder, WorkOrderTransition
+from mlops.detectors import DETECTORS
 from sensors import columns, compaction, labels, series, store
 from sensors.columns import DAY_US, SECOND_US, from_instant, to_instant
 from sensors.models import Equipment, Sensor
@@ -186,7 +187,8 @@ def test_a_limit_that_would_have_fired_is_seen_and_nothing_live_is_touched(machi
     ]
     assert (result["proposed"]["orders_opened"], result["proposed"]["alarm_seconds"]) == (1, 3_600)
     assert result["proposed"]["alarm_share"] == round(1 / 24, 6)
-    assert result["detectors"] == {"present": {"limits": "1", "adaptive": "2"}, "proposed": {"limits": "1"}}
+    shipped = {name: detector.version for name, detector in DETECTORS.items()}
+    assert result["detectors"] == {"present": shipped, "proposed": {"limits": shipped["limits"]}}
     for model in (Anomaly, Alarm, WorkOrder, Decision):
         assert not model.objects.exists()
     s.refresh_from_db()
