@@ -97,11 +97,12 @@ def fault_until() -> Subquery:
     return Subquery(mine.order_by("-to_at").values("to_at")[:1])
 
 
-def in_fault(columns: Columns, *, machine: Int64, until: Int64) -> Bool:
+def in_fault(columns: Columns, *, machine: Int64, until: Int64, as_known_then: bool = False) -> Bool:
     """Of each of n readings, whether it lies in a window that is labelled as a fault of its sensor or machine.
 
-    ``machine`` and ``until`` (``SensorTable.fault_until``) of each reading. One query, and none where all readings are
-    past all such windows.
+    ``machine`` and ``until`` (``SensorTable.fault_until``) of each reading. ``as_known_then``: a label counts from when
+    it was made on, so that what was said afterwards does not count. One query, and none where all readings are past all
+    such windows.
     """
     found = np.zeros(len(columns), np.bool_)
     doubtful = columns.at <= until
@@ -110,7 +111,9 @@ def in_fault(columns: Columns, *, machine: Int64, until: Int64) -> Bool:
     first, last = (to_instant(int(at)) for at in (columns.at[doubtful].min(), columns.at[doubtful].max()))
     machines = np.unique(machine[doubtful]).tolist()
     rows = Label.objects.filter(FAULTS, machine_id__in=machines, to_at__gte=first, from_at__lte=last).order_by()
-    for machine_id, sensor_id, from_at, to_at in rows.values_list("machine_id", "sensor_id", "from_at", "to_at"):
+    named = rows.values_list("machine_id", "sensor_id", "from_at", "to_at", "created_at")
+    for machine_id, sensor_id, from_at, to_at, made_at in named:
         mine = machine == machine_id if sensor_id is None else columns.sensor == sensor_id
-        found |= mine & (columns.at >= from_instant(from_at)) & (columns.at <= from_instant(to_at))
+        begins = max(from_at, made_at) if as_known_then else from_at
+        found |= mine & (columns.at >= from_instant(begins)) & (columns.at <= from_instant(to_at))
     return found

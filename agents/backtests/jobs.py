@@ -92,7 +92,7 @@ def _work(taken: Lease) -> dict[str, Any]:
     def tell(done: int, total: int) -> None:
         nonlocal told_at
         failpoints.reach("backtest:slice")
-        if time.monotonic() - told_at >= TELL_SECONDS:
+        if done == total or time.monotonic() - told_at >= TELL_SECONDS:
             lease.extend(Backtest, taken, seconds=settings.LEASE_SECONDS)
             mine.update(slices_done=done, slices=total)
             told_at = time.monotonic()

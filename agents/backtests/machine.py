@@ -1,7 +1,7 @@
 """One machine judged anew from its readings, from cold, by the flow's own stages. Pure.
 
 Validate judges once; then each side has its own detectors, limits and delays, and a book of what would be stored.
-As in a replay, an alarm does not keep sensors from learning; what people labelled as a fault does (``agents.detect``).
+As in a replay, an alarm does not keep sensors from learning; what was known as a fault then does.
 The result does not depend on how the readings are cut into slices.
 """
 
@@ -90,8 +90,8 @@ class Replay:
         self._memory = NOTHING
 
     def take(self, columns: Columns, in_fault: Bool) -> Validated:
-        """The next readings, n > 0, sorted by sensor and instant; ``in_fault``: which lie in a window that is labelled
-        as a fault."""
+        """The next readings, n > 0, sorted by sensor and instant; ``in_fault``: which teach nothing, since they
+        were known to lie in a fault."""
         table = self.sides[0].setup.table
         validated = validate.validate(columns=columns, table=table, memory=self._memory)
         self._memory = validated.memory

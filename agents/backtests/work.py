@@ -111,7 +111,8 @@ def _judge(replay: Replay, part: Period, period: Period, count: Count) -> None:
     if not len(readings):
         return
     rows = table.rows(readings.sensor)
-    in_fault = labels.in_fault(readings, machine=table.machine[rows], until=table.fault_until[rows])
+    until = table.fault_until[rows]
+    in_fault = labels.in_fault(readings, machine=table.machine[rows], until=until, as_known_then=True)
     validated = replay.take(readings, in_fault)
     counts = (readings.at >= period.start) & (readings.at < period.end)
     count.readings += int(counts.sum())

@@ -20,7 +20,7 @@ from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision, WorkOr
 from mlops.detectors import DETECTORS
 from sensors import columns, compaction, labels, series, store
 from sensors.columns import DAY_US, SECOND_US, from_instant, to_instant
-from sensors.models import Equipment, Sensor
+from sensors.models import Equipment, Label, Sensor
 from tests import factories
 from tests.integration.test_pipeline import START, flow
 
@@ -271,6 +271,21 @@ def test_alarms_are_held_against_labels(machine: Equipment) -> None:
     }  # fmt: skip
     assert [one["from_at"] for one in figures["missed"]] == [when(200).isoformat()]
     assert backtest(of(s), end=when(2 * DAY), detectors=["limits"])["proposed"]["faults_missed"] == 1
+
+
+def test_what_people_said_afterwards_does_not_help_the_detector_and_what_they_knew_does(machine: Equipment) -> None:
+    s = factories.sensor(machine=machine)
+    put(s, np.concatenate([20.0 + noise(2 * DAY), 60.0 + noise(4 * DAY, seed=4), 20.0 + noise(DAY, seed=5)]))
+    plain = backtest(of(s), end=when(7 * DAY))["present"]
+    label, _ = labels.add(machine=machine, sensor=s, from_at=when(2 * DAY), to_at=when(6 * DAY - 1), kind="FAULT",
+                          actor=factories.user())  # fmt: skip
+    afterwards = backtest(of(s), end=when(7 * DAY))["present"]
+    assert plain["listed"]
+    assert afterwards["listed"] == plain["listed"]
+    assert afterwards["faults_found"] == 1
+    Label.objects.filter(pk=label.pk).update(created_at=when(2 * DAY))
+    known = backtest(of(s), end=when(7 * DAY))["present"]
+    assert known["alarm_seconds"] > 4 * 86_400 > plain["alarm_seconds"]
 
 
 def test_readings_in_blocks_and_in_chunks_are_the_same_to_it(machine: Equipment) -> None:
