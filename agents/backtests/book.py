@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from agents import decide
-from agents.backtests.figures import Activation, Found
+from agents.backtests.figures import Activation, Found, Window
+from agents.backtests.known import History
 from maintenance.alarm_life import Action, AlarmState, Condition, OrderState, Situation, Step, Verdict
 from maintenance.sightings import INSTRUMENT, MACHINE, Place, Sighting, first_good, merge
+from maintenance.triage import Reason
 from sensors.columns import Columns
 
 ORDER_OPENED, ORDER_OCCURRED = decide.ORDER_OPENED, decide.ORDER_OCCURRED
@@ -34,6 +36,7 @@ class Machine:
     places: Mapping[int, Place]
     on_delay: Mapping[int, int]
     off_delay: Mapping[int, int]
+    labels: tuple[Window, ...] = ()
 
 
 @dataclass(slots=True)
@@ -44,6 +47,8 @@ class Row:
     sighting: Sighting
     failure_mode: str
     decided: set[str] = field(default_factory=set)
+    verdict: str = ""
+    reasons: tuple[Reason, ...] = ()
 
 
 class Book:
@@ -60,6 +65,7 @@ class Book:
         self._over: list[tuple[Activation, Row]] = []
         self._active: dict[str, tuple[Activation, Row]] = {}
         self._keys: set[str] = set()
+        self._known = History(machine.labels)
 
     def record(self, sightings: Sequence[Sighting]) -> None:
         """New anomalies, and what known ones have grown to."""
@@ -82,8 +88,9 @@ class Book:
             mode = self.machine.places[sighting.sensor_id].mode(sighting)
             row = self.rows[key] = Row(len(self.rows) + 1, sighting, mode)
             self._unsettled[row.id] = row
+            self._known.add(sighting, key=row.id, before=None)
         else:
-            row.sighting = merge(row.sighting, sighting)
+            self._grow(row, merge(row.sighting, sighting))
         if row.sighting.nature == INSTRUMENT and row.sighting.ended_at is None:
             self._standing[row.id] = row
 
@@ -92,8 +99,12 @@ class Book:
         for row in list(self._standing.values()):
             end = first_good(good, row.sighting.sensor_id, since=row.sighting.last_at)
             if end is not None:
-                row.sighting = replace(row.sighting, ended_at=end)
+                self._grow(row, replace(row.sighting, ended_at=end))
                 del self._standing[row.id]
+
+    def _grow(self, row: Row, sighting: Sighting) -> None:
+        self._known.add(sighting, key=row.id, before=row.sighting)
+        row.sighting = sighting
 
     def situations(self, clock: int | None) -> list[Situation]:
         """What is to be decided, by failure mode. ``clock``: the newest reading that was judged."""
@@ -132,6 +143,9 @@ class Book:
             instrument=seen.nature == INSTRUMENT,
             retrospective=seen.retrospective,
             decided=frozenset(row.decided),
+            facts=self._known.facts(seen),
+            verdict=row.verdict,
+            reasons=row.reasons,
         )
 
     def apply(self, verdicts: Sequence[Verdict]) -> None:
@@ -149,6 +163,9 @@ class Book:
                     self._order(mode, step, step.order)
             if verdict.alarm is not None:
                 self._alarms[mode] = replace(verdict.alarm, id=verdict.alarm.id or len(self._alarms) + 1)
+            for anomaly_id, judgement in verdict.triaged:
+                self._unsettled[anomaly_id].verdict = judgement.verdict
+                self._unsettled[anomaly_id].reasons = judgement.reasons
             for anomaly_id in verdict.settled:
                 self._unsettled.pop(anomaly_id, None)
 

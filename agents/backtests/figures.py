@@ -45,7 +45,8 @@ class Activation:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What people found to be true of a window, both ends of it included; ``sensor_id`` None: of the machine."""
+    """What people found to be true of a window, both ends of it included; ``sensor_id`` None: of the machine.
+    ``made_at``: when they said so."""
 
     machine_id: int
     sensor_id: int | None
@@ -53,6 +54,7 @@ class Window:
     from_at: int
     to_at: int
     failure_mode: str = ""
+    made_at: int = 0
 
     def touches(self, activation: Activation) -> bool:
         """A fault is the machine's, whichever sensor tells of it; what is expected of a sensor is so of that one."""

@@ -82,6 +82,7 @@ def of_machine(machine: Equipment, sensors: Sequence[Sensor]) -> tuple[SensorTab
         places=places,
         on_delay={s.pk: s.on_delay_seconds * SECOND_US for s in sensors},
         off_delay={s.pk: s.off_delay_seconds * SECOND_US for s in sensors},
+        labels=tuple(map(_window, Label.objects.filter(machine=machine, retracted_at=None).order_by("pk"))),
     )
 
 
@@ -111,13 +112,13 @@ def windows(target: Target, period: Period) -> dict[int, list[Window]]:
     )
     found: dict[int, list[Window]] = defaultdict(list)
     for row in target.stored(touching).order_by("from_at", "pk"):
-        found[row.machine_id].append(
-            Window(
-                row.machine_id, row.sensor_id, row.kind, from_instant(row.from_at), from_instant(row.to_at),
-                row.failure_mode,
-            )
-        )  # fmt: skip
+        found[row.machine_id].append(_window(row))
     return found
+
+
+def _window(row: Label) -> Window:
+    from_at, to_at, made_at = (from_instant(at) for at in (row.from_at, row.to_at, row.created_at))
+    return Window(row.machine_id, row.sensor_id, row.kind, from_at, to_at, row.failure_mode, made_at)
 
 
 TURNS = (Action.OPENED, Action.REOPENED, Action.RAISED, Action.RETURNED)

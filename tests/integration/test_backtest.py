@@ -85,7 +85,7 @@ def eventful(machine: Equipment) -> tuple[list[Sensor], list[Any]]:
 def stored(machine: Equipment) -> dict[str, list[Any]]:
     of_machine = {"machine": machine}
     grown = ("sensor_id", "nature", "detector", "kind", "failure_mode", "started_at", "ended_at", "last_at", "readings",
-             "peak_score", "peak_at", "is_settled")  # fmt: skip
+             "peak_score", "peak_at", "is_settled", "verdict")  # fmt: skip
     return {
         "anomalies": sorted(Anomaly.objects.filter(**of_machine).values_list(*grown), key=repr),
         "turns": list(
@@ -111,7 +111,7 @@ def booked(side: Side) -> dict[str, list[Any]]:
             (
                 (s.sensor_id, s.nature, s.detector, s.kind, row.failure_mode, to_instant(s.started_at),
                  None if s.ended_at is None else to_instant(s.ended_at), to_instant(s.last_at), s.readings,
-                 s.peak_score, to_instant(s.peak_at), side.book.is_settled(row))
+                 s.peak_score, to_instant(s.peak_at), side.book.is_settled(row), row.verdict)
                 for row, s in rows
             ),
             key=repr,
@@ -148,7 +148,8 @@ def test_judged_anew_readings_give_what_the_flow_gave_to_the_last_field(machine:
     there = stored(machine)
     kinds = {row[3] for row in there["anomalies"]}
     assert {"LIMIT_HIGH", "LIMIT_LOW", "PHYSICAL_LIMIT", "GAP", "STUCK"} <= kinds
-    assert {"adaptive", "limits", "validate"} == {row[2] for row in there["anomalies"]}
+    assert {"adaptive", "limits", "relation", "validate"} == {row[2] for row in there["anomalies"]}
+    assert {"CREDIBLE", "DOUBTFUL"} <= {row[-1] for row in there["anomalies"]}
     there["turns"] = [turn for turn in there["turns"] if turn[1] != "RAISED"]
     assert len(there["turns"]) >= 4
     for length in (DAY_US, 7 * 3_600 * SECOND_US):
@@ -159,8 +160,9 @@ def test_judged_anew_readings_give_what_the_flow_gave_to_the_last_field(machine:
     assert result["present"]["alarms"] == len([turn for turn in there["turns"] if turn[1] != "RETURNED"])
     for s in sensors:
         alone = backtest(of(s), end=when(4 * DAY))
-        for name in ("machine_anomalies", "instrument_anomalies", "by_detector"):
-            assert alone["present"][name] == alone["live"][name]
+        here, there_too = (alone[side]["by_detector"] for side in ("present", "live"))
+        assert here | {"relation": 0} == there_too | {"relation": 0}  # that takes the other sensors
+        assert alone["present"]["instrument_anomalies"] == alone["live"]["instrument_anomalies"] > 0
 
 
 def test_nothing_of_the_result_hangs_on_how_the_readings_are_sliced(machine: Equipment) -> None:
@@ -288,6 +290,18 @@ def test_what_people_said_afterwards_does_not_help_the_detector_and_what_they_kn
     assert known["alarm_seconds"] > 4 * 86_400 > plain["alarm_seconds"]
 
 
+def test_what_was_expected_beforehand_raises_no_alarm_and_what_was_called_so_later_did(machine: Equipment) -> None:
+    s = factories.sensor(machine=machine, high=25.0)
+    put(s, [20.0] * 50 + [30.0] * 6 + [20.0] * 40)
+    label, _ = labels.add(machine=machine, sensor=s, from_at=when(48), to_at=when(60), kind="EXPECTED",
+                          actor=factories.user())  # fmt: skip
+    alarms = []
+    for made_at in (when(400), when(40)):
+        Label.objects.filter(pk=label.pk).update(created_at=made_at)
+        alarms.append(backtest(of(s), end=when(DAY), detectors=["limits"])["proposed"]["alarms"])
+    assert alarms == [1, 0]
+
+
 def test_readings_in_blocks_and_in_chunks_are_the_same_to_it(machine: Equipment) -> None:
     s = factories.sensor(machine=machine, high=25.0)
     put(s, np.where(np.arange(3 * DAY) % 100 < 5, 30.0, 20.0 + noise(3 * DAY)))
@@ -351,7 +365,7 @@ def test_the_command_writes_a_table_and_json(machine: Equipment) -> None:
         (("--deadband", "-1"), "--deadband: It must be 0 or more"),
         (("--on-delay", "1.5"), "--on-delay: Whole seconds"),
         (("--false-alarms-per-week", "0"), "--false-alarms-per-week: It must be more than 0"),
-        (("--detectors", "oracle"), "--detectors: Name one or more of limits, adaptive"),
+        (("--detectors", "oracle"), "--detectors: Name one or more of limits, adaptive, relation"),
     ],
 )
 def test_the_command_says_what_is_wrong(machine: Equipment, words: tuple[str, ...], told: str) -> None:

@@ -67,6 +67,7 @@ PURE = (
     "agents.sighted",
     "agents.backtests.proposal",
     "agents.backtests.figures",
+    "agents.backtests.known",
     "agents.backtests.book",
     "agents.backtests.machine",
     "agents.backtests.told",
