@@ -73,7 +73,14 @@ def eventful(machine: Equipment) -> tuple[list[Sensor], list[Any]]:
     )  # fmt: skip
     two = factories.sensor(machine=machine, kind="VIBRATION", low=10.0, period_seconds=600)
     first, second = 20.0 + noise(4 * DAY), 20.0 + noise(4 * DAY, seed=9)
-    for start, length, value in ((150, 8, 30.0), (175, 1, 40.0), (190, 3, 70.0), (230, 2, 2_000.0), (300, 60, 24.5)):
+    for start, length, value in (
+        (150, 8, 30.0),
+        (175, 1, 40.0),
+        (190, 3, 70.0),
+        (230, 2, 2_000.0),
+        (234, 8, 31.0),
+        (300, 60, 24.5),
+    ):
         first[start : start + length] = value + noise(length, seed=start) / 10
     first[420:500] = 21.5
     second[200:204] = 5.0
