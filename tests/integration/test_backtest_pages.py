@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from agents.backtests import jobs, pages
+from agents.backtests import jobs, pages, proposal
 from agents.models import Backtest
 from sensors.models import Equipment, Membership, Sensor
 from tests import factories
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_empty")]
 
 LIST = "admin:agents_backtest_changelist"
 FORM = {"from_at": "2026-02-01 00:00", "to_at": "2026-02-02 00:00", "look_back_days": "14", "confirmed": "1",
-        "detectors": ["limits", "adaptive"], "false_alarms_per_week": ""}  # fmt: skip
+        "detectors": list(proposal.DETECTORS), "false_alarms_per_week": ""}  # fmt: skip
 OF_SENSOR = FORM | {"low_low": "", "low": "10", "high": "", "high_high": "", "deadband": "0", "on_delay_seconds": "0",
                     "off_delay_seconds": "0"}  # fmt: skip
 
