@@ -15,7 +15,7 @@ from agents import hearsay, ingest
 from agents.ingest import Cargo, Packed
 from agents.models import Run
 from sensors import columns
-from sensors.columns import Bool, UInt8
+from sensors.columns import Bool, Int64, UInt8
 from sensors.models import BatchPart
 
 log = structlog.get_logger(__name__)
@@ -60,6 +60,14 @@ def get(run: Run, *, only: Collection[int] | None = None) -> Cargo:
 def of_parts(cargo: Cargo, parts: Collection[int]) -> Bool:
     """For each reading whether it belongs to one of the parts."""
     return np.isin(cargo.part, np.fromiter(parts, np.int64, len(parts)))
+
+
+def received(cargo: Cargo) -> Int64:
+    """For each reading when it was received, in microseconds, by the database's clock."""
+    parts, of_part = np.unique(cargo.part, return_inverse=True)
+    arrived = dict(BatchPart.objects.filter(pk__in=parts.tolist()).values_list("pk", "created_at"))
+    instants = [columns.from_instant(arrived[part]) for part in parts.tolist()]
+    return np.array(instants, np.int64)[of_part]
 
 
 def take(cargo: Cargo, which: Bool) -> Cargo:

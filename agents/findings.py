@@ -22,7 +22,7 @@ class Quality(IntEnum):
 
 
 class Reason(IntEnum):
-    """Why a reading has the quality it has, or why it is set apart. The first that applies is kept."""
+    """Why a reading has the quality it has, or why it is set apart. Where several apply, see ``PRECEDENCE``."""
 
     NONE = 0
     PHYSICAL_LIMIT = 1  # outside what the sensor can measure: bad
@@ -33,6 +33,25 @@ class Reason(IntEnum):
     OUT_OF_ORDER = 6  # older than the newest, within the lateness budget: good, does not teach
     AFTER_GAP = 7  # the first one after a gap: good
     LATE = 8  # older than the lateness budget allows: good, judged in retrospect only
+    SATURATED = 9  # identical with the largest or smallest value there ever was, again and again: bad
+    UNIT_CHANGE = 10  # level and spread went by the factor between two units, or seem to: bad
+    CLOCK_AHEAD = 11  # measured after it was received: bad
+    CLOCK_RATE = 12  # time stamps closer together or further apart than its period, as they never were: uncertain
+    DRIFT = 13  # has left two or more that measure the same thing: bad
+    DISAGREEMENT = 14  # no longer goes with its neighbours, and which is wrong is not known: uncertain
+
+
+PRECEDENCE = (
+    Reason.PHYSICAL_LIMIT, Reason.RATE_OF_CHANGE, Reason.SPIKE, Reason.UNIT_CHANGE, Reason.CLOCK_AHEAD,
+    Reason.SATURATED, Reason.STUCK, Reason.DRIFT, Reason.DISAGREEMENT, Reason.CLOCK_RATE, Reason.CALIBRATION_OVERDUE,
+    Reason.OUT_OF_ORDER, Reason.AFTER_GAP, Reason.LATE, Reason.NONE,
+)  # fmt: skip
+"""Of several reasons for a reading the first of these is kept: bad before uncertain before good."""
+BAD = (
+    Reason.PHYSICAL_LIMIT, Reason.RATE_OF_CHANGE, Reason.SPIKE, Reason.UNIT_CHANGE, Reason.CLOCK_AHEAD,
+    Reason.SATURATED, Reason.STUCK, Reason.DRIFT,
+)  # fmt: skip
+UNCERTAIN = (Reason.DISAGREEMENT, Reason.CLOCK_RATE, Reason.CALIBRATION_OVERDUE)
 
 
 class FaultKind(StrEnum):
@@ -44,6 +63,10 @@ class FaultKind(StrEnum):
     STUCK = "STUCK"
     GAP = "GAP"
     CALIBRATION = "CALIBRATION"
+    SATURATION = "SATURATION"
+    UNIT_CHANGE = "UNIT_CHANGE"
+    CLOCK = "CLOCK"
+    DRIFT = "DRIFT"
 
 
 @dataclass(frozen=True, slots=True)

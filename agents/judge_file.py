@@ -196,5 +196,6 @@ def unconfigured(sensors: int) -> SensorTable:
     )
     return SensorTable(
         sensor=np.arange(1, sensors + 1), machine=np.ones(sensors, np.int64), deadband=np.zeros(sensors),
-        period=zero, lateness=zero, calibration_due=zero, regime=zero, fault_until=zero, **limits,
+        period=zero, lateness=zero, calibration_due=zero, regime=zero, fault_until=zero, group=zero,
+        declared=np.zeros(sensors, np.bool_), **limits,
     )  # fmt: skip

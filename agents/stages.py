@@ -117,10 +117,16 @@ def validate_step(run: Run, attempt: int, only: Units = None) -> Finish:
     cargo = cargos.get(run, only=only)
     failpoints.taste(run.stage, cargo.columns.value)
     table = roster.table(columns.distinct(cargo.columns.sensor))
-    memory, _ = machine_states.load(np.unique(table.machine).tolist(), part="memory")
+    memory, _ = machine_states.load(np.unique(table.machine).tolist(), part="memory", added=validate.FIELDS)
     stored = _stored_before(cargo, memory, everything=attempt > 1)
     fresh = np.isnan(stored)
-    validated = validate.validate(columns=cargo.columns.take(fresh), table=table, memory=memory)
+    validated = validate.validate(
+        columns=cargo.columns.take(fresh),
+        table=table,
+        memory=memory,
+        received=cargos.received(cargo)[fresh],
+        clashes=cargo.columns.take(~fresh & (cargo.columns.value != stored)),
+    )
     verdicts = _spread(fresh, validated)
     results = outcomes.settle(cargo, stored=stored, keep=verdicts.keep)
     kept = cargo.columns.take(verdicts.keep)

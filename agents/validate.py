@@ -3,6 +3,9 @@
 Every reading gets a quality and a reason; what the machine cannot have produced becomes an instrumentation fault
 (P4). Late and out-of-order readings are only held against the physical limits and teach nothing (P5). The result is
 the same however the stream of a sensor is split into Runs.
+
+Limits, gaps, standing still and calibration are looked at here; rates in ``rates``; saturation, units and clocks in
+``instruments``; neighbours in ``neighbours``.
 """
 
 from __future__ import annotations
@@ -11,13 +14,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from agents import rates
-from agents.findings import FaultKind, Quality, Reason, SensorFault, Validated
+from agents import agreement, clocks, instruments, neighbours, rates
+from agents.findings import BAD, PRECEDENCE, UNCERTAIN, FaultKind, Quality, Reason, SensorFault, Validated
 from mlops.state import Array, Fields, State, align
-from sensors.columns import Bool, Columns, Float64, Int64, SensorTable
+from sensors.columns import Bool, Columns, Float64, Int64, SensorTable, concatenate
 from sensors.columns import starts as starts_of
 
-GAP_PERIODS = 10
+RANK = np.array([PRECEDENCE.index(reason) for reason in Reason])
+"""Of each reason its place in the order of precedence."""
+QUALITY = np.array([Quality.BAD if r in BAD else Quality.UNCERTAIN if r in UNCERTAIN else Quality.GOOD for r in Reason])
+GAP_PERIODS = clocks.GAP_PERIODS
 STUCK_FLOOR = 12
 STUCK_FACTOR = 3
 STUCK_CHANGES = 24
@@ -25,6 +31,8 @@ STUCK_CHANGES = 24
 
 FIELDS: Fields = {
     **rates.FIELDS,
+    **instruments.FIELDS,
+    **agreement.FIELDS,
     "seen": (np.bool_, (), 0),
     "newest": (np.int64, (), 0),
     "flat": (np.float64, (), 0),  # value (in steps of the resolution) of the current flat run
@@ -38,14 +46,23 @@ FIELDS: Fields = {
 }
 
 
-def validate(*, columns: Columns, table: SensorTable, memory: State) -> Validated:
+def validate(
+    *,
+    columns: Columns,
+    table: SensorTable,
+    memory: State,
+    received: Int64 | None = None,
+    clashes: Columns | None = None,
+) -> Validated:
     """Judge the readings of one Run.
 
     ``columns``: n readings sorted by (sensor, at); of equal (sensor, at) the first is kept. ``memory``: what earlier
-    Runs left; sensors it lacks start cold, sensors without readings keep theirs. Raises ``KeyError`` where a sensor
-    is not in the table.
+    Runs left; sensors it lacks start cold, sensors without readings keep theirs. ``received``: when each arrived
+    (None = not known). ``clashes``: readings beside these whose instant is stored with another value, sorted as they
+    are. Raises ``KeyError`` where a sensor is not in the table.
     """
     n = len(columns)
+    arrived = np.zeros(n, np.int64) if received is None else received
     heads = starts_of(columns.sensor)
     ids, counts = columns.sensor[heads], np.diff(np.append(heads, n))
     row = np.repeat(table.rows(ids), counts)
@@ -68,18 +85,46 @@ def validate(*, columns: Columns, table: SensorTable, memory: State) -> Validate
         for i in np.flatnonzero(outside & keep & ~live)
     ]
     index = np.flatnonzero(live)
-    faults = stray + in_order(columns, index, row, place, table, reason, arrays)
-    bad = np.isin(reason, (Reason.PHYSICAL_LIMIT, Reason.RATE_OF_CHANGE, Reason.SPIKE, Reason.STUCK))
-    quality = np.where(bad, Quality.BAD, np.where(reason == Reason.CALIBRATION_OVERDUE, Quality.UNCERTAIN, 0))
+    known = neighbours.groups(memory.sensor, table)
+    faults = stray + stamps(columns, np.flatnonzero(keep & ~live), ~keep, arrived, place, clashes, memory, arrays)
+    faults += in_order(columns, index, row, place, table, reason, arrays, arrived, known)
+    quality = QUALITY[reason]
     faults.sort(key=lambda f: (f.sensor_id, f.started_at, f.kind))
     return Validated(
         keep, quality.astype(np.uint8), reason.astype(np.uint8), late, tuple(faults), State(memory.sensor, arrays)
     )
 
 
+def stamps(
+    columns: Columns, old: Int64, again: Bool, received: Int64, place: Int64, clashes: Columns | None, memory: State,
+    arrays: dict[str, Array],
+) -> list[SensorFault]:  # fmt: skip
+    """Readings that are not in order (at ``old``), or have the instant of another one: is it the clock?"""
+    faults = []
+    if len(old) and received[old].any():
+        faults += clocks.behind(columns.take(old), received[old], place[old], arrays)
+    other = again & (columns.value != first_values(columns, again))
+    both = columns.take(other)
+    if clashes is not None and len(clashes):
+        both = concatenate([clashes, both])
+        both = both.take(np.lexsort((both.at, both.sensor)))
+    if len(both):
+        row = np.searchsorted(memory.sensor, both.sensor).clip(max=len(memory.sensor) - 1)
+        known = memory.sensor[row] == both.sensor
+        both, row = both.take(known), row[known]
+        faults += clocks.standing(both, memory.arrays["newest"][row], row, arrays)
+    return faults
+
+
+def first_values(columns: Columns, again: Bool) -> Float64:
+    """Of each reading the value that came first of its sensor and instant."""
+    first = np.maximum.accumulate(np.where(again, 0, np.arange(len(again))))
+    return columns.value[first]
+
+
 def in_order(
     columns: Columns, index: Int64, row: Int64, place: Int64, table: SensorTable, reason: Int64,
-    arrays: dict[str, Array],
+    arrays: dict[str, Array], received: Int64, known: neighbours.Groups,
 ) -> list[SensorFault]:  # fmt: skip
     """The checks that need history, on the readings at ``index``; fills ``reason`` and the memory."""
     if not len(index):
@@ -89,11 +134,19 @@ def in_order(
     first[1:] = p[1:] != p[:-1]
     starts = np.flatnonzero(first)
     why = reason[index]
-    faults: list[SensorFault] = []
-    for check in (gaps, overdue, stuck):
+    faults = rates.check(here, r, p, starts, table, why, arrays)
+    for check in (gaps, overdue):
         faults += check(here, r, p, starts, table, why, arrays)
-    faults += rates.check(here, r, p, starts, table, why, arrays)
+    value, credible = rounded(here.value, table.resolution[r]), QUALITY[why] != Quality.BAD
+    told, found = instruments.check(here, value, r, p, starts, table, received[index], credible, arrays)
+    say_each(why, told)
+    faults += found
+    faults += stuck(here, r, p, starts, table, why, arrays)
+    told, found = neighbours.check(here, p, starts, known, QUALITY[why] != Quality.BAD, arrays)
+    say_each(why, told)
+    faults += found
     faults += physical(here, p, starts, why, arrays)
+    arrays["behind_count"][p[starts]] = 0
     ends = np.append(starts[1:], len(index)) - 1
     arrays["newest"][p[ends]] = here.at[ends]
     arrays["seen"][p[ends]] = True
@@ -106,9 +159,16 @@ def fault(columns: Columns, kind: FaultKind, i: int, since: int, readings: int, 
 
 
 def say(why: Int64, where: Bool, reason: Reason) -> None:
-    """Give the reason where it applies and no earlier one of the list does."""
-    where = where & ((why == Reason.NONE) | (why > reason))
-    why[where] = reason
+    """Give the reason where it applies and none does that comes before it."""
+    hits = np.flatnonzero(where)
+    why[hits[RANK[why[hits]] > RANK[reason]]] = reason
+
+
+def say_each(why: Int64, told: Int64) -> None:
+    """The same with a reason for each, ``NONE`` where there is nothing to say."""
+    hits = np.flatnonzero(told)
+    hits = hits[RANK[why[hits]] > RANK[told[hits]]]
+    why[hits] = told[hits]
 
 
 def gaps(
@@ -150,10 +210,18 @@ def steps(value: Float64, resolution: Float64) -> Float64:
     return np.where(fine, np.rint(value / np.where(fine, resolution, 1.0)), value)
 
 
+def rounded(value: Float64, resolution: Float64) -> Float64:
+    """Values at whole steps of the resolution."""
+    return np.where(resolution > 0, steps(value, resolution) * resolution, value)
+
+
 def stuck(
     here: Columns, r: Int64, p: Int64, starts: Int64, table: SensorTable, why: Int64, arrays: dict[str, Array]
 ) -> list[SensorFault]:
-    """Identical for longer than max(12, 3 x the longest flat run before), of a sensor that has shown it varies."""
+    """Identical for longer than max(12, 3 x the longest flat run before), of a sensor that has shown it varies.
+
+    At the end of its range it is saturated, which is told instead.
+    """
     value = steps(here.value, table.resolution[r])
     heads = np.zeros(len(p), np.bool_)
     heads[starts] = True
@@ -181,6 +249,7 @@ def stuck(
         fault(here, FaultKind.STUCK, int(run[k] + length[k] - 1), int(since[k]), int(total[k]),
               f"identical for {int(total[k])} readings, at most {int(longest[k])} before")
         for k in np.flatnonzero((changes >= STUCK_CHANGES) & (total > threshold))
+        if why[run[k] + length[k] - 1] != Reason.SATURATED
     ]  # fmt: skip
 
 

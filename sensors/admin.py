@@ -141,7 +141,10 @@ class EquipmentPage(HasNewNormal):
     list_select_related = ("site", "parent")
     search_fields = ("tag", "name", "equipment_class")
     autocomplete_fields = ("parent",)
-    fields = ("site", "parent", "level", "tag", "name", "equipment_class", "criticality", "lane", "created_at")
+    fields = (
+        "site", "parent", "level", "tag", "name", "equipment_class", "criticality", ("machine_group", "support_class"),
+        "lane", "created_at",
+    )  # fmt: skip
     inlines = (SensorLines,)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
@@ -181,7 +184,7 @@ class SensorPage(HasNewNormal):
     search_fields = ("external_id", "name", "equipment__tag", "equipment__name")
     autocomplete_fields = ("equipment",)
     fieldsets = (
-        (None, {"fields": (("site", "equipment"), ("external_id", "name"), ("kind", "unit"))}),
+        (None, {"fields": (("site", "equipment"), ("external_id", "name"), ("kind", "unit"), "measuring_point")}),
         ("What it can measure", {"fields": (("physical_low", "physical_high"), ("resolution", "max_rate"))}),
         ("Alarm limits", {"fields": (("low_low", "low"), ("high", "high_high"), "deadband")}),
         (

@@ -69,7 +69,10 @@ class EquipmentTree(Scoped):
     class EquipmentOut(serializers.ModelSerializer[Equipment]):
         class Meta:
             model = Equipment
-            fields = ["id", "site", "parent", "machine", "level", "tag", "name", "equipment_class", "criticality"]
+            fields = [
+                "id", "site", "parent", "machine", "level", "tag", "name", "equipment_class", "criticality",
+                "machine_group", "support_class",
+            ]  # fmt: skip
 
     queryset = Equipment.objects.all()
     serializer_class = EquipmentOut
@@ -108,9 +111,10 @@ class Sensors(Scoped):
         class Meta:
             model = Sensor
             fields = [
-                "id", "site", "equipment", "machine", "external_id", "name", "kind", "unit", "physical_low",
-                "physical_high", "low_low", "low", "high", "high_high", "deadband", "resolution", "max_rate",
-                "period_seconds", "lateness_seconds", "on_delay_seconds", "off_delay_seconds", "calibration_due_on",
+                "id", "site", "equipment", "machine", "external_id", "name", "kind", "unit", "measuring_point",
+                "physical_low", "physical_high", "low_low", "low", "high", "high_high", "deadband", "resolution",
+                "max_rate", "period_seconds", "lateness_seconds", "on_delay_seconds", "off_delay_seconds",
+                "calibration_due_on",
             ]  # fmt: skip
 
     class Readings(serializers.Serializer[Any]):

@@ -205,6 +205,8 @@ class SensorTable:
     A limit that is not set is NaN. Spans are in microseconds, 0 where not set; values in the sensor's unit,
     ``max_rate`` in units per second. ``calibration_due`` is an instant, 0 where the sensor needs none; ``regime``: from
     when on the newest regime is in force; ``fault_until``: the end of the latest window that people called a fault.
+    ``group``: the same number for sensors of one machine, kind and unit that can be held against each other, 0 where
+    nothing says so; ``declared``: whether they have a measuring point in common.
     """
 
     sensor: Int64
@@ -223,6 +225,8 @@ class SensorTable:
     calibration_due: Int64
     regime: Int64
     fault_until: Int64
+    group: Int64
+    declared: Bool
 
     def __len__(self) -> int:
         return len(self.sensor)

@@ -75,6 +75,16 @@ class Equipment(models.Model):
         MEDIUM = "MEDIUM", "Medium"
         LOW = "LOW", "Low"
 
+    class Support(models.TextChoices):
+        RIGID = "RIGID", "Rigid"
+        FLEXIBLE = "FLEXIBLE", "Flexible"
+
+    class MachineGroup(models.IntegerChoices):
+        LARGE = 1, "1: above 300 kW, or shaft height from 315 mm"
+        MEDIUM = 2, "2: 15 to 300 kW, or shaft height 160 to 315 mm"
+        PUMP_SEPARATE = 3, "3: pump with a driver of its own"
+        PUMP_INTEGRATED = 4, "4: pump with an integrated driver"
+
     site = models.ForeignKey(Site, models.PROTECT, related_name="equipment")
     parent = models.ForeignKey("self", models.PROTECT, related_name="children", null=True, blank=True)
     machine = models.ForeignKey(
@@ -92,6 +102,20 @@ class Equipment(models.Model):
         max_length=50, blank=True, help_text="Class in the sense of ISO 14224, such as PUMP or COMPRESSOR."
     )
     criticality = models.CharField(max_length=16, choices=Criticality.choices, default=Criticality.MEDIUM)
+    machine_group = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        choices=MachineGroup.choices,
+        help_text="For vibration zones by ISO 20816-3; pumps go by how they are driven, not by power.",
+    )
+    support_class = models.CharField(
+        max_length=16,
+        blank=True,
+        db_default="",
+        choices=Support.choices,
+        help_text="For vibration zones: rigid where the first natural frequency of machine and support is at least "
+        "a quarter above the main excitation.",
+    )
     lane = models.PositiveSmallIntegerField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -113,6 +137,10 @@ class Equipment(models.Model):
                 name="equipment_component_has_machine",
             ),
             models.CheckConstraint(condition=Q(level__in=["LINE", "MACHINE", "COMPONENT"]), name="equipment_level"),
+            models.CheckConstraint(condition=Q(machine_group__in=[1, 2, 3, 4]), name="equipment_machine_group"),
+            models.CheckConstraint(
+                condition=Q(support_class__in=["", "RIGID", "FLEXIBLE"]), name="equipment_support_class"
+            ),
             models.CheckConstraint(
                 condition=Q(criticality__in=["CRITICAL", "HIGH", "MEDIUM", "LOW"]), name="equipment_criticality"
             ),
@@ -161,6 +189,12 @@ class Sensor(models.Model):
     name = models.CharField(max_length=200)
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.OTHER)
     unit = models.CharField(max_length=32, blank=True)
+    measuring_point = models.CharField(
+        max_length=100,
+        blank=True,
+        db_default="",
+        help_text="The same for sensors of one machine that measure one thing: if one leaves the others, it is sick.",
+    )
     physical_low = models.FloatField(null=True, blank=True, help_text="Below this the sensor cannot measure.")
     physical_high = models.FloatField(null=True, blank=True, help_text="Above this the sensor cannot measure.")
     low_low = models.FloatField(null=True, blank=True, help_text="Alarm limit.")

@@ -20,6 +20,7 @@ LIMITS = (
     "physical_low", "physical_high", "low_low", "low", "high", "high_high", "deadband", "resolution", "max_rate",
 )  # fmt: skip
 SPANS = ("period_seconds", "lateness_seconds")
+KINSHIP = ("kind", "unit", "measuring_point")
 
 
 def table(sensor_ids: Int64) -> SensorTable:
@@ -54,14 +55,14 @@ def _read(sensor_ids: Iterable[int]) -> SensorTable:
             Sensor.objects.filter(machine_id__in=machines)
             .order_by("id")
             .annotate(regime=regimes.newest(), fault_until=labels.fault_until())
-            .values_list("id", "machine_id", *LIMITS, *SPANS, "calibration_due_on", "regime", "fault_until")
+            .values_list("id", "machine_id", *LIMITS, *SPANS, "calibration_due_on", "regime", "fault_until", *KINSHIP)
         )
     )
 
 
 def _of(rows: list[tuple[Any, ...]]) -> SensorTable:
-    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * (len(LIMITS) + 7)
-    ids, machine_ids, *limits, periods, lateness, due, since, until = columns
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * (len(LIMITS) + 10)
+    ids, machine_ids, *limits, periods, lateness, due, since, until, kinds, units, points = columns
     return SensorTable(
         sensor=np.array(ids, np.int64),
         machine=np.array(machine_ids, np.int64),
@@ -71,7 +72,19 @@ def _of(rows: list[tuple[Any, ...]]) -> SensorTable:
         calibration_due=np.array([_end_of(day) for day in due], np.int64),
         regime=_instants(since),
         fault_until=_instants(until),
+        group=_groups(ids, tuple(zip(machine_ids, kinds, units, points, strict=True))),
+        declared=np.array([bool(point) for point in points], np.bool_),
     )
+
+
+def _groups(ids: tuple[int, ...], kin: tuple[tuple[int, str, str, str], ...]) -> Int64:
+    """The smallest id of each one's group: all sensors of a machine are read together. Without a kind or a unit
+    nothing says that two measure the same quantity, but for a measuring point that they have in common."""
+    first: dict[tuple[int, str, str, str], int] = {}
+    for sensor, key in zip(ids, kin, strict=True):
+        first.setdefault(key, sensor)
+    telling = [point != "" or (kind != Sensor.Kind.OTHER and unit != "") for _, kind, unit, point in kin]
+    return np.array([first[key] if tells else 0 for key, tells in zip(kin, telling, strict=True)], np.int64)
 
 
 def _numbers(values: tuple[Any, ...]) -> NDArray[np.float64]:

@@ -47,7 +47,7 @@ def table(sensors: int) -> SensorTable:
     )
     return SensorTable(
         sensor=np.arange(1, sensors + 1), machine=zero, deadband=np.zeros(sensors), period=zero, lateness=zero,
-        calibration_due=zero, regime=zero, fault_until=zero, **limits,
+        calibration_due=zero, regime=zero, fault_until=zero, group=zero, declared=np.zeros(sensors, np.bool_), **limits,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -277,3 +278,47 @@ def test_values_at_the_edge_of_what_is_taken_are_judged_like_any_other() -> None
     flow(s.site, readings(s, [*quiet, 1e100, -1e100, 1e100, *quiet]))
     assert set(Run.objects.values_list("status", flat=True)) == {"DONE"}
     assert Anomaly.objects.filter(peak_score__gt=0.9).exists()
+
+
+def test_a_sensor_that_leaves_those_at_its_measuring_point_opens_an_order_and_passes_no_limit() -> None:
+    machine = factories.machine(site=factories.site(), criticality="HIGH")
+    together = [
+        factories.sensor(
+            machine=machine, kind="TEMPERATURE", unit="°C", measuring_point="oil", period_seconds=60, high=limit
+        )
+        for limit in (32.0, None, None)
+    ]
+    dice = np.random.default_rng(1)
+    for day in range(3):
+        body = []
+        for place, s in enumerate(together):
+            drift = np.maximum(np.arange(1440) + 1440 * day - 2000, 0) * (0.01 if place == 0 else 0.0)
+            values = 20 + place + drift + dice.normal(0, 0.1, 1440)
+            body += readings(s, values.round(2).tolist(), first=1440 * day)
+        flow(machine.site, body)
+    found = Anomaly.objects.get(kind="DRIFT")
+    assert found.sensor_id == together[0].pk
+    assert "leaves the others" in found.detail
+    assert WorkOrder.objects.get(failure_mode="AIR").maintenance_type == "INSTRUMENTATION"
+    assert Reading.objects.filter(sensor=together[0], value__gt=32.0).exists()
+    assert not Anomaly.objects.filter(detector="limits").exists()
+
+
+def test_a_clock_that_stands_still_opens_an_order_although_its_readings_are_conflicts() -> None:
+    s = sensor(high=None)
+    flow(s.site, readings(s, [1.0, 2.0]))
+    for value in (3.0, 4.0, 5.0):
+        flow(s.site, readings(s, [value], first=1))
+    found = Anomaly.objects.get()
+    assert (found.kind, found.readings) == ("CLOCK", 3)
+    assert WorkOrder.objects.get().maintenance_type == "INSTRUMENTATION"
+
+
+def test_a_change_of_unit_raises_no_alarm() -> None:
+    s = sensor(high=50.0, period_seconds=60)
+    dice = np.random.default_rng(2)
+    value = 20 + dice.normal(0, 0.5, 200)
+    flow(s.site, readings(s, value.tolist()))
+    flow(s.site, readings(s, (value[:100] * 10).tolist(), first=200))
+    assert Anomaly.objects.get().kind == "UNIT_CHANGE"
+    assert not Alarm.objects.exists()

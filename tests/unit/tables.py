@@ -6,7 +6,7 @@ import numpy as np
 
 from sensors.columns import Columns, SensorTable
 
-SPANS = ("machine", "period", "lateness", "calibration_due", "regime", "fault_until")
+SPANS = ("machine", "period", "lateness", "calibration_due", "regime", "fault_until", "group", "declared")
 
 
 def table(sensors: list[int], **settings: float) -> SensorTable:

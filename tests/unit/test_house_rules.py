@@ -53,6 +53,12 @@ PURE = (
     "agents.ingest",
     "agents.validate",
     "agents.rates",
+    "agents.rails",
+    "agents.units",
+    "agents.clocks",
+    "agents.instruments",
+    "agents.agreement",
+    "agents.neighbours",
     "agents.detect",
     "agents.credibility",
     "agents.decide",
@@ -77,7 +83,7 @@ NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", 
 
 MOST_FILE_LINES, MOST_FUNCTION_LINES = 300, 50
 LONGER_FILES = {
-    "sensors/models.py": (540, "the facts' tables on one page: fields and constraints, no logic"),
+    "sensors/models.py": (580, "the facts' tables on one page: fields and constraints, no logic"),
     "maintenance/models.py": (400, "the judgements' tables on one page: fields and constraints, no logic"),
     "agents/models.py": (400, "the flow's tables on one page: fields and constraints, no logic"),
 }
