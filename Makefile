@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos bench bench-backtest bench-detectors bench-doctor bench-files bench-machines bench-nab bench-pipeline bench-profile bench-skab bench-store lint types check lock clean
+.PHONY: help demo up down test chaos bench bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-machines bench-nab bench-pipeline bench-profile bench-skab bench-store lint types check lock clean
 .PHONY: .venv/main .venv/tests
 
 PYTHON ?=
@@ -45,6 +45,9 @@ bench-detectors: .venv/tests ## What the detector finds on real data and what it
 bench-doctor: .venv/tests ## How often the doctor names the right cause of failures that are brought about for real
 	@$(VENV) -m tests.bench.doctor
 
+bench-faults: .venv/tests ## How well a sick sensor is told from a sick machine, with faults injected into real series
+	@$(VENV) -m tests.bench.faults
+
 bench-files: .venv/tests ## What judging a long file costs (manage.py detect), beside reading it
 	@$(VENV) -m tests.bench.files
 
@@ -63,7 +66,7 @@ bench-profile: .venv/tests ## Where the time goes at full load: by process, by P
 bench-skab: .venv/tests ## The detector on SKAB, a rig with eight sensors, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.skab
 
-bench: bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-files bench-doctor bench-pipeline bench-store ## All benchmarks, one after the other
+bench: bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-faults bench-files bench-doctor bench-pipeline bench-store ## All benchmarks, one after the other
 
 bench-store: .venv/tests ## What storing and asking costs with 100 million readings of 10,000 sensors (ARGS=--smoke: whether it works)
 	@$(VENV) -m tests.bench.store $(ARGS)

@@ -5,7 +5,7 @@ do its changes. It is told from a real shift by four things, all of which must h
 
 1. one step leaves every value there ever was, by ``FAR`` of its usual steps;
 2. it lands where a map takes the reading before it, to within ``NEAR`` usual steps of the new unit;
-3. the mean of ``CONFIRM`` readings from there on is where the map takes the level before, to within ``NEAR`` times its
+3. the mean of ``CONFIRM`` readings from there on is where the map takes the level before, to within ``CLOSE`` times its
    spread, and the way between the two is twice that;
 4. the steps between them have grown by a: nearer to that than to no change at all (on a scale of logarithms), and to
    within a factor of two.
@@ -13,8 +13,9 @@ do its changes. It is told from a real shift by four things, all of which must h
 So a sensor that shows one number all the time is never judged. Until it is decided the readings are held back as bad,
 so that a unit never raises an alarm; a shift that happens to look like a map is judged ``CONFIRM`` readings late, and
 nothing is held back again for ``WARM_UP`` readings. Once it is confirmed, all are bad until ``AGREE`` readings in a row
-are nearer to the old unit, or a regime is declared. Factors: NIST Special Publication 811, Appendix B.8; gauge to
-absolute pressure and the like are shifts with nothing to tell them by, and are left out.
+are nearer to the old unit, or a regime is declared. Where it has been and come back from by itself counts as seen, so
+that a machine with two states is taken for another unit once at most. Factors: NIST Special Publication 811, Appendix
+B.8; gauge to absolute pressure and the like are shifts with nothing to tell them by, and are left out.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from mlops.state import Array, Fields
 
 WARM_UP = 48
 FAR = 8.0
-NEAR = 3.0
+NEAR, CLOSE = 3.0, 1.5
 CONFIRM = 32
 AGREE = 3
 MEMORY, LONGER = 24.0, 128.0
@@ -65,6 +66,7 @@ FIELDS: Fields = {
     "unit_sum": (np.float64, (), 0),  # of those held
     "unit_steps": (np.float64, (), 0),
     "unit_value": (np.float64, (), 0),  # the last one held
+    "unit_range": (np.float64, (2,), 0),  # the smallest, with its sign changed, and the largest of these
     "unit_map": (np.int64, (), 0),  # 1 + the place of the map, once it is confirmed
     "unit_back": (np.int64, (), 0),  # readings in a row that are nearer to the old unit
 }
@@ -85,6 +87,7 @@ def follow(kept: Kept, at: int, value: float, maps: Array, regime: int) -> int:
             if abs(value - target) <= _rounding(target - kept.unit_last) + NEAR * maps[k, 0] * usual:
                 kept.unit_since, kept.unit_count, kept.unit_value = at, 1, value
                 kept.unit_sum, kept.unit_steps = value, 0.0
+                kept.unit_range[0], kept.unit_range[1] = -value, value
                 return HELD
     _learn(kept, value)
     return FINE
@@ -115,9 +118,11 @@ def _held(kept: Kept, at: int, value: float, maps: Array) -> int:
     mean = kept.unit_sum / kept.unit_count
     if abs(value - kept.unit_level) < abs(value - mean):
         kept.unit_count = kept.unit_seen = 0
+        _know(kept)
         _learn(kept, value)
         return FINE
     kept.unit_count += 1
+    _reach(kept, value)
     kept.unit_sum += value
     kept.unit_steps += abs(value - kept.unit_value)
     kept.unit_value = value
@@ -141,7 +146,7 @@ def _held(kept: Kept, at: int, value: float, maps: Array) -> int:
 def _miss(kept: Kept, mean: float, step: float, a: float, b: float) -> float:
     """How far the level is from where the map takes the one before; infinite where level or steps do not agree."""
     target = a * kept.unit_level + b
-    near = NEAR * a * kept.unit_spread + _rounding(target - kept.unit_level)
+    near = CLOSE * a * kept.unit_spread + _rounding(target - kept.unit_level)
     miss = abs(mean - target)
     if miss > near or abs(target - kept.unit_level) < 2.0 * near:
         return math.inf
@@ -163,9 +168,23 @@ def _in_another(kept: Kept, at: int, value: float, maps: Array, regime: int) -> 
         if regime > kept.unit_since:
             kept.unit_seen = 0
         kept.unit_map, kept.unit_count = 0, 0
+        _know(kept)
         _learn(kept, value)
         return FINE
     kept.unit_count += 1
     if not back:
         _learn(kept, known)
+        _reach(kept, value)
     return CHANGED
+
+
+@compiled
+def _reach(kept: Kept, value: float) -> None:
+    kept.unit_range[0], kept.unit_range[1] = max(kept.unit_range[0], -value), max(kept.unit_range[1], value)
+
+
+@compiled
+def _know(kept: Kept) -> None:
+    """Where it was in the meantime is where it can be."""
+    for side in range(2):
+        kept.rail[side] = max(kept.rail[side], kept.unit_range[side])

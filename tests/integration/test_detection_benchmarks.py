@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.bench import nab, nab_scoring, results, skab
+from tests.bench import faults, nab, nab_scoring, results, skab
 
 NAB = results.DATA / "nab"
 pytestmark = pytest.mark.skipif(not NAB.exists(), reason=f"the real data sets are not at hand ({results.DATA})")
@@ -58,3 +58,13 @@ def test_the_benchmark_of_skab_in_small() -> None:
     assert found["everything: F1 of rows"]["value"] == pytest.approx(0.7, abs=0.02)
     assert found["everything: false alarm rate"]["value"] == 100
     assert found["Bellwether: events hit"]["unit"] == "of 2"
+
+
+def test_the_benchmark_of_sensor_faults_in_small() -> None:
+    given = [one for one in faults.stretches() if one.name in {"Temperature", "artificialNoAnomaly/art_noisy.csv"}]
+    kinds = [kind for kind in faults.KINDS if kind.name in {"stuck", "clock at half its pace", "shift of 10 spreads"}]
+    found = {one["name"]: one["value"] for one in faults.report(list(faults.injected(given, kinds)))}
+    assert found["sensor: stuck: of the right kind"] == 100
+    assert found["sensor: clock at half its pace: of the right kind"] == 100
+    assert found["fault of the machine: only the sensor called sick"] == 0
+    assert [one["value"] for one in faults.clean(given)] == [0, 0]
