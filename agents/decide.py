@@ -33,7 +33,7 @@ PRIORITY = {
     "LOW": ("LOW", "MEDIUM"),
 }
 """Criticality of the machine -> priority of its alarm, and of its alarm where the deviation is severe."""
-SEVERE_KINDS = frozenset({"LIMIT_LOW_LOW", "LIMIT_HIGH_HIGH"})
+SEVERE_KINDS = frozenset({"LIMIT_LOW_LOW", "LIMIT_HIGH_HIGH", "ZONE_D"})
 SEVERE_SCORE = 0.98  # of 0 to 1: the eight largest deviations so far would hold a sixth of one such by chance
 
 ORDER_PRIORITIES = frozenset({"CRITICAL", "HIGH"})

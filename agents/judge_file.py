@@ -70,9 +70,9 @@ class Event:
 
 
 def default(false_alarms_per_week: float | None = None) -> dict[str, contract.Detector]:
-    """The shipped detectors but the limits: of a file's columns none are configured."""
+    """The shipped detectors but limits and zones: of a file's columns none are configured."""
     made = detectors.default(false_alarms_per_week=false_alarms_per_week)
-    return {name: detector for name, detector in made.items() if name != "limits"}
+    return {name: detector for name, detector in made.items() if name not in {"limits", "zones"}}
 
 
 class Machine:
@@ -197,5 +197,5 @@ def unconfigured(sensors: int) -> SensorTable:
     return SensorTable(
         sensor=np.arange(1, sensors + 1), machine=np.ones(sensors, np.int64), deadband=np.zeros(sensors),
         period=zero, lateness=zero, calibration_due=zero, regime=zero, fault_until=zero, group=zero,
-        declared=np.zeros(sensors, np.bool_), **limits,
+        declared=np.zeros(sensors, np.bool_), zone_c=unset, zone_d=unset, **limits,
     )  # fmt: skip

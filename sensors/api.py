@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import django_filters
 from django.db.models import ForeignKey, Prefetch, QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sensors import access, series
+from sensors import access, series, zones
 from sensors.columns import to_instant
 from sensors.models import Batch, BatchPart, Equipment, Sensor, Site
 from sensors.paging import ByIdPagination
@@ -105,17 +106,37 @@ class Rollup(serializers.Serializer[Any]):
     last = serializers.FloatField()
 
 
+class ZonesOut(serializers.Serializer[Any]):
+    a_b = serializers.FloatField(help_text="From here on it is in zone B.")
+    b_c = serializers.FloatField()
+    c_d = serializers.FloatField()
+
+
 @documented("sensors", "sensor", "sensors")
 class Sensors(Scoped):
     class SensorOut(serializers.ModelSerializer[Sensor]):
+        vibration_zones = serializers.SerializerMethodField(
+            help_text="Where the zones of ISO 20816-3 begin, in the sensor's unit; null where it is not graded."
+        )
+        zones_refused = serializers.SerializerMethodField(help_text="Why a sensor of vibration is not graded.")
+
         class Meta:
             model = Sensor
             fields = [
                 "id", "site", "equipment", "machine", "external_id", "name", "kind", "unit", "measuring_point",
                 "physical_low", "physical_high", "low_low", "low", "high", "high_high", "deadband", "resolution",
                 "max_rate", "period_seconds", "lateness_seconds", "on_delay_seconds", "off_delay_seconds",
-                "calibration_due_on",
+                "calibration_due_on", "vibration_zones", "zones_refused",
             ]  # fmt: skip
+
+        @extend_schema_field(ZonesOut(allow_null=True))
+        def get_vibration_zones(self, sensor: Sensor) -> dict[str, float] | None:
+            graded = sensor.vibration_zones
+            return asdict(graded) if isinstance(graded, zones.Zones) else None
+
+        def get_zones_refused(self, sensor: Sensor) -> str:
+            graded = sensor.vibration_zones
+            return graded.reason if isinstance(graded, zones.Refusal) and graded.of_vibration else ""
 
     class Readings(serializers.Serializer[Any]):
         sensor = serializers.IntegerField()
@@ -141,7 +162,7 @@ class Sensors(Scoped):
     class Lengths(Span):
         every = serializers.ChoiceField(list(LENGTHS), required=False, default="hour")
 
-    queryset = Sensor.objects.all()
+    queryset = Sensor.objects.select_related("equipment", "machine")
     serializer_class = SensorOut
     filterset_class = SensorFilter
 

@@ -206,7 +206,8 @@ class SensorTable:
     ``max_rate`` in units per second. ``calibration_due`` is an instant, 0 where the sensor needs none; ``regime``: from
     when on the newest regime is in force; ``fault_until``: the end of the latest window that people called a fault.
     ``group``: the same number for sensors of one machine, kind and unit that can be held against each other, 0 where
-    nothing says so; ``declared``: whether they have a measuring point in common.
+    nothing says so; ``declared``: whether they have a measuring point in common. ``zone_c``,
+    ``zone_d``: where these zones of vibration begin, NaN where the sensor is not graded.
     """
 
     sensor: Int64
@@ -227,6 +228,8 @@ class SensorTable:
     fault_until: Int64
     group: Int64
     declared: Bool
+    zone_c: Float64
+    zone_d: Float64
 
     def __len__(self) -> int:
         return len(self.sensor)

@@ -13,6 +13,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from sensors import zones
+
 LANES = 64
 """Sequential streams of the flow. A fixed number: a machine keeps its lane."""
 
@@ -253,6 +255,14 @@ class Sensor(models.Model):
 
     def __str__(self) -> str:
         return self.external_id
+
+    @property
+    def vibration_zones(self) -> zones.Zones | zones.Refusal:
+        """By its own equipment's machine group and support class, else by the machine's."""
+        own, machine = self.equipment, self.machine
+        group = own.machine_group if own.machine_group is not None else machine.machine_group
+        support = own.support_class or machine.support_class
+        return zones.of(kind=self.kind, unit=self.unit, group=group, support=support)
 
     def clean(self) -> None:
         limits = [

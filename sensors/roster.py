@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors import directory, labels, regimes
+from sensors import directory, labels, regimes, zones
 from sensors.columns import SECOND_US, Int64, SensorTable, from_instant
 from sensors.models import Sensor
 
@@ -21,6 +21,8 @@ LIMITS = (
 )  # fmt: skip
 SPANS = ("period_seconds", "lateness_seconds")
 KINSHIP = ("kind", "unit", "measuring_point")
+SUPPORT = tuple(f"{whose}__{what}" for what in ("machine_group", "support_class") for whose in ("equipment", "machine"))
+"""Of its own equipment, else of the machine."""
 
 
 def table(sensor_ids: Int64) -> SensorTable:
@@ -55,14 +57,18 @@ def _read(sensor_ids: Iterable[int]) -> SensorTable:
             Sensor.objects.filter(machine_id__in=machines)
             .order_by("id")
             .annotate(regime=regimes.newest(), fault_until=labels.fault_until())
-            .values_list("id", "machine_id", *LIMITS, *SPANS, "calibration_due_on", "regime", "fault_until", *KINSHIP)
+            .values_list(
+                "id", "machine_id", *LIMITS, *SPANS, "calibration_due_on", "regime", "fault_until", *KINSHIP, *SUPPORT
+            )
         )
     )
 
 
 def _of(rows: list[tuple[Any, ...]]) -> SensorTable:
-    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * (len(LIMITS) + 10)
-    ids, machine_ids, *limits, periods, lateness, due, since, until, kinds, units, points = columns
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * (len(LIMITS) + 14)
+    support = columns[-len(SUPPORT) :]
+    ids, machine_ids, *limits, periods, lateness, due, since, until, kinds, units, points = columns[: -len(SUPPORT)]
+    zone_c, zone_d = _zones(kinds, units, *support)
     return SensorTable(
         sensor=np.array(ids, np.int64),
         machine=np.array(machine_ids, np.int64),
@@ -74,7 +80,20 @@ def _of(rows: list[tuple[Any, ...]]) -> SensorTable:
         fault_until=_instants(until),
         group=_groups(ids, tuple(zip(machine_ids, kinds, units, points, strict=True))),
         declared=np.array([bool(point) for point in points], np.bool_),
+        zone_c=zone_c,
+        zone_d=zone_d,
     )
+
+
+def _zones(*rows: tuple[Any, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the zones C and D begin for each sensor, NaN where it is not graded."""
+    found = [
+        zones.of(kind=kind, unit=unit, group=own if own is not None else group, support=stands or support)
+        for kind, unit, own, group, stands, support in zip(*rows, strict=True)
+    ]
+    graded = [(one.b_c, one.c_d) if isinstance(one, zones.Zones) else (np.nan, np.nan) for one in found]
+    both = np.array(graded, np.float64).reshape(-1, 2)
+    return both[:, 0].copy(), both[:, 1].copy()
 
 
 def _groups(ids: tuple[int, ...], kin: tuple[tuple[int, str, str, str], ...]) -> Int64:

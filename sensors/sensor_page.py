@@ -14,7 +14,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from sensors import chart, columns, series, show
+from sensors import chart, columns, series, show, zones
 from sensors.chart import Limit, Picture, Stretch
 from sensors.models import Sensor
 
@@ -59,6 +59,7 @@ def context(request: HttpRequest, sensor: Sensor) -> dict[str, Any]:
         "anomalies": anomalies,
         "more_anomalies": len(anomalies) == MOST_ANOMALIES,
         "period": period,
+        "zones": _zones(sensor, latest.value if latest else None),
     }
     if latest is None:
         return page
@@ -115,6 +116,29 @@ def _page_of(row: Model) -> str:
     return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
+def _limits(sensor: Sensor) -> list[Limit]:
+    """Its alarm limits, and where the zones of vibration begin."""
+    limits = [
+        Limit(name, value, severe) for field, name, severe in LIMITS if (value := getattr(sensor, field)) is not None
+    ]
+    graded = sensor.vibration_zones
+    if isinstance(graded, zones.Zones):
+        limits += [Limit("zone B", graded.a_b), Limit("zone C", graded.b_c), Limit("zone D", graded.c_d, True)]
+    return limits
+
+
+def _zones(sensor: Sensor, newest: float | None) -> str:
+    """How vibration is graded and where it stands, or why it is not; empty of what is no vibration."""
+    graded = sensor.vibration_zones
+    if isinstance(graded, zones.Refusal):
+        return f"Not graded by ISO 20816-3. {graded.reason}" if graded.of_vibration else ""
+    now = "" if newest is None else f"Zone {graded.of(newest)} now. "
+    return (
+        f"{now}By ISO 20816-3 zone B begins at {graded.a_b:.3g} {sensor.unit}, C at {graded.b_c:.3g}, D at "
+        f"{graded.c_d:.3g}; C and D are anomalies."
+    )
+
+
 def picture(sensor: Sensor, window: Window, *, stretches: list[Stretch]) -> SafeString:
     """The sensor's readings in the window as an SVG that may stand in a page as it is."""
     drawn = series.read(sensor.pk, start=window.start, end=window.end + columns.MICROSECOND, points=POINTS)
@@ -128,11 +152,7 @@ def picture(sensor: Sensor, window: Window, *, stretches: list[Stretch]) -> Safe
                 at=drawn.at,
                 value=drawn.value,
                 bad=drawn.quality == BAD,
-                limits=[
-                    Limit(name, value, severe)
-                    for field, name, severe in LIMITS
-                    if (value := getattr(sensor, field)) is not None
-                ],
+                limits=_limits(sensor),
                 stretches=stretches,
             )
         )

@@ -47,7 +47,8 @@ def table(sensors: int) -> SensorTable:
     )
     return SensorTable(
         sensor=np.arange(1, sensors + 1), machine=zero, deadband=np.zeros(sensors), period=zero, lateness=zero,
-        calibration_due=zero, regime=zero, fault_until=zero, group=zero, declared=np.zeros(sensors, np.bool_), **limits,
+        calibration_due=zero, regime=zero, fault_until=zero, group=zero, declared=np.zeros(sensors, np.bool_),
+        zone_c=unset, zone_d=unset, **limits,
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from tests import oracles
 from tests.unit import tables
 
 S = 1_000_000
-LIMITS = {"low_low": -4, "low": -3, "high": 3, "high_high": 4, "deadband": 0.5}
+LIMITS = {"low_low": -4, "low": -3, "high": 3, "high_high": 4, "deadband": 0.5, "zone_c": 2, "zone_d": 3.5}
 NAMES = pytest.mark.parametrize("name", sorted(DETECTORS))
 
 
@@ -44,6 +44,7 @@ def judge(detector, at, value, state=None, frozen=()):
 FIELDS = ("score", "verdict", "low", "high", "since", "news")
 FOLLOWS = {
     "limits": {"beyond"},
+    "zones": {"beyond"},
     "adaptive": {"filled", "chunk", "instants", "left", "told", "swing", *verdicts.COURSE} - {"learned"},
     "relation": {*Relation.fields}
     - {

@@ -31,6 +31,7 @@ LAYERS = {
 # Values in, values out: neither they nor what they import of ours may know Django.
 PURE = (
     "sensors.columns",
+    "sensors.zones",
     "sensors.codec",
     "sensors.instants",
     "sensors.wholesale",
