@@ -1,6 +1,7 @@
 """What a sensor's own readings, its clock and its neighbours say against it; and that a machine's faults do not."""
 
 import itertools
+import runpy
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import clocks, units, validate
+from agents import agreement, clocks, instruments, units, validate
 from agents.findings import FaultKind, Quality, Reason
 from mlops.state import State, pack, unpack
 from sensors.columns import Columns
@@ -306,3 +307,12 @@ def test_one_sensor_is_judged_the_same_however_the_stream_is_cut(stretches, cuts
     columns, table = tables.columns(at, value), tables.table([1], period=S)
     whole = validate.validate(columns=columns, table=table, memory=COLD)
     assert_the_same(whole, columns, table, np.array(sorted(cuts)) * S)
+
+
+def test_what_validate_calls_is_compiled_ahead():
+    """Each loop once, for the types of arguments it is always given."""
+    runpy.run_module("agents")
+    beside([CREEP, NONE])
+    judge(wave())
+    for loop in (instruments.walk, agreement.fill, agreement.decide):
+        assert len(loop.signatures) == 1
