@@ -28,7 +28,7 @@ FAULT, EXPECTED, FALSE_ALARM = "FAULT", "EXPECTED", "FALSE_ALARM"
 """Kinds of labels."""
 GAP, CALIBRATION = "GAP", "CALIBRATION"
 """Kinds of faults of an instrument that say nothing of single readings."""
-LIMIT = "LIMIT_"
+SET_BY_PEOPLE = ("LIMIT_", "ZONE_")
 """How the kinds of anomalies begin that passed a limit people set."""
 CRITICAL = "CRITICAL"
 
@@ -127,7 +127,7 @@ def judge(facts: Facts, *, started_at: int, last_at: int, kind: str, criticality
     reasons = tuple(sorted(_reasons(facts, at=started_at, last_at=last_at, kind=kind), key=lambda r: -r.points))
     silenced = (
         any(reason.name == "nearly-always-false" for reason in reasons)
-        and not kind.startswith(LIMIT)
+        and not kind.startswith(SET_BY_PEOPLE)
         and criticality != CRITICAL
     )
     since = _since(expected, facts.neighbour_at) if silenced else expected
@@ -153,7 +153,7 @@ def _reason(name: str, detail: str) -> Reason:
 
 def _reasons(facts: Facts, *, at: int, last_at: int, kind: str) -> Iterator[Reason]:
     yield from _of_labels(facts)
-    if not kind.startswith(LIMIT):
+    if not kind.startswith(SET_BY_PEOPLE):
         yield from _of_steadiness(facts, at=at)
     yield from _of_data(facts.faults, at=at)
     if facts.neighbour_at is not None and facts.neighbour_at <= last_at:
