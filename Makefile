@@ -31,6 +31,7 @@ down: .venv/main ## Stop the servers of our own that a crash left running
 	@$(VENV) manage.py down
 
 test: .venv/tests ## Run all tests: unit, integration, e2e, crash points (ARGS go to pytest)
+	@$(VENV) -m agents
 	@$(VENV) -m pytest -q --numprocesses 2 --dist loadfile tests/unit tests/integration tests/e2e tests/chaos $(ARGS)
 
 chaos: .venv/tests ## Break everything on purpose, and print what was lost or doubled (SEEDS=20 SECONDS=75 for longer)

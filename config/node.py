@@ -28,8 +28,7 @@ def prepare(*, port: int, flower_port: int, concurrency: int = 1, extra: Mapping
         if not is_free(number):
             raise PortTaken(f"Port {number} is in use: stop what listens there, or choose another one.")
     call_command("migrate", verbosity=0)
-    for compiles in ("mlops.detectors", "agents"):
-        subprocess.run([sys.executable, "-m", compiles], cwd=settings.BASE_DIR, check=True)
+    subprocess.run([sys.executable, "-m", "agents"], cwd=settings.BASE_DIR, check=True)
     children = supervisor.service(
         port=port, flower_port=flower_port, beat_file=home() / "beat", concurrency=concurrency
     )

@@ -1,10 +1,18 @@
-"""Scalar loops, compiled on first use and kept on disk beside the code (or where ``NUMBA_CACHE_DIR`` says)."""
+"""Scalar loops, compiled on first use and kept on disk beside the code (or where ``NUMBA_CACHE_DIR`` says).
+
+In a folder for each state of the sources: numba sees when a function's own file has changed, not when one that it calls
+has, and would go on with what it compiled before an upgrade.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import numba
 from numba import njit
 
 from mlops.state import Array
@@ -12,6 +20,24 @@ from mlops.state import Array
 Function = TypeVar("Function", bound=Callable[..., object])
 Kept = Any
 """What is remembered of one sensor: a record, with an attribute for each of a detector's fields."""
+
+
+HERE = Path(__file__).resolve().parent
+SOURCES = (HERE, HERE.parents[1] / "agents")
+"""Folders of what is compiled."""
+
+
+def sources() -> str:
+    """A digest of all that is compiled, or is called by it."""
+    digest = hashlib.sha256()
+    for path in sorted(path for folder in SOURCES for path in folder.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+cast(Any, numba.config).CACHE_DIR = str(
+    Path(os.environ.get("NUMBA_CACHE_DIR") or HERE / "__pycache__") / f"compiled-{sources()}"
+)
 
 
 def compiled(function: Function) -> Function:

@@ -1,7 +1,6 @@
 """What a sensor's own readings, its clock and its neighbours say against it; and that a machine's faults do not."""
 
 import itertools
-import runpy
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import agreement, clocks, instruments, units, validate
+from agents import agreement, clocks, detect, instruments, units, validate, warm
 from agents.findings import FaultKind, Quality, Reason
+from mlops.detectors import instants, verdicts
 from mlops.state import State, pack, unpack
 from sensors.columns import Columns
 from tests.unit import tables
@@ -309,10 +309,12 @@ def test_one_sensor_is_judged_the_same_however_the_stream_is_cut(stretches, cuts
     assert_the_same(whole, columns, table, np.array(sorted(cuts)) * S)
 
 
-def test_what_validate_calls_is_compiled_ahead():
+def test_what_validate_and_detect_call_is_compiled_ahead():
     """Each loop once, for the types of arguments it is always given."""
-    runpy.run_module("agents")
-    beside([CREEP, NONE])
+    warm.up()
+    _, columns, table = beside([CREEP, NONE])
     judge(wave())
-    for loop in (instruments.walk, agreement.fill, agreement.decide):
+    good, in_time = np.zeros(len(columns), np.uint8), np.zeros(len(columns), np.bool_)
+    detect.detect(columns=columns, table=table, quality=good, reason=good, late=in_time, state=COLD)
+    for loop in (instruments.walk, agreement.fill, agreement.decide, verdicts.walk, instants.walk):
         assert len(loop.signatures) == 1
