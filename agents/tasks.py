@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from celery import shared_task
+from celery.signals import celeryd_after_setup
 
 from agents import deliver as delivery
 from agents import doctor as rounds
-from agents import doorbell, housekeeping, jobs, pipeline
+from agents import doorbell, housekeeping, jobs, pipeline, warm
 from agents import watchdog as dog
 from agents.backtests import jobs as backtests
 from agents.models import Run
+
+
+@celeryd_after_setup.connect
+def load_before_forking(instance: Any, **_: object) -> None:
+    """To load what is compiled takes half a second and more: once for a pool, instead of in each child's first run."""
+    if warm.QUEUES & set(instance.app.amqp.queues.consume_from):
+        warm.up()
 
 
 @shared_task(name="agents.ingest", queue="ingest")

@@ -7,14 +7,13 @@ what it is stands beside it.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_after_setup, setup_logging, task_prerun
+from celery.signals import setup_logging, task_prerun
 from django.db import close_old_connections
 from kombu import Exchange, Queue
 
-from agents import timetable, warm
+from agents import timetable
 from config import broker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -70,13 +69,6 @@ app.conf.update(
     },
 )
 app.autodiscover_tasks(["agents"])
-
-
-@celeryd_after_setup.connect
-def load_before_forking(instance: Any, **_: object) -> None:
-    """To load what is compiled takes half a second and more: once for a pool, instead of in each child's first run."""
-    if warm.QUEUES & set(instance.app.amqp.queues.consume_from):
-        warm.up()
 
 
 @task_prerun.connect

@@ -1,4 +1,4 @@
-"""Scalar loops, compiled on first use and kept on disk beside the code (or where ``NUMBA_CACHE_DIR`` says).
+"""Scalar loops, compiled on first use and kept on disk beside the code (where that cannot be, in the user's cache).
 
 In a folder for each state of the sources: numba sees when a function's own file has changed, not when one that it calls
 has, and would go on with what it compiled before an upgrade.
@@ -7,7 +7,6 @@ has, and would go on with what it compiled before an upgrade.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -35,9 +34,7 @@ def sources() -> str:
     return digest.hexdigest()[:16]
 
 
-cast(Any, numba.config).CACHE_DIR = str(
-    Path(os.environ.get("NUMBA_CACHE_DIR") or HERE / "__pycache__") / f"compiled-{sources()}"
-)
+cast(Any, numba.config).CACHE_DIR = str(HERE / "__pycache__" / f"compiled-{sources()}")
 
 
 def compiled(function: Function) -> Function:
