@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents import sweeper
-from agents.models import Run
+from agents.models import Backtest, Run
 from maintenance.models import Alarm, Anomaly, DetectorRecord, WorkOrder
 from sensors import api, inbox, labels, problems, regimes
 from sensors.models import Batch, Label, Membership, Regime, Sensor
@@ -43,6 +43,9 @@ def tell(sensor: Sensor) -> None:
     actor, noon = factories.user(), factories.NOON
     labels.add(machine=sensor.machine, sensor=sensor, from_at=noon, to_at=noon, kind="FAULT", actor=actor)
     regimes.declare(machine=sensor.machine, sensor=None, since=noon, reason="New impeller", actor=actor)
+    Backtest.objects.create(
+        site=sensor.site, sensor=sensor, from_at=noon, to_at=noon + timedelta(days=1), look_back_days=1
+    )
 
 
 def feed(sensor: Sensor, values: list[float]) -> None:
@@ -60,7 +63,7 @@ def member(sensor: Sensor, role: str = Membership.Role.TECHNICIAN, **fields: Any
 
 
 LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "labels", "regimes",
-         "detector-records")  # fmt: skip
+         "detector-records", "backtests")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -290,6 +293,7 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk, "cases": 1,
         "work-orders": WorkOrder.objects.get().pk, "labels": Label.objects.get().pk,
         "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,
+        "backtests": Backtest.objects.get().pk,
     }  # fmt: skip
     for route in set(routes()) - OPEN:
         name = route.split("/")[2]
