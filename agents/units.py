@@ -4,16 +4,17 @@ Somebody sets a transmitter from bar to psi: from one reading to the next the va
 do its changes. It is told from a real shift by four things, all of which must hold:
 
 1. one step leaves every value there ever was, by ``FAR`` of its usual steps;
-2. it lands where a map takes the reading before it, to within ``NEAR`` usual steps of the new unit;
+2. it lands where a map takes the reading before it, to within ``NEAR`` usual steps of the new unit, and that is a small
+   part of the way;
 3. the mean of ``CONFIRM`` readings from there on is where the map takes the level before, to within ``CLOSE`` times its
    spread, and the way between the two is twice that;
 4. the steps between them have grown by a: nearer to that than to no change at all (on a scale of logarithms), and to
    within a factor of two.
 
 So a sensor that shows one number all the time is never judged. Until it is decided the readings are held back as bad,
-so that a unit never raises an alarm; a shift that happens to look like a map is judged ``CONFIRM`` readings late, and
-nothing is held back again for ``WARM_UP`` readings. Once it is confirmed, all are bad until ``AGREE`` readings in a row
-are nearer to the old unit, or a regime is declared. Where it has been and come back from by itself counts as seen, so
+so that a unit never raises an alarm; a shift that happens to look like a map is judged ``EARLY`` readings late where
+its steps are what they were, else ``CONFIRM``, and nothing is held back again for ``WARM_UP`` readings. Once it is
+confirmed, all are bad until ``AGREE`` readings in a row are nearer to the old unit, or a regime is declared. Where it has been and come back from by itself counts as seen, so
 that a machine with two states is taken for another unit once at most. Factors: NIST Special Publication 811, Appendix
 B.8; gauge to absolute pressure and the like are shifts with nothing to tell them by, and are left out.
 """
@@ -30,10 +31,13 @@ from mlops.state import Array, Fields
 WARM_UP = 48
 FAR = 8.0
 NEAR, CLOSE = 3.0, 1.5
-CONFIRM = 32
+EARLY, CONFIRM = 12, 32
 AGREE = 3
 MEMORY, LONGER = 24.0, 128.0
 """Readings over which level and spread, and the usual step, are averaged, exponentially."""
+TELLING = 0.03
+"""Share of the way to where a map leads, that the value may miss it by: where a sensor's noise is wider, near any value
+there is a map, and to be near one says nothing."""
 ROUNDED = 0.002
 """Share of the step by which a value may miss the map because the display rounds."""
 FINE, HELD, CHANGED = 0, 1, 2
@@ -84,7 +88,8 @@ def follow(kept: Kept, at: int, value: float, maps: Array, regime: int) -> int:
     if kept.unit_seen >= WARM_UP and beyond and usual > 0.0 and abs(value - kept.unit_last) > FAR * usual:
         for k in range(len(maps)):
             target = maps[k, 0] * kept.unit_last + maps[k, 1]
-            if abs(value - target) <= _rounding(target - kept.unit_last) + NEAR * maps[k, 0] * usual:
+            near = _rounding(target - kept.unit_last) + NEAR * maps[k, 0] * usual
+            if abs(value - target) <= near <= TELLING * abs(target - kept.unit_last):
                 kept.unit_since, kept.unit_count, kept.unit_value = at, 1, value
                 kept.unit_sum, kept.unit_steps = value, 0.0
                 kept.unit_range[0], kept.unit_range[1] = -value, value
@@ -126,11 +131,13 @@ def _held(kept: Kept, at: int, value: float, maps: Array) -> int:
     kept.unit_sum += value
     kept.unit_steps += abs(value - kept.unit_value)
     kept.unit_value = value
-    if kept.unit_count < CONFIRM:
+    if kept.unit_count < CONFIRM and kept.unit_count != EARLY:
         return HELD
-    mean, step = kept.unit_sum / CONFIRM, kept.unit_steps / (CONFIRM - 1)
+    mean, step = kept.unit_sum / kept.unit_count, kept.unit_steps / (kept.unit_count - 1)
+    if kept.unit_count < CONFIRM and _may_be(kept, step, maps):
+        return HELD
     best, found = math.inf, 0
-    for k in range(len(maps)):
+    for k in range(len(maps) if kept.unit_count == CONFIRM else 0):
         miss = _miss(kept, mean, step, maps[k, 0], maps[k, 1])
         if miss < best:
             best, found = miss, k + 1
@@ -140,6 +147,20 @@ def _held(kept: Kept, at: int, value: float, maps: Array) -> int:
         return FINE
     kept.unit_map, kept.unit_back = found, 0
     return CHANGED
+
+
+@compiled
+def _may_be(kept: Kept, step: float, maps: Array) -> bool:
+    """Whether the steps so far have grown by a quarter, at least, of what a map near the values would have them."""
+    grown = math.log(step / kept.unit_step) if step > 0.0 else -math.inf
+    mean = kept.unit_sum / kept.unit_count
+    for k in range(len(maps)):
+        a, expected = maps[k, 0], math.log(maps[k, 0])
+        target = a * kept.unit_level + maps[k, 1]
+        near = abs(mean - target) <= 2.0 * CLOSE * a * kept.unit_spread + _rounding(target - kept.unit_level)
+        if near and (grown >= 0.25 * expected if expected >= 0.0 else grown <= 0.25 * expected):
+            return True
+    return False
 
 
 @compiled
