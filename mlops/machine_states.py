@@ -1,6 +1,6 @@
 """The learned state of machines, loaded and saved for many at once. The only writer of ``MachineState``.
 
-It goes and comes in the binary format of COPY: as a literal in a statement a byte costs four times as much.
+It goes and comes in the binary format of COPY: as a literal in a statement it costs more.
 """
 
 from __future__ import annotations
