@@ -94,11 +94,19 @@ def check(
         arrays[name][:] = every[name]
     reason = np.zeros(n, np.int64)
     what = said.what
+    what[(what[:, UNIT] == units.HELD) & _beyond(here.value, table, r), UNIT] = 0
     reason[what[:, CLOCK] > 0] = Reason.CLOCK_RATE
     reason[what[:, RAIL] > 0] = Reason.SATURATED
     reason[what[:, CLOCK] == clocks.FROM_AHEAD] = Reason.CLOCK_AHEAD
     reason[what[:, UNIT] > 0] = Reason.UNIT_CHANGE
     return reason, [*_faults(here, p, said)]
+
+
+def _beyond(value: Float64, table: SensorTable, r: Int64) -> Bool:
+    """Which values pass a limit that people set: no suspicion keeps these from being judged."""
+    low = np.fmax(table.low, table.low_low)[r]
+    high = np.fmin(np.fmin(table.high, table.high_high), table.zone_c)[r]
+    return np.asarray((value <= low) | (value >= high))
 
 
 def _faults(here: Columns, p: Int64, said: Said) -> list[SensorFault]:

@@ -4,19 +4,20 @@ Somebody sets a transmitter from bar to psi: from one reading to the next the va
 do its changes. It is told from a real shift by four things, all of which must hold:
 
 1. one step leaves every value there ever was, by ``FAR`` of its usual steps;
-2. it lands where a map takes the reading before it, to within ``NEAR`` usual steps of the new unit, and that is a small
-   part of the way;
+2. it lands where a map takes the reading before it, to within ``NEAR`` usual steps of the new unit, and so many steps of
+   either unit are at most ``TELLING`` of the way there;
 3. the mean of ``CONFIRM`` readings from there on is where the map takes the level before, to within ``CLOSE`` times its
    spread, and the way between the two is twice that;
 4. the steps between them have grown by a: nearer to that than to no change at all (on a scale of logarithms), and to
    within a factor of two.
 
 So a sensor that shows one number all the time is never judged. Until it is decided the readings are held back as bad,
-so that a unit never raises an alarm; a shift that happens to look like a map is judged ``EARLY`` readings late where
-its steps are what they were, else ``CONFIRM``, and nothing is held back again for ``WARM_UP`` readings. Once it is
-confirmed, all are bad until ``AGREE`` readings in a row are nearer to the old unit, or a regime is declared. Where it has been and come back from by itself counts as seen, so
-that a machine with two states is taken for another unit once at most. Factors: NIST Special Publication 811, Appendix
-B.8; gauge to absolute pressure and the like are shifts with nothing to tell them by, and are left out.
+so that a unit raises no alarm, but for those that pass a limit people set: these are judged as ever. A shift that happens
+to look like a map is judged ``EARLY`` readings late where its steps are what they were, else ``CONFIRM``, and nothing is
+held back again for ``WARM_UP`` readings. Once it is confirmed, all are bad until ``AGREE`` readings in a row are nearer
+to the old unit, or a regime is declared. Where it has been and come back from by itself counts as seen, so that a
+machine with two states is taken for another unit once at most. Factors: NIST Special Publication 811, Appendix B.8;
+gauge to absolute pressure and the like are shifts with nothing to tell them by, and are left out.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ EARLY, CONFIRM = 12, 32
 AGREE = 3
 MEMORY, LONGER = 24.0, 128.0
 """Readings over which level and spread, and the usual step, are averaged, exponentially."""
-TELLING = 0.03
-"""Share of the way to where a map leads, that the value may miss it by: where a sensor's noise is wider, near any value
-there is a map, and to be near one says nothing."""
+TELLING = 0.1
+"""Where a sensor's noise is wider than this share of the way, a map leads near almost any value, and to be near one
+says nothing."""
 ROUNDED = 0.002
 """Share of the step by which a value may miss the map because the display rounds."""
 FINE, HELD, CHANGED = 0, 1, 2
@@ -88,8 +89,9 @@ def follow(kept: Kept, at: int, value: float, maps: Array, regime: int) -> int:
     if kept.unit_seen >= WARM_UP and beyond and usual > 0.0 and abs(value - kept.unit_last) > FAR * usual:
         for k in range(len(maps)):
             target = maps[k, 0] * kept.unit_last + maps[k, 1]
-            near = _rounding(target - kept.unit_last) + NEAR * maps[k, 0] * usual
-            if abs(value - target) <= near <= TELLING * abs(target - kept.unit_last):
+            way = abs(target - kept.unit_last)
+            near = _rounding(way) + NEAR * maps[k, 0] * usual
+            if abs(value - target) <= near and NEAR * max(maps[k, 0], 1.0) * usual <= TELLING * way:
                 kept.unit_since, kept.unit_count, kept.unit_value = at, 1, value
                 kept.unit_sum, kept.unit_steps = value, 0.0
                 kept.unit_range[0], kept.unit_range[1] = -value, value

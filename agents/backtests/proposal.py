@@ -12,7 +12,7 @@ DELAYS = ("on_delay_seconds", "off_delay_seconds")
 OF_A_SENSOR = (*LIMITS, "deadband")
 """What has the unit of a sensor, and so can be proposed for one only."""
 NAMES = (*OF_A_SENSOR, *DELAYS, "false_alarms_per_week", "detectors")
-DETECTORS = ("limits", "adaptive", "relation")
+DETECTORS = ("limits", "zones", "adaptive", "relation")
 """The detectors by name; a test holds them equal to ``mlops.detectors``, which the web process does not import."""
 LONGEST_DELAY = 30 * 24 * 3600
 LOOK_BACK_DAYS = 14

@@ -22,7 +22,10 @@ QUIET = 12
 """Normal readings that end an event, as ``mlops.detectors.events`` has it."""
 HIGH = 100.0
 NORMAL, SPREAD = 50.0, 1.0
-ABOVE = b"150.0"
+ABOVE = b"1"
+"""First character of a value above ``HIGH``, before four of a normal one: 100 above it, and no two alike, since a number
+that stands is a fault of the sensor.
+"""
 POOL = 1_000_000
 SPACING = 10
 """Steps by which a sensor's first stretch is later than that of the sensor before."""
@@ -187,10 +190,12 @@ def _values(
     count = sensors.size * len(step)
     begin = int(dice.integers(0, POOL - count))
     values = pool[begin : begin + count].reshape(size).copy()
+    above = np.zeros(size, np.bool_)
     if shape.probe:
-        values[:, -1, 0] = ABOVE
+        above[:, -1, 0] = True
     else:
-        values[is_above(sensors[:, None, :], step[None, :, None])] = ABOVE
+        above[...] = is_above(sensors[:, None, :], step[None, :, None])
+    values[above] = np.char.add(ABOVE, values[above].astype("S4"))
     return values
 
 

@@ -125,6 +125,14 @@ def test_a_shift_of_the_machine_is_no_change_of_unit(after):
     assert not got.quality[N + units.CONFIRM :].any()
 
 
+def test_what_passes_a_limit_is_judged_before_it_is_known_what_it_was():
+    value = np.append(wave(size=0.0), 10 * wave(100, seed=1, size=0.0))
+    got = judge(value, high=100.0)
+    assert not got.quality[N : N + units.CONFIRM - 1].any()
+    assert got.quality[N + units.CONFIRM - 1 :].all()
+    assert [f.started_at for f in faults(got, FaultKind.UNIT_CHANGE)] == [N * S]
+
+
 def test_a_new_normal_makes_the_new_unit_the_known_one():
     value = np.append(wave(size=0.0), 25.4 * wave(400, seed=1, size=0.0))
     got = judge(value, regime=(N + 100) * S)
