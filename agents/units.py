@@ -85,8 +85,8 @@ def follow(kept: Kept, at: int, value: float, maps: Array, regime: int) -> int:
     if kept.unit_count > 0:
         return _held(kept, at, value, maps)
     usual = kept.unit_step
-    beyond = value < -kept.rail[0] or value > kept.rail[1]
-    if kept.unit_seen >= WARM_UP and beyond and usual > 0.0 and abs(value - kept.unit_last) > FAR * usual:
+    beyond = max(-kept.rail[0] - value, value - kept.rail[1])
+    if kept.unit_seen >= WARM_UP and usual > 0.0 and beyond > FAR * usual:
         for k in range(len(maps)):
             target = maps[k, 0] * kept.unit_last + maps[k, 1]
             way = abs(target - kept.unit_last)

@@ -24,19 +24,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield made
 
 
-def test_each_shape_is_stored_and_judged(site: Site) -> None:
-    for series in throughput.SERIES:
-        outcomes = throughput.measure(site, series, seconds=0.3, times=1, connections=None)
-        assert outcomes[0].accepted > 0
-        assert throughput.show(series, outcomes, seconds=0.3)[0]["value"] > 0
-
-
 def test_every_probe_opens_an_alarm_alone_and_beside_a_load(site: Site) -> None:
     alone = latency.probe(site, seconds=0.5)
     assert len(alone) == 0.5 * latency.PROBE_RATE
     assert (alone > 0).all()
     beside = latency.probe(site, seconds=0.5, load=5_000)
     assert (beside > 0).all()
+
+
+def test_each_shape_is_stored_and_judged(site: Site) -> None:
+    for series in throughput.SERIES:
+        outcomes = throughput.measure(site, series, seconds=0.3, times=1, connections=None)
+        assert outcomes[0].accepted > 0
+        assert throughput.show(series, outcomes, seconds=0.3)[0]["value"] > 0
 
 
 def test_many_connections_are_answered(site: Site) -> None:

@@ -125,6 +125,16 @@ def test_a_shift_of_the_machine_is_no_change_of_unit(after):
     assert not got.quality[N + units.CONFIRM :].any()
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_back_from_an_excursion_a_sensor_is_in_its_own_unit(seed):
+    value = wave(2 * N, seed=seed, level=50.0, size=0.0, noise=1.0)
+    value[N : N + 10] += 100
+    value[N + 10] = value.min() - 0.1  # the smallest there ever was
+    got = judge(value)
+    assert not faults(got, FaultKind.UNIT_CHANGE)
+    assert not got.quality[N + units.CONFIRM :].any()
+
+
 def test_what_passes_a_limit_is_judged_before_it_is_known_what_it_was():
     value = np.append(wave(size=0.0), 10 * wave(100, seed=1, size=0.0))
     got = judge(value, high=100.0)
