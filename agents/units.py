@@ -4,20 +4,21 @@ Somebody sets a transmitter from bar to psi: from one reading to the next the va
 do its changes. It is told from a real shift by four things, all of which must hold:
 
 1. one step leaves every value there ever was, by ``FAR`` of its usual steps;
-2. it lands where a map takes the reading before it, to within ``NEAR`` usual steps of the new unit, and so many steps of
-   either unit are at most ``TELLING`` of the way there;
+2. it lands where a map takes the reading before it, to within ``NEAR`` usual steps of the new unit, and so many steps
+   of either unit are at most ``TELLING`` of the way there;
 3. the mean of ``CONFIRM`` readings from there on is where the map takes the level before, to within ``CLOSE`` times its
    spread, and the way between the two is twice that;
 4. the steps between them have grown by a: nearer to that than to no change at all (on a scale of logarithms), and to
    within a factor of two.
 
-So a sensor that shows one number all the time is never judged. Until it is decided the readings are held back as bad,
-so that a unit raises no alarm, but for those that pass a limit people set: these are judged as ever. A shift that happens
-to look like a map is judged ``EARLY`` readings late where its steps are what they were, else ``CONFIRM``, and nothing is
-held back again for ``WARM_UP`` readings. Once it is confirmed, all are bad until ``AGREE`` readings in a row are nearer
-to the old unit, or a regime is declared. Where it has been and come back from by itself counts as seen, so that a
-machine with two states is taken for another unit once at most. Factors: NIST Special Publication 811, Appendix B.8;
-gauge to absolute pressure and the like are shifts with nothing to tell them by, and are left out.
+So a sensor that shows one number all the time is never judged, and one whose steps are more than a thirtieth of the way
+between the two units neither. Until it is decided the readings are held back as bad, so that a unit raises no alarm,
+but for those that pass a limit people set: these are judged as ever. A shift that happens to look like a map is judged
+``EARLY`` readings late where its steps are what they were, else ``CONFIRM``, and nothing is held back again for
+``WARM_UP`` readings. Once it is confirmed, all are bad until ``AGREE`` readings in a row are nearer to the old unit, or
+a regime is declared. Where it has been and come back from by itself counts as seen, so that a machine with two states
+is taken for another unit once at most. Factors: NIST Special Publication 811, Appendix B.8; gauge to absolute pressure
+and the like are shifts with nothing to tell them by, and are left out.
 """
 
 from __future__ import annotations

@@ -314,11 +314,14 @@ def test_a_clock_that_stands_still_opens_an_order_although_its_readings_are_conf
     assert WorkOrder.objects.get().maintenance_type == "INSTRUMENTATION"
 
 
-def test_a_change_of_unit_raises_no_alarm() -> None:
-    s = sensor(high=50.0, period_seconds=60)
+@pytest.mark.parametrize(
+    ("limit", "kinds"), [(None, {"UNIT_CHANGE"}), (50.0, {"UNIT_CHANGE", "LIMIT_HIGH", "DEVIATION_HIGH"})]
+)
+def test_a_change_of_unit_raises_no_alarm_but_where_it_passes_a_limit(limit: float | None, kinds: set[str]) -> None:
+    s = sensor(high=limit, period_seconds=60)
     dice = np.random.default_rng(2)
-    value = 20 + dice.normal(0, 0.5, 200)
+    value = 20 + dice.normal(0, 0.2, 200)
     flow(s.site, readings(s, value.tolist()))
     flow(s.site, readings(s, (value[:100] * 10).tolist(), first=200))
-    assert Anomaly.objects.get().kind == "UNIT_CHANGE"
-    assert not Alarm.objects.exists()
+    assert set(Anomaly.objects.values_list("kind", flat=True)) == kinds
+    assert Alarm.objects.exists() == (limit is not None)

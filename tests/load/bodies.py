@@ -23,8 +23,8 @@ QUIET = 12
 HIGH = 100.0
 NORMAL, SPREAD = 50.0, 1.0
 ABOVE = b"1"
-"""First character of a value above ``HIGH``, before four of a normal one: 100 above it, and no two alike, since a number
-that stands is a fault of the sensor.
+"""First character of a value above ``HIGH``, before four of a normal one: 100 above it, and not all alike, since a
+number that stands is a fault of the sensor.
 """
 POOL = 1_000_000
 SPACING = 10
