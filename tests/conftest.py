@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection
 from django_redis import get_redis_connection
 
@@ -25,6 +26,14 @@ def _servers(request: pytest.FixtureRequest) -> None:
     if all(Path(item.path).parent.name == "unit" for item in request.session.items):
         return
     embedded.ensure_needed()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _passwords_hashed_once() -> Iterator[None]:
+    """As in production, but in one round: a million take most of a second, and so many tests have people."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PBKDF2PasswordHasher, "iterations", 1)
+        yield
 
 
 @pytest.fixture(scope="session")
