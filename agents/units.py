@@ -134,16 +134,13 @@ def _held(kept: Kept, at: int, value: float, maps: Array) -> int:
     kept.unit_sum += value
     kept.unit_steps += abs(value - kept.unit_value)
     kept.unit_value = value
-    if kept.unit_count < CONFIRM and kept.unit_count != EARLY:
-        return HELD
-    mean, step = kept.unit_sum / kept.unit_count, kept.unit_steps / (kept.unit_count - 1)
-    if kept.unit_count < CONFIRM and _may_be(kept, step, maps):
-        return HELD
-    best, found = math.inf, 0
-    for k in range(len(maps) if kept.unit_count == CONFIRM else 0):
-        miss = _miss(kept, mean, step, maps[k, 0], maps[k, 1])
-        if miss < best:
-            best, found = miss, k + 1
+    step = kept.unit_steps / (kept.unit_count - 1)
+    if kept.unit_count < CONFIRM:
+        if kept.unit_count != EARLY or _may_be(kept, step, maps):
+            return HELD
+        found = 0
+    else:
+        found = _found(kept, step, maps)
     if found == 0:
         kept.unit_count = kept.unit_seen = 0
         _learn(kept, value)
@@ -164,6 +161,17 @@ def _may_be(kept: Kept, step: float, maps: Array) -> bool:
         if near and (grown >= 0.25 * expected if expected >= 0.0 else grown <= 0.25 * expected):
             return True
     return False
+
+
+@compiled
+def _found(kept: Kept, step: float, maps: Array) -> int:
+    """1 + the place of the map that level and steps agree with best, 0 where there is none."""
+    best, found = math.inf, 0
+    for k in range(len(maps)):
+        miss = _miss(kept, kept.unit_sum / kept.unit_count, step, maps[k, 0], maps[k, 1])
+        if miss < best:
+            best, found = miss, k + 1
+    return found
 
 
 @compiled

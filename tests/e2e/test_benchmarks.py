@@ -25,6 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_every_probe_opens_an_alarm_alone_and_beside_a_load(site: Site) -> None:
+    """First of all: an alarm that a load has left active opens for no probe."""
     alone = latency.probe(site, seconds=0.5)
     assert len(alone) == 0.5 * latency.PROBE_RATE
     assert (alone > 0).all()

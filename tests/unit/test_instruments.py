@@ -125,6 +125,12 @@ def test_a_shift_of_the_machine_is_no_change_of_unit(after):
     assert not got.quality[N + units.CONFIRM :].any()
 
 
+def test_where_the_steps_are_what_they_were_a_shift_is_judged_early():
+    got = judge(np.append(wave(size=0.0), wave(200, seed=1, size=0.0, level=200.0)))
+    assert got.quality[N : N + units.EARLY - 1].all()
+    assert not got.quality[N + units.EARLY - 1 :].any()
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_back_from_an_excursion_a_sensor_is_in_its_own_unit(seed):
     value = wave(2 * N, seed=seed, level=50.0, size=0.0, noise=1.0)
