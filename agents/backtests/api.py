@@ -34,7 +34,17 @@ class BacktestFilter(Filters):
         fields = ["site", "machine", "sensor", "status"]
 
 
-class Proposed(serializers.Serializer[Any]):
+class Exact(serializers.Serializer[Any]):
+    """A name that does not exist is told of: a typing error must not be taken for no difference."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        strange = sorted(set(data) - set(self.fields)) if isinstance(data, dict) else []
+        if strange:
+            raise serializers.ValidationError({name: "There is no such setting." for name in strange})
+        return super().to_internal_value(data)
+
+
+class Proposed(Exact):
     """What is to differ from how things are; what is left out stays."""
 
     low_low = serializers.FloatField(required=False, allow_null=True, help_text="null takes the limit away.")
@@ -48,13 +58,6 @@ class Proposed(serializers.Serializer[Any]):
     detectors = serializers.ListField(
         child=serializers.ChoiceField(proposal.DETECTORS), required=False, help_text="Those that judge."
     )
-
-    def to_internal_value(self, data: Any) -> Any:
-        """A setting that does not exist is told of: a typing error must not be taken for no difference."""
-        strange = sorted(set(data) - set(self.fields)) if isinstance(data, dict) else []
-        if strange:
-            raise serializers.ValidationError({name: "There is no such setting." for name in strange})
-        return super().to_internal_value(data)
 
 
 @documented("backtests", "backtest", "backtests")
@@ -95,7 +98,7 @@ class Backtests(Scoped):
             )
         ]
     )  # fmt: skip
-    class BacktestIn(serializers.Serializer[Any]):
+    class BacktestIn(Exact):
         site = serializers.IntegerField(required=False, help_text="Id of a site: all of its machines.")
         machine = serializers.IntegerField(required=False, help_text="Id of a machine: all of its sensors.")
         sensor = serializers.IntegerField(required=False, help_text="Id of a sensor. Name exactly one of the three.")

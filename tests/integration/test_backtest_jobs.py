@@ -93,6 +93,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"from_at": "1969-01-01T00:00:00Z", "to_at": "1969-02-01T00:00:00Z"}, "#/from_at"),
     ({"look_back_days": -1}, "#/look_back_days"),
     ({"look_back_days": "NaN"}, "#/look_back_days"),
+    ({"high": 3}, "#/high"),
     ({"proposed": {"hihg": 3}}, "#/proposed/hihg"),
     ({"proposed": {"high": "tall"}}, "#/proposed/high"),
     ({"proposed": {"high": 3, "low": 5}}, "#/proposed/low"),
