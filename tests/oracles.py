@@ -147,3 +147,40 @@ def nab_best(
     """The highest raw score of any threshold: every score that occurs is tried, and one above them all."""
     tried = {score for mine in scores for score in mine if score == score} | {math.inf}
     return max(nab_raw(scores, windows, threshold, hit=hit, false=false, miss=miss) for threshold in tried)
+
+
+Activation = tuple[int, int, int, tuple[int, str]]
+"""When it became active, returned and was acknowledged (in microseconds, a very large number for never), and whose."""
+
+
+def in_bursts(found: Sequence[Activation], number: int, within: int) -> list[bool]:
+    """Activation by activation: is it among ``number`` of its alarm that lie within so many microseconds?"""
+    out = [False] * len(found)
+    for alarm in {one[3] for one in found}:
+        mine = sorted((one[0], k) for k, one in enumerate(found) if one[3] == alarm)
+        for first in range(len(mine) - number + 1):
+            group = mine[first : first + number]
+            if group[-1][0] - group[0][0] <= within:
+                for _, k in group:
+                    out[k] = True
+    return out
+
+
+def floods(at: Sequence[int], window: int, begins: int, ends: int, end: int) -> list[tuple[int, int, int]]:
+    """(start, end, activations), looking at each instant at which one comes or leaves the window."""
+    out: list[tuple[int, int, int]] = []
+    began: int | None = None
+    for now in sorted({*at, *(t + window for t in at)}):
+        count = sum(now - window < t <= now for t in at)
+        if began is None and count > begins:
+            began = now
+        elif began is not None and count < ends:
+            out.append((began, min(now, end), sum(began - window < t <= min(now, end) for t in at)))
+            began = None
+    return out
+
+
+def stale_by_day(found: Sequence[Activation], start: int, end: int, day: int) -> list[int]:
+    """Of each day: how many activations were stale at some time of it."""
+    days = range(start, end, day)
+    return [sum(max(one[0] + day, d) < min(one[1], d + day, end) for one in found) for d in days]

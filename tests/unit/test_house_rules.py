@@ -78,6 +78,8 @@ PURE = (
     "agents.backtests.book",
     "agents.backtests.machine",
     "agents.backtests.told",
+    "maintenance.alarm_targets",
+    "maintenance.isa182",
     "maintenance.messages",
 )
 NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", "requests", "structlog")
