@@ -14,6 +14,7 @@ from django.urls import reverse
 from agents import watchdog
 from agents.audit import Kind, Trouble
 from agents.models import Run
+from maintenance import performance_page
 from maintenance.models import Alarm, Anomaly, Notification, Priority, WorkOrder
 from sensors import desk, show, ticks
 from sensors.models import Batch, DiscoveredSensor, SensorPresence
@@ -40,6 +41,7 @@ class Tile:
 MENU = (
     ("Work", (
         ("Alarms", "notifications_active", "maintenance_alarm"),
+        ("Alarm performance", "monitoring", performance_page.NAME),
         ("Work orders", "build", "maintenance_workorder"),
         ("Anomalies", "troubleshoot", "maintenance_anomaly"),
         ("Decisions", "rule", "maintenance_decision"),
@@ -73,6 +75,9 @@ MENU = (
     ("People", (("Users", "person", "auth_user"), ("Groups", "group", "auth_group"))),
 )  # fmt: skip
 
+LINKS = {performance_page.NAME: performance_page.NAME}
+"""Pages of the menu that are no list of a model: their addresses."""
+
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Unfold's SIDEBAR navigation: the lists that whoever asks may open, by what people come for."""
@@ -81,9 +86,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [{"items": [overview]}]
     for title, entries in MENU:
         items = [
-            {"title": name, "icon": icon, "link": reverse(f"admin:{model}_changelist")}
-            for name, icon, model in entries
-            if pages[model].has_view_permission(request)
+            {"title": name, "icon": icon, "link": reverse(LINKS.get(page, f"admin:{page}_changelist"))}
+            for name, icon, page in entries
+            if (performance_page.may_view(request) if page in LINKS else pages[page].has_view_permission(request))
         ]
         if items:
             groups.append({"title": title, "separator": True, "items": items})

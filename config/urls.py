@@ -14,8 +14,10 @@ from agents.backtests.api import Backtests
 from agents.case_api import Cases
 from agents.run_api import Runs
 from config import health
+from maintenance import performance_page
 from maintenance.api import Alarms, Anomalies, WorkOrders
 from maintenance.record_api import DetectorRecords
+from maintenance.report_api import AlarmReport
 from sensors import problems, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.label_api import Labels, Regimes
@@ -50,6 +52,7 @@ api: list[URLPattern | URLResolver] = [
     path("auth/token/refresh/", tokens.Refresh.as_view(), name="token-refresh-under-token"),
     path("auth/token/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist-under-token"),
     path("data/ingest", Ingest.as_view(), name="ingest"),
+    path("alarm-report/", AlarmReport.as_view(), name="alarm-report"),
     path("schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(permission_classes=[AllowAny]), name="docs"),
     path("", include(router.urls)),
@@ -57,6 +60,7 @@ api: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/alarm-performance/", admin.site.admin_view(performance_page.view), name=performance_page.NAME),
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
     path("problems/<slug:name>", problems.page, name="problem"),
