@@ -6,6 +6,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo up down test chaos bench bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-machines bench-nab bench-pipeline bench-profile bench-skab bench-store lint types check lock clean
+.PHONY: help demo up down test chaos bench bench-alarms bench-detectors bench-doctor bench-files bench-nab bench-pipeline bench-profile bench-skab bench-store lint types check lock clean
 .PHONY: .venv/main .venv/tests
 
 PYTHON ?=
@@ -39,6 +40,8 @@ chaos: .venv/tests ## Break everything on purpose, and print what was lost or do
 
 bench-backtest: .venv/tests ## How fast stored readings are judged anew
 	@$(VENV) -m tests.bench.backtest
+bench-alarms: .venv/tests ## Alarms on real data, of naive limits beside ours: how many, how many of them a nuisance, faults missed
+	@$(VENV) -m tests.bench.alarms
 
 bench-detectors: .venv/tests ## What the detector finds on real data and what it costs in false alarms
 	@$(VENV) -m tests.bench.detectors
@@ -68,6 +71,7 @@ bench-skab: .venv/tests ## The detector on SKAB, a rig with eight sensors, besid
 	@$(VENV) -m tests.bench.skab
 
 bench: bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-faults bench-files bench-doctor bench-pipeline bench-store ## All benchmarks, one after the other
+bench: bench-alarms bench-detectors bench-nab bench-skab bench-files bench-doctor bench-pipeline bench-store ## All benchmarks, one after the other
 
 bench-store: .venv/tests ## What storing and asking costs with 100 million readings of 10,000 sensors (ARGS=--smoke: whether it works)
 	@$(VENV) -m tests.bench.store $(ARGS)

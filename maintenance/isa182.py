@@ -287,7 +287,9 @@ def _actors(alarm: Int64, names: list[tuple[int, str]], inside: Bool, nuisance: 
     wanted = np.argsort(-total, kind="stable")
     odd = np.any(parts, axis=0)[wanted] if len(names) else np.zeros(0, np.bool_)
     kept = wanted[(np.arange(len(wanted)) < TOP) | (odd & (np.cumsum(odd) <= MOST_ACTORS))]
-    return [
-        Actor(*names[k], int(total[k]), float(total[k]) / whole, *(int(part[k]) for part in parts))
-        for k in kept.tolist()
-    ]
+    return [_actor(names[k], total[k], whole, [part[k] for part in parts]) for k in kept.tolist()]
+
+
+def _actor(name: tuple[int, str], activations: int, whole: int, parts: list[int]) -> Actor:
+    chattering, fleeting, flapping, stale = map(int, parts)
+    return Actor(*name, int(activations), int(activations) / whole, chattering, fleeting, flapping, stale)

@@ -50,14 +50,22 @@ def table(machines: Sequence[int]) -> SensorTable:
 
 
 def judge(
-    series: Sequence[Series], *, using: Mapping[str, Detector] = SHIPPED, block: int = BLOCK
+    series: Sequence[Series],
+    *,
+    using: Mapping[str, Detector] = SHIPPED,
+    block: int = BLOCK,
+    configured: SensorTable | None = None,
 ) -> tuple[Judged, ...]:
-    """All sensors side by side; the highest score of the detectors counts, and the highest news."""
+    """All sensors side by side; the highest score of the detectors counts, and the highest news.
+
+    ``configured``: what is known of the sensors; None = nothing (see ``table``).
+    """
     kept = [np.flatnonzero(one.counts) for one in series]
     score, news = ([np.full(len(one.at), np.nan) for one in series] for _ in range(2))
     abnormal = [np.zeros(len(one.at), np.bool_) for one in series]
     found: list[dict[tuple[str, int], events.Event]] = [{} for _ in series]
-    whole, ids = table([one.machine for one in series]), np.arange(1, len(series) + 1)
+    whole = table([one.machine for one in series]) if configured is None else configured
+    ids = np.arange(1, len(series) + 1)
     for name, detector in using.items():
         learned, opened = states.cold(ids, detector.fields), states.cold(ids, events.FIELDS)
         for first in range(0, max(map(len, kept)), block):
