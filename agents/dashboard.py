@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -10,11 +11,12 @@ from django.contrib import admin
 from django.db.models import Case, Count, IntegerField, Max, Q, QuerySet, Sum, Value, When
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 
 from agents import watchdog
 from agents.audit import Kind, Trouble
 from agents.models import Run
-from maintenance import performance_page
+from maintenance import nuisance, performance_page
 from maintenance.models import Alarm, Anomaly, Notification, Priority, WorkOrder
 from sensors import desk, show, ticks
 from sensors.models import Batch, DiscoveredSensor, SensorPresence
@@ -105,8 +107,8 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     return context | {
         "title": "Overview",
         "tiles": [
-            _alarms(alarms), _orders(orders, request), _readings(request), _messages(request), _runs(request),
-            _discovered(request), _silent(request), *_flow_health(request),
+            _alarms(alarms), _nuisance(request), _orders(orders, request), _readings(request), _messages(request),
+            _runs(request), _discovered(request), _silent(request), *_flow_health(request),
         ],
         "alarms": list(alarms.select_related("machine", "sensor").order_by(URGENCY, "-raised_at", "-id")[:NEWEST]),
         "orders": list(
@@ -127,6 +129,20 @@ def _alarms(alarms: QuerySet[Alarm]) -> Tile:
     severe = any(p in by_priority for p in (Priority.CRITICAL, Priority.HIGH))
     tone = "danger" if severe else "warning" if total else "fine"
     return Tile("Open alarms", show.count(total), note or "none", _list("maintenance_alarm", is_open__exact=1), tone)
+
+
+def _nuisance(request: HttpRequest) -> Tile:
+    """Alarms that are a nuisance at this moment, in the sites of whoever asks; the worst site's report behind it."""
+    mine = None if desk.sees_all(request) else desk.roles(request)
+    found = [one for one in nuisance.look(now=timezone.now()) if mine is None or one.site_id in mine]
+    counts: Counter[nuisance.Kind] = Counter()
+    for one in found:
+        counts[one.kind] += 1 if one.kind is nuisance.Kind.FLOOD else one.count
+    note = ", ".join(f"{counts[kind]} {kind}" for kind in nuisance.Kind if counts[kind]) or "none at this moment"
+    worst = max(found, key=lambda one: (one.kind is nuisance.Kind.FLOOD, one.count), default=None)
+    href = reverse(performance_page.NAME, query={"site": worst.site_id} if worst else None)
+    tone = "danger" if counts[nuisance.Kind.FLOOD] else "warning" if found else "fine"
+    return Tile("Nuisance alarms", show.count(counts.total()), note, href, tone)
 
 
 def _orders(orders: QuerySet[WorkOrder], request: HttpRequest) -> Tile:

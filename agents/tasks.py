@@ -10,6 +10,7 @@ from celery.signals import celeryd_after_setup
 from agents import deliver as delivery
 from agents import doctor as rounds
 from agents import doorbell, housekeeping, jobs, pipeline, warm
+from agents import doorbell, housekeeping, jobs, pipeline, watch_alarms
 from agents import watchdog as dog
 from agents.backtests import jobs as backtests
 from agents.models import Run
@@ -90,3 +91,8 @@ def watchdog(**_: Any) -> None:
 @shared_task(name="agents.doctor", queue="housekeeping")
 def doctor(**_: Any) -> None:
     jobs.run("doctor", lambda: doorbell.ring_lanes(rounds.look_round()))
+
+
+@shared_task(name="agents.alarm_nuisance", queue="housekeeping")
+def alarm_nuisance(**_: Any) -> None:
+    jobs.run("alarm_nuisance", watch_alarms.watch)

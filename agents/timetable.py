@@ -13,6 +13,7 @@ PERIODS: dict[str, timedelta] = {
     "compact_readings": timedelta(minutes=1),
     "watchdog": timedelta(minutes=1),
     "doctor": timedelta(seconds=30),
+    "alarm_nuisance": timedelta(minutes=1),
 }
 """Name of a job, which is that of its task without ``agents.``, and the period in which it is done once."""
 

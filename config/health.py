@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import Error, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 from django_prometheus import exports
 from prometheus_client.core import REGISTRY, GaugeMetricFamily, Metric
@@ -18,6 +19,7 @@ from redis.exceptions import RedisError
 
 from agents import audit, figures
 from agents.models import STAGES, STATUSES
+from maintenance import nuisance
 from sensors import problems
 
 log = structlog.get_logger(__name__)
@@ -77,6 +79,31 @@ class FlowCollector:
         return [GaugeMetricFamily(name, text) for name, text in [DATABASE_UP, *texts.items()]]
 
 
+class NuisanceCollector:
+    """Alarms that are a nuisance at this moment, by kind. Not by site: the number of sites has no bound."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Absent without the database, as the flow's gauges are."""
+        family = self._family()
+        try:
+            found = nuisance.look(now=timezone.now())
+        except Error as error:
+            log.warning("health.database-silent", error=str(error).strip())
+            return
+        for kind in nuisance.Kind:
+            mine = [one for one in found if one.kind is kind]
+            number = len(mine) if kind is nuisance.Kind.FLOOD else sum(one.count for one in mine)
+            family.add_metric([kind], float(number))
+        yield family
+
+    def describe(self) -> list[Metric]:
+        return [self._family()]
+
+    def _family(self) -> GaugeMetricFamily:
+        text = "Alarms that chatter, fleet, flap or are stale at this moment; of floods, the sites that are in one."
+        return GaugeMetricFamily("pdm_alarm_nuisances", text, labels=["kind"])
+
+
 def _ask() -> dict[str, float]:
     try:
         with connection.cursor() as cursor:
@@ -91,6 +118,7 @@ def _ask() -> dict[str, float]:
 
 
 REGISTRY.register(FlowCollector())
+REGISTRY.register(NuisanceCollector())
 
 
 @require_safe
