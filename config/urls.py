@@ -9,6 +9,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
+from agents import tuning_page
 from agents.api import Ingest
 from agents.backtests.api import Backtests
 from agents.case_api import Cases
@@ -61,6 +62,7 @@ api: list[URLPattern | URLResolver] = [
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/alarm-performance/", admin.site.admin_view(performance_page.view), name=performance_page.NAME),
+    path("admin/alarm-tuning/", admin.site.admin_view(tuning_page.view), name=tuning_page.NAME),
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
     path("problems/<slug:name>", problems.page, name="problem"),

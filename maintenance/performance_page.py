@@ -12,6 +12,7 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 from unfold import widgets
@@ -25,6 +26,8 @@ from sensors.columns import DAY_US, SECOND_US, to_instant
 from sensors.models import Site
 
 NAME = "alarm-performance"
+TUNING = "alarm-tuning"
+"""The page that proposes what to do about them."""
 MOST_FLOODS = 25
 TONES = {Verdict.OK: "DONE", Verdict.MANAGEABLE: "HELD", Verdict.OVER: "FAILED"}
 WORDS = {Verdict.OK: "ok", Verdict.MANAGEABLE: "manageable", Verdict.OVER: "over"}
@@ -107,6 +110,7 @@ def _shown(site: Site, asked: dict[str, Any], *, now: datetime) -> dict[str, Any
     daily = next(target for target in TARGETS.metrics if target.name == "day_mean")
     return {
         "report": report,
+        "tuning": reverse(TUNING, query={"site": site.pk}),
         "shown_from": to_instant(report.start),
         "shown_to": to_instant(report.end),
         "days_meant": TARGETS.days,

@@ -63,6 +63,7 @@ PURE = (
     "agents.detect",
     "agents.credibility",
     "agents.decide",
+    "agents.tuning",
     "agents.notify",
     "agents.audit",
     "agents.timetable",
