@@ -1,15 +1,16 @@
 """Delays that would quieten an alarm, from its own history: its anomalies decided again with other delays. Pure.
 
-Delays are taken from what is there: on-delays from how long anomalies lasted, off-delays from the gaps between them. Each
-pair is replayed through the stage that decides live. What would lose a labelled fault is out; of the rest that come
-close to the fewest activations, the shortest delays win, because a delay is paid for by everybody who waits.
+Delays are taken from what is there: on-delays from how long anomalies lasted, off-delays from the gaps between them.
+Each pair is replayed through the stage that decides live. What would lose a labelled fault is out, and so is what would
+leave nothing of the alarm: that is no longer quieter but gone, and for a person to say. Of the rest that come close to
+the fewest activations, the shortest delays win, because a delay is paid for by everybody who waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -59,12 +60,12 @@ def propose(
     tried: list[tuple[int, int, int]] = []
     for on, off in product(_on_delays(mine), _off_delays(mine)):
         found = activations(delayed(conditions, sensor_id=sensor_id, on=on, off=off), clock=clock)
-        if not (told & ~_told(found, faults)).any():
+        if len(found) and not (told & ~_told(found, faults)).any():
             tried.append((len(found), on, off))
     fewest = min(tried, default=(len(now), 0, 0))[0]
     if fewest >= len(now):
         return None
-    close = [one for one in tried if one[0] <= max(NEAR * fewest, fewest) and one[0] < len(now)]
+    close = [one for one in tried if one[0] <= NEAR * fewest and one[0] < len(now)]
     after, on, off = min(close, key=lambda one: (one[1] + one[2], one[0]))
     return Proposal(sensor_id, on, off, len(now), after, int(told.sum()))
 
@@ -95,7 +96,7 @@ def _on_delays(mine: Sequence[Condition]) -> list[int]:
 
 def _off_delays(mine: Sequence[Condition]) -> list[int]:
     """What the sensor has, and longer ones that bridge a share of the gaps between its anomalies."""
-    gaps = [b.started_at - (a.ended_at or a.last_at) for a, b in zip(mine, mine[1:], strict=False)]
+    gaps = [b.started_at - (a.ended_at or a.last_at) for a, b in pairwise(mine)]
     return _longer(mine[0].off_delay, np.array([gap for gap in gaps if gap > 0], np.int64), most=LONGEST_OFF)
 
 

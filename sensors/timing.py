@@ -71,6 +71,6 @@ def _write(sensor: Sensor, kind: str, after: dict[str, int], *, reason: str, act
                 sensor.site_id,
                 actor.get_username(),
                 data,
-            )  # fmt: skip
+            )
         ]
     )

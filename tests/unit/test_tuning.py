@@ -63,6 +63,10 @@ def test_the_delays_of_other_sensors_stay() -> None:
     assert tuning.propose(both, sensor_id=3, clock=CLOCK) is None
 
 
+def test_what_would_leave_nothing_of_the_alarm_is_not_proposed() -> None:
+    assert tuning.propose(anomalies([(0, 5), (9_000, 9_005)]), sensor_id=1, clock=CLOCK) is None
+
+
 @pytest.mark.parametrize("lasts", [601, 5_000])
 def test_a_delay_has_a_cap(lasts: int) -> None:
     spans = [(k * 20_000, k * 20_000 + lasts) for k in range(20)]
