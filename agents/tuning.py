@@ -79,8 +79,8 @@ def activations(conditions: Sequence[Condition], *, clock: int) -> Int64:
 
 def delayed(conditions: Sequence[Condition], *, sensor_id: int, on: int, off: int) -> list[Condition]:
     """The same with other delays of one sensor, in seconds."""
-    given = {"on_delay": on * SECOND_US, "off_delay": off * SECOND_US}
-    return [replace(c, **given) if c.sensor_id == sensor_id else c for c in conditions]
+    on_us, off_us = on * SECOND_US, off * SECOND_US
+    return [replace(c, on_delay=on_us, off_delay=off_us) if c.sensor_id == sensor_id else c for c in conditions]
 
 
 def _told(at: Int64, faults: Sequence[Fault]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

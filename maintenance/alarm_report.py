@@ -108,7 +108,7 @@ def plain(made: Made) -> dict[str, Any]:
                 "maximum": figure.target.maximum,
                 "verdict": figure.verdict,
                 "checked": figure.target.checked,
-                "source": figure.target.source,
+                "provenance": figure.target.source,
             }
             for figure in report.figures
         ],

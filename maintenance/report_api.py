@@ -46,7 +46,7 @@ class AlarmReport(APIView):
             maximum = serializers.FloatField(allow_null=True, help_text="What is still manageable.")
             verdict = serializers.ChoiceField(list(Verdict))
             checked = serializers.BooleanField(help_text="False: general knowledge that no text confirmed.")
-            source = serializers.CharField(allow_blank=True)
+            provenance = serializers.CharField(allow_blank=True, help_text="Where the target comes from.")
 
         class AlarmFlood(Fields):
             start = serializers.DateTimeField()
