@@ -5,8 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos bench bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-machines bench-nab bench-pipeline bench-profile bench-skab bench-store lint types check lock clean
-.PHONY: help demo up down test chaos bench bench-alarms bench-detectors bench-doctor bench-files bench-nab bench-pipeline bench-profile bench-skab bench-store lint types check lock clean
+.PHONY: help demo up down test chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-machines bench-nab bench-pipeline bench-profile bench-skab bench-store lint types check lock clean
 .PHONY: .venv/main .venv/tests
 
 PYTHON ?=
@@ -40,6 +39,7 @@ chaos: .venv/tests ## Break everything on purpose, and print what was lost or do
 
 bench-backtest: .venv/tests ## How fast stored readings are judged anew
 	@$(VENV) -m tests.bench.backtest
+
 bench-alarms: .venv/tests ## Alarms on real data, of naive limits beside ours: how many, how many of them a nuisance, faults missed
 	@$(VENV) -m tests.bench.alarms
 
@@ -70,8 +70,7 @@ bench-profile: .venv/tests ## Where the time goes at full load: by process, by P
 bench-skab: .venv/tests ## The detector on SKAB, a rig with eight sensors, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.skab
 
-bench: bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-faults bench-files bench-doctor bench-pipeline bench-store ## All benchmarks, one after the other
-bench: bench-alarms bench-detectors bench-nab bench-skab bench-files bench-doctor bench-pipeline bench-store ## All benchmarks, one after the other
+bench: bench-alarms bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-faults bench-files bench-doctor bench-pipeline bench-store ## All benchmarks, one after the other
 
 bench-store: .venv/tests ## What storing and asking costs with 100 million readings of 10,000 sensors (ARGS=--smoke: whether it works)
 	@$(VENV) -m tests.bench.store $(ARGS)
