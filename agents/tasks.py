@@ -9,8 +9,7 @@ from celery.signals import celeryd_after_setup
 
 from agents import deliver as delivery
 from agents import doctor as rounds
-from agents import doorbell, housekeeping, jobs, pipeline, warm
-from agents import doorbell, housekeeping, jobs, pipeline, watch_alarms
+from agents import doorbell, housekeeping, jobs, pipeline, warm, watch_alarms
 from agents import watchdog as dog
 from agents.backtests import jobs as backtests
 from agents.models import Run
