@@ -9,6 +9,8 @@ For each machine and failure mode, in event time:
 3. Its priority follows from the machine's criticality and the severity; it rises while the alarm is open, never sinks.
 4. Alarms of a priority that calls for work have an order; a fault of an instrument has an order and no alarm (P4).
 5. Late anomalies change nothing (P5).
+   What is hidden (shelved, by design, out of service) is decided like everything else, but calls for no work, by that
+   name; where it still stands when it is no longer hidden, it calls for work then.
 6. Triage (``maintenance.triage``) judges each anomaly by its history: a false positive does not count, or not before
    the instant from which on it is none; a doubtful one calls for a priority one lower. What has counted once goes on
    counting until it is over: a label changes no alarm that stands, but its priority can still rise.
@@ -22,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agents import credibility
+from agents import credibility, withheld
 from maintenance import alarm_life, triage
 from maintenance.alarm_life import Action, AlarmState, Condition, OrderState, Situation, State, Step, Verdict
 
@@ -149,6 +151,7 @@ class _Case:
         peak = max([alarm.peak_score, *(c.peak_score for c in cover)])
         alarm = self.alarm = _judged(replace(alarm, peak_score=peak), cover)
         alarm = self._raise(alarm, cover)
+        self._catch_up(alarm, cover)
         clock = self.situation.clock
         if end is None or clock is None or clock < end:
             return False
@@ -202,9 +205,24 @@ class _Case:
     def _call_for_work(self, alarm: AlarmState, at: int, cause: Condition, *, again: bool) -> None:
         """What the alarm's becoming active (``again``), or only more urgent, means for the work order."""
         action, reason, after = work_for(alarm.priority, self.order, again=again)
+        if self.situation.suppression in withheld.REASONS:
+            action, reason, after = NONE, withheld.REASONS[self.situation.suppression], None
         self.order = after or self.order
         key = f"{self.steps[-1].key}/order"
         self.steps.append(Step(action, reason, at, key, cause.anomaly_id, order=after))
+
+    def _catch_up(self, alarm: AlarmState, cover: Sequence[Condition]) -> None:
+        """Call for the work that was withheld while the alarm was hidden, if it still stands and nobody hides it."""
+        if self.situation.suppression in withheld.REASONS:
+            return
+        for c in cover:
+            if withheld.to_make_up_for(c):
+                action, _, after = work_for(alarm.priority, self.order, again=False)
+                self.order = after or self.order
+                if after is not None:
+                    key = f"anomaly/{c.anomaly_id}/{withheld.NO_LONGER_HIDDEN}"
+                    step = Step(action, withheld.NO_LONGER_HIDDEN, alarm.raised_at, key, c.anomaly_id, order=after)
+                    self.steps.append(step)
 
     def explain(self) -> None:
         """Say of everything that led to nothing why it did."""
@@ -260,8 +278,16 @@ def work_for(priority: str, order: OrderState | None, *, again: bool) -> tuple[s
 
 
 def _instrument(situation: Situation) -> Verdict:
-    """A fault of an instrument: one order to see to the instruments of the machine, and never an alarm."""
+    """A fault of an instrument: one order to see to the instruments of the machine, and never an alarm.
+
+    What is hidden stays unsettled while it lasts, so that it calls for its order when it is no longer hidden.
+    """
     steps = _late(situation)
+    if reason := withheld.REASONS.get(situation.suppression):
+        fresh = [c for c in situation.conditions if not c.retrospective and f"{NONE}:{reason}" not in c.decided]
+        steps += [_nothing(c, reason, at=c.started_at) for c in fresh]
+        over = tuple(c.anomaly_id for c in situation.conditions if c.retrospective or c.ended_at is not None)
+        return Verdict(situation, tuple(steps), over)
     order = situation.order
     priority = INSTRUMENT_PRIORITY[situation.criticality]
     fresh = sorted((c for c in situation.conditions if not c.retrospective), key=lambda c: (c.started_at, c.anomaly_id))

@@ -18,6 +18,10 @@ WORDS = {
     ("alarm", "RAISED"): "Alarm raised",
     ("alarm", "REOPENED"): "Alarm again",
     ("alarm", "RETURNED"): "Back to normal",
+    ("alarm", "UNSHELVES_SOON"): "Shelving ends soon",
+    ("alarm", "UNSHELVED"): "Alarm no longer shelved",
+    ("alarm", "UNSUPPRESSED"): "Alarm no longer suppressed",
+    ("alarm", "BACK_IN_SERVICE"): "Alarm back in service",
     ("work-order", "OPENED"): "Work order",
 }
 """What is sent, and how its subject line begins. What people do themselves (acknowledge, comment) is not sent."""
@@ -25,6 +29,7 @@ WORDS = {
 PATHS = {"alarm": "/admin/maintenance/alarm/{}/change/", "work-order": "/admin/maintenance/workorder/{}/change/"}
 SUBJECT_LIMIT = 300
 NAME_LIMIT = 200
+REMARK_LIMIT = 500
 
 
 def notify(transitions: Sequence[Transition], channels: Sequence[Recipient]) -> list[Row]:
@@ -73,6 +78,7 @@ def payload(transition: Transition) -> dict[str, Any]:
         "priority": transition.priority,
         "since": _iso(transition.since),
         "at": _iso(transition.at),
+        "remark": messages.one_line(transition.remark, limit=REMARK_LIMIT),
         "evidence": _evidence(transition.evidence) if transition.evidence else None,
         "path": PATHS[transition.source].format(transition.subject_id),
     }

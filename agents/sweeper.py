@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 from django.conf import settings
 
-from agents import apart, deliver, doorbell, lease, pipeline, strangers
+from agents import apart, deliver, doorbell, lease, pipeline, shelves, strangers
 from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
 from agents.models import Backtest, Run
@@ -44,6 +44,7 @@ def sweep() -> int:
     work_off_apart([bell for bell in silent if bell.queue not in LEFT], seconds=PASS_SECONDS)
     searcher.search([bell.id for bell in silent if bell.queue == "quarantine"])
     strangers.teller.tell()
+    shelves.look()
     return len(found)
 
 

@@ -287,6 +287,10 @@ SILENT_PERIODS = env.integer("SILENT_PERIODS", 10, minimum=1)
 SILENT_MIN_SECONDS = env.integer("SILENT_MIN_SECONDS", 300, minimum=1)
 HEARTBEAT_URL = env.optional("HEARTBEAT_URL")
 
+# Shelving: how long a person may hide an alarm at most, and how long before its end those concerned are told.
+SHELVE_MAX_HOURS = env.integer("SHELVE_MAX_HOURS", 24, minimum=1)
+SHELVE_NOTICE_SECONDS = env.integer("SHELVE_NOTICE_SECONDS", 600, minimum=0)
+
 FLOWER_USER = env.text("FLOWER_USER", "operator")
 FLOWER_PASSWORD = _secret("FLOWER_PASSWORD")
 

@@ -1,7 +1,9 @@
 """The life of an alarm as a transition table (ISA-18.2), and the plain values its decisions are made of.
 
-Pure: no Django. Instants are int64 microseconds since the epoch, in event time. Two facts make the state of an alarm:
-whether its condition stands (active) and whether somebody has seen it (acknowledged).
+Pure: no Django. Instants are int64 microseconds since the epoch, in event time. Three facts make the state of an alarm:
+whether its condition stands (active), whether somebody has seen it (acknowledged), and whether it is hidden
+(suppression). The third is orthogonal: what is hidden goes on being evaluated and keeps its history, so the transition
+table knows the first two alone.
 """
 
 from __future__ import annotations
@@ -15,13 +17,48 @@ PRIORITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 """Most urgent first."""
 
 
+class Suppression(StrEnum):
+    """Why an alarm is hidden, if it is."""
+
+    NONE = ""
+    SHELVED = "SHELVED"  # by a person, for a time
+    BY_DESIGN = "BY_DESIGN"  # by a rule
+    OUT_OF_SERVICE = "OUT_OF_SERVICE"  # by work on the machine
+
+
+STRENGTH = (Suppression.OUT_OF_SERVICE, Suppression.SHELVED, Suppression.BY_DESIGN, Suppression.NONE)
+"""Where an alarm is hidden for several reasons, the first of them names its state."""
+
+
 class State(StrEnum):
     """States by their ISA-18.2 names. NORMAL = no alarm is open."""
 
-    NORMAL = "NORMAL"
+    NORMAL = "NORM"
     UNACK = "UNACK"  # active, not acknowledged
     ACKED = "ACKED"  # active, acknowledged
     RTNUN = "RTNUN"  # returned to normal, not acknowledged
+    SHLVD = "SHLVD"
+    DSUPR = "DSUPR"
+    OOSRV = "OOSRV"
+
+
+HIDDEN = {
+    Suppression.SHELVED: State.SHLVD,
+    Suppression.BY_DESIGN: State.DSUPR,
+    Suppression.OUT_OF_SERVICE: State.OOSRV,
+}
+OPEN = (State.UNACK, State.ACKED, State.RTNUN)
+
+
+def state_of(*, active: bool, acknowledged: bool, suppression: Suppression = Suppression.NONE) -> State:
+    """The state that the three facts of an alarm make. A closed alarm is history: nothing hides it any more."""
+    if not active and acknowledged:
+        return State.NORMAL
+    if suppression is not Suppression.NONE:
+        return HIDDEN[suppression]
+    if active:
+        return State.ACKED if acknowledged else State.UNACK
+    return State.RTNUN
 
 
 class Action(StrEnum):
@@ -32,7 +69,26 @@ class Action(StrEnum):
     RETURNED = "RETURNED"
     REOPENED = "REOPENED"
     ACKNOWLEDGED = "ACKNOWLEDGED"
+    UNACKNOWLEDGED = "UNACKNOWLEDGED"
+    SHELVED = "SHELVED"
+    UNSHELVED = "UNSHELVED"
+    SUPPRESSED = "SUPPRESSED"
+    UNSUPPRESSED = "UNSUPPRESSED"
+    OUT_OF_SERVICE = "OUT_OF_SERVICE"
+    BACK_IN_SERVICE = "BACK_IN_SERVICE"
 
+
+HIDES = {
+    Suppression.SHELVED: Action.SHELVED,
+    Suppression.BY_DESIGN: Action.SUPPRESSED,
+    Suppression.OUT_OF_SERVICE: Action.OUT_OF_SERVICE,
+}
+SHOWS = {
+    Suppression.SHELVED: Action.UNSHELVED,
+    Suppression.BY_DESIGN: Action.UNSUPPRESSED,
+    Suppression.OUT_OF_SERVICE: Action.BACK_IN_SERVICE,
+}
+"""What happens to an alarm that is no longer hidden at all: while its condition stands, it has to be seen anew."""
 
 TABLE: dict[tuple[State, Action], State] = {
     (State.NORMAL, Action.OPENED): State.UNACK,
@@ -43,6 +99,11 @@ TABLE: dict[tuple[State, Action], State] = {
     (State.RTNUN, Action.REOPENED): State.UNACK,
     (State.UNACK, Action.ACKNOWLEDGED): State.ACKED,
     (State.RTNUN, Action.ACKNOWLEDGED): State.NORMAL,
+    (State.ACKED, Action.UNACKNOWLEDGED): State.UNACK,
+    **{(state, action): state for state in OPEN for action in HIDES.values()},
+    **{(State.UNACK, action): State.UNACK for action in SHOWS.values()},
+    **{(State.ACKED, action): State.UNACK for action in SHOWS.values()},
+    **{(State.RTNUN, action): State.RTNUN for action in SHOWS.values()},
 }
 
 
@@ -71,9 +132,8 @@ class AlarmState:
 
     @property
     def state(self) -> State:
-        if self.active:
-            return State.ACKED if self.acknowledged else State.UNACK
-        return State.NORMAL if self.acknowledged else State.RTNUN
+        """By the two facts that the transition table knows."""
+        return state_of(active=self.active, acknowledged=self.acknowledged)
 
     @property
     def changed_at(self) -> int:
@@ -95,18 +155,25 @@ def opened(*, at: int, priority: str, sensor_id: int, peak_score: float) -> Alar
     )
 
 
+def after(state: State, action: Action) -> State:
+    """The state that an action leads to. Raises ``IllegalTransition``."""
+    if (state, action) not in TABLE:
+        raise IllegalTransition(f"{action} in state {state}")
+    return TABLE[state, action]
+
+
 def step(alarm: AlarmState, action: Action, *, at: int, priority: str | None = None) -> AlarmState:
     """The alarm after an action. Raises ``IllegalTransition``.
 
     ``at`` counts for RETURNED and REOPENED. ``priority`` raises the alarm's with RAISED and REOPENED, and is ignored
     where it is lower: a priority never sinks while the alarm is open.
     """
-    if action is Action.OPENED or (alarm.state, action) not in TABLE:
+    if action is Action.OPENED:
         raise IllegalTransition(f"{action} in state {alarm.state}")
-    after = TABLE[alarm.state, action]
+    to = after(alarm.state, action)
     changes: dict[str, object] = {
-        "active": after in (State.UNACK, State.ACKED),
-        "acknowledged": after in (State.ACKED, State.NORMAL),
+        "active": to in (State.UNACK, State.ACKED),
+        "acknowledged": to in (State.ACKED, State.NORMAL),
     }
     if action is Action.RETURNED:
         changes |= {"returned_at": at}
@@ -179,7 +246,8 @@ class Situation:
     """All that counts for one machine and failure mode.
 
     ``clock``: the newest reading of the machine that was judged in order, None where there was none. ``judged_until``:
-    when the latest alarm that is closed by now returned, None where there is none.
+    when the latest alarm that is closed by now returned, None where there is none. ``suppression``: whether what
+    happens is hidden.
     """
 
     machine_id: int
@@ -192,6 +260,7 @@ class Situation:
     alarm: AlarmState | None = None
     order: OrderState | None = None
     judged_until: int | None = None
+    suppression: Suppression = Suppression.NONE
 
 
 @dataclass(frozen=True, slots=True)

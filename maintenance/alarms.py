@@ -1,4 +1,4 @@
-"""Alarms: what decide and people make of them. The only writer of Alarm, AlarmTransition and Decision.
+"""Alarms: what decide and people make of them. With ``alarm_steps`` the only writer of Alarm, AlarmTransition, Decision.
 
 Whoever changes an alarm locks the machine first, then alarms, then orders, each in ascending ids, and looks at the
 fresh rows: so what a person did in between is never overwritten.
@@ -9,36 +9,37 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
-from maintenance import alarm_life, work_orders
+from maintenance import alarm_life, alarm_steps, suppressions, work_orders
 from maintenance import situations as standing
-from maintenance.alarm_life import Action, AlarmState, Situation, Step, Verdict
+from maintenance.alarm_life import Action, AlarmState, Situation, State, Step, Verdict
 from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision
 from maintenance.refusals import Refused
 from maintenance.situations import Group
 from maintenance.triage import Reason
 from sensors import journal
-from sensors.columns import from_instant, to_instant
-from sensors.models import Equipment
+from sensors.columns import to_instant
 
-EVENTS: dict[str, str] = {
-    Action.OPENED: journal.ALARM_OPENED,
-    Action.RAISED: journal.ALARM_RAISED,
-    Action.RETURNED: journal.ALARM_RETURNED,
-    Action.REOPENED: journal.ALARM_REOPENED,
-    Action.ACKNOWLEDGED: journal.ALARM_ACKNOWLEDGED,
-    "COMMENTED": journal.ALARM_COMMENTED,
-}
+ASSIGNED: Final = AlarmTransition.Action.ASSIGNED
+COMMENTED: Final = AlarmTransition.Action.COMMENTED
 
 
 class AlreadyAcknowledged(Refused):
     """The alarm is acknowledged already."""
+
+
+class NotAcknowledged(Refused):
+    """Only an active alarm that is acknowledged can be so no longer."""
+
+
+class NotOpen(Refused):
+    """The alarm is closed: nobody has to see to it."""
 
 
 class NoComment(Refused):
@@ -70,7 +71,7 @@ def apply(verdicts: Sequence[Verdict], *, run_id: int) -> list[int]:
         for step in steps:
             if step.alarm is not None:
                 alarm_id = step.alarm.id or ids[_group(verdict)]
-                transitions.append(_transition(step, alarm_id, run_id))
+                transitions.append(_transition(verdict, step, alarm_id, run_id))
                 entries.append(_told(verdict, step, transitions[-1]))
         if ordered := tuple(step for step in steps if step.order is not None):
             calls.append(work_orders.Call(verdict.situation, ordered, ids.get(_group(verdict), alarm_id)))
@@ -78,10 +79,18 @@ def apply(verdicts: Sequence[Verdict], *, run_id: int) -> list[int]:
     journal.record(entries)
     work_orders.apply(calls, run_id=run_id)
     _keep_judgements(verdicts)
+    suppressions.end_one_shots(_returned(changed))
     settled = [anomaly_id for verdict in verdicts for anomaly_id in verdict.settled]
     if settled:
         Anomaly.objects.filter(id__in=settled).update(is_settled=True)
     return [transition.pk for transition in stored]
+
+
+def _returned(changed: Sequence[tuple[Verdict, Sequence[Step]]]) -> list[Group]:
+    """The hidden alarms that returned: what hides them until they do ends with that."""
+    return [
+        _group(v) for v, steps in changed if v.situation.suppression and any(s.action is Action.RETURNED for s in steps)
+    ]
 
 
 def _group(verdict: Verdict) -> Group:
@@ -205,10 +214,11 @@ def _fields(alarm: AlarmState) -> dict[str, Any]:
     }
 
 
-def _transition(step: Step, alarm_id: int, run_id: int) -> AlarmTransition:
+def _transition(verdict: Verdict, step: Step, alarm_id: int, run_id: int) -> AlarmTransition:
     return AlarmTransition(
-        alarm_id=alarm_id, action=step.action, key=step.key, at=to_instant(step.at), run_id=run_id, reason=step.reason
-    )
+        alarm_id=alarm_id, action=step.action, key=step.key, at=to_instant(step.at), run_id=run_id, reason=step.reason,
+        suppression=verdict.situation.suppression,
+    )  # fmt: skip
 
 
 def _told(verdict: Verdict, step: Step, made: AlarmTransition) -> journal.Entry:
@@ -220,12 +230,7 @@ def _told(verdict: Verdict, step: Step, made: AlarmTransition) -> journal.Entry:
         "reason": step.reason,
         "priority": alarm.priority if alarm else "",
     }
-    return _entry(made, site_id=situation.site_id, data=data)
-
-
-def _entry(made: AlarmTransition, *, site_id: int, data: Mapping[str, Any], actor: str = "") -> journal.Entry:
-    kind = EVENTS[made.action]
-    return journal.Entry(kind, f"alarm/{made.alarm_id}", f"{kind}/{made.key}", made.at, site_id, actor, data)
+    return alarm_steps.entry(made, site_id=situation.site_id, data=data)
 
 
 def acknowledge(alarm_id: int, *, actor: User, comment: str = "", now: datetime | None = None) -> Alarm:
@@ -235,14 +240,41 @@ def acknowledge(alarm_id: int, *, actor: User, comment: str = "", now: datetime 
     """
     now = now or timezone.now()
     with transaction.atomic():
-        alarm = _locked(alarm_id)
-        try:
-            after = alarm_life.step(standing.state_of(alarm), Action.ACKNOWLEDGED, at=from_instant(now))
-        except alarm_life.IllegalTransition as error:
-            raise AlreadyAcknowledged from error
-        alarm.is_acknowledged, alarm.acknowledged_by, alarm.acknowledged_at = after.acknowledged, actor, now
-        alarm.save(update_fields=["is_acknowledged", "acknowledged_by", "acknowledged_at"])
-        _by_person(alarm, AlarmTransition.Action.ACKNOWLEDGED, actor=actor, comment=comment, now=now)
+        alarm = alarm_steps.locked(alarm_id)
+        if (alarm_steps.state(alarm), Action.ACKNOWLEDGED) not in alarm_life.TABLE:
+            raise AlreadyAcknowledged
+        alarm_steps.acknowledge(alarm, by=actor, at=now)
+        alarm_steps.record(alarm, Action.ACKNOWLEDGED, at=now, actor=actor, comment=comment)
+    return alarm
+
+
+def unacknowledge(alarm_id: int, *, actor: User, comment: str, now: datetime | None = None) -> Alarm:
+    """Take back that somebody sees to an active alarm; ``comment`` says why.
+
+    Raises ``NoComment``, ``NotAcknowledged``, and ``Alarm.DoesNotExist``.
+    """
+    if not comment.strip():
+        raise NoComment
+    with transaction.atomic():
+        alarm = alarm_steps.locked(alarm_id)
+        if (alarm_steps.state(alarm), Action.UNACKNOWLEDGED) not in alarm_life.TABLE:
+            raise NotAcknowledged
+        alarm_steps.acknowledge(alarm, by=None, at=None)
+        alarm_steps.record(alarm, Action.UNACKNOWLEDGED, at=now or timezone.now(), actor=actor, comment=comment)
+    return alarm
+
+
+def assign(alarm_id: int, *, actor: User, assignee: User, comment: str = "", now: datetime | None = None) -> Alarm:
+    """Say who sees to an open alarm. Raises ``NotOpen``, ``work_orders.NotAWorker``, and ``Alarm.DoesNotExist``."""
+    with transaction.atomic():
+        alarm = alarm_steps.locked(alarm_id)
+        if alarm_steps.state(alarm) is State.NORMAL:
+            raise NotOpen
+        work_orders.require_worker(assignee, site_id=alarm.site_id)
+        alarm.assigned_to = assignee
+        alarm.save(update_fields=["assigned_to"])
+        said = f"To {assignee}. {comment}".strip()
+        alarm_steps.record(alarm, ASSIGNED, at=now or timezone.now(), actor=actor, comment=said)
     return alarm
 
 
@@ -251,21 +283,6 @@ def comment(alarm_id: int, *, actor: User, comment: str, now: datetime | None = 
     if not comment.strip():
         raise NoComment
     with transaction.atomic():
-        alarm = _locked(alarm_id)
-        _by_person(alarm, AlarmTransition.Action.COMMENTED, actor=actor, comment=comment, now=now or timezone.now())
+        alarm = alarm_steps.locked(alarm_id)
+        alarm_steps.record(alarm, COMMENTED, at=now or timezone.now(), actor=actor, comment=comment)
     return alarm
-
-
-def _locked(alarm_id: int) -> Alarm:
-    """The alarm, fresh and locked, behind the lock of its machine."""
-    machine_id = Alarm.objects.values_list("machine_id", flat=True).get(pk=alarm_id)
-    Equipment.objects.select_for_update(no_key=True).get(pk=machine_id)
-    return Alarm.objects.select_for_update(no_key=True).get(pk=alarm_id)
-
-
-def _by_person(alarm: Alarm, action: str, *, actor: User, comment: str, now: datetime) -> None:
-    cause = alarm.transitions.order_by("-id").values_list("id", flat=True).first() or 0
-    made = AlarmTransition.objects.create(
-        alarm=alarm, action=action, key=f"alarm/{alarm.pk}/{action}/after/{cause}", at=now, actor=actor, comment=comment
-    )
-    journal.record([_entry(made, site_id=alarm.site_id, data={"comment": comment}, actor=actor.get_username())])

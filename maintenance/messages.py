@@ -51,6 +51,8 @@ class Transition:
     since: datetime
     at: datetime
     evidence: Evidence | None
+    remark: str = ""
+    """Why it happened, where somebody said so."""
 
 
 @dataclass(frozen=True, slots=True)

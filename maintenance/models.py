@@ -159,6 +159,7 @@ class Alarm(Triaged):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", editable=False
     )
     acknowledged_at = models.DateTimeField(null=True)
+    assigned_to = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="alarms")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -190,7 +191,16 @@ class AlarmTransition(models.Model):
         RETURNED = "RETURNED", "Returned to normal"
         REOPENED = "REOPENED", "Active again"
         ACKNOWLEDGED = "ACKNOWLEDGED", "Acknowledged"
+        UNACKNOWLEDGED = "UNACKNOWLEDGED", "No longer acknowledged"
         COMMENTED = "COMMENTED", "Commented"
+        ASSIGNED = "ASSIGNED", "Assigned"
+        SHELVED = "SHELVED", "Shelved"
+        UNSHELVES_SOON = "UNSHELVES_SOON", "Shelving ends soon"
+        UNSHELVED = "UNSHELVED", "No longer shelved"
+        SUPPRESSED = "SUPPRESSED", "Suppressed by design"
+        UNSUPPRESSED = "UNSUPPRESSED", "No longer suppressed by design"
+        OUT_OF_SERVICE = "OUT_OF_SERVICE", "Out of service"
+        BACK_IN_SERVICE = "BACK_IN_SERVICE", "Back in service"
 
     alarm = models.ForeignKey(Alarm, models.CASCADE, related_name="transitions")
     action = models.CharField(max_length=16, choices=Action.choices)
@@ -201,19 +211,108 @@ class AlarmTransition(models.Model):
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     reason = models.CharField(max_length=100, blank=True)
     comment = models.TextField(blank=True)
+    suppression = models.CharField(
+        max_length=16, blank=True, db_default="", help_text="Why nobody was told: the alarm was hidden."
+    )
+    to_tell = models.BooleanField(db_default=False, help_text="No run tells of it: the sweep has still to.")
 
     class Meta:
         ordering = ["id"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(action__in=["OPENED", "RAISED", "RETURNED", "REOPENED", "ACKNOWLEDGED", "COMMENTED"]),
+                condition=Q(
+                    action__in=[
+                        "OPENED", "RAISED", "RETURNED", "REOPENED", "ACKNOWLEDGED", "UNACKNOWLEDGED", "COMMENTED",
+                        "ASSIGNED", "SHELVED", "UNSHELVES_SOON", "UNSHELVED", "SUPPRESSED", "UNSUPPRESSED",
+                        "OUT_OF_SERVICE", "BACK_IN_SERVICE",
+                    ]
+                ),
                 name="alarm_transition_action",
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(suppression__in=["", "SHELVED", "BY_DESIGN", "OUT_OF_SERVICE"]),
+                name="alarm_transition_suppression",
+            ),
+        ]  # fmt: skip
+        indexes = [
+            models.Index(fields=["run_id"], condition=Q(run_id__isnull=False), name="alarm_transition_of_run"),
+            models.Index(fields=["id"], condition=Q(to_tell=True), name="alarm_transition_to_tell"),
         ]
-        indexes = [models.Index(fields=["run_id"], condition=Q(run_id__isnull=False), name="alarm_transition_of_run")]
 
     def __str__(self) -> str:
         return f"{self.action} {self.alarm_id}"
+
+
+class Suppression(models.Model):
+    """Hides the alarms of a machine, or of one failure mode of it, while it stands: ``ended_at`` is empty.
+
+    They go on being evaluated and recorded, but nobody is told and no work is called for. Each has an end: an instant,
+    or that of the work order it belongs to.
+    """
+
+    class Kind(models.TextChoices):
+        SHELVED = "SHELVED", "Shelved"
+        BY_DESIGN = "BY_DESIGN", "Suppressed by design"
+        OUT_OF_SERVICE = "OUT_OF_SERVICE", "Out of service"
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="suppressions")
+    machine = models.ForeignKey(Equipment, models.PROTECT, related_name="suppressions")
+    failure_mode = models.CharField(max_length=3, blank=True, help_text="Empty: all of the machine.")
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    one_shot = models.BooleanField(default=False, help_text="Ends as soon as the alarm has returned to normal.")
+    reason = models.TextField()
+    from_at = models.DateTimeField()
+    until = models.DateTimeField(null=True, help_text="When it ends at the latest.")
+    work_order = models.ForeignKey(
+        "WorkOrder", models.PROTECT, null=True, related_name="suppressions", help_text="It ends with this order."
+    )
+    notice_at = models.DateTimeField(
+        null=True, help_text="When to say that it ends soon; empty where that is done or not called for."
+    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    ended_at = models.DateTimeField(null=True)
+    ended_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    end_reason = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind__in=["SHELVED", "BY_DESIGN", "OUT_OF_SERVICE"]), name="suppression_kind"
+            ),
+            models.CheckConstraint(condition=~Q(reason=""), name="suppression_reason"),
+            models.CheckConstraint(
+                condition=Q(until__isnull=False) | Q(work_order__isnull=False, kind="OUT_OF_SERVICE"),
+                name="suppression_has_an_end",
+            ),
+            models.CheckConstraint(
+                condition=Q(until__isnull=True) | Q(until__gt=F("from_at")), name="suppression_ends_after_start"
+            ),
+            models.CheckConstraint(
+                condition=Q(one_shot=False) | (Q(kind="SHELVED") & ~Q(failure_mode="")), name="suppression_one_shot"
+            ),
+            models.UniqueConstraint(
+                fields=["machine", "failure_mode"],
+                condition=Q(kind="SHELVED", ended_at=None),
+                name="suppression_one_shelf",
+            ),
+            models.UniqueConstraint(
+                fields=["work_order"], condition=Q(ended_at=None), name="suppression_one_of_an_order"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["machine"], condition=Q(ended_at=None), name="suppression_standing"),
+            models.Index(fields=["until"], condition=Q(ended_at=None), name="suppression_due"),
+            models.Index(
+                fields=["notice_at"], condition=Q(ended_at=None, notice_at__isnull=False), name="suppression_notice"
+            ),
+            models.Index(fields=["machine", "from_at"], condition=Q(kind="OUT_OF_SERVICE"), name="suppression_of_work"),
+            models.Index(fields=["site", "-id"], name="suppression_of_site"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.machine}, {self.failure_mode or 'all failure modes'}"
 
 
 class Decision(models.Model):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -21,16 +22,12 @@ REASON_LIMIT = 300
 def pending(run_id: int) -> Pending:
     """What a run did that somebody may want to know, in the order it did it, and the enabled channels of its sites.
 
-    An order counts when it opens. One query where the run did nothing, five otherwise, however much it did.
+    An order counts when it opens; what happened to an alarm that was hidden does not. One query where the run did
+    nothing, five otherwise, however much it did.
     """
     if not _did_anything(run_id):
         return Pending((), ())
-    alarms = list(
-        AlarmTransition.objects.filter(run_id=run_id)
-        .select_related("alarm__machine", "alarm__site")
-        .annotate(anomaly_id=_newest_anomaly(of="alarm"))
-        .order_by("id")
-    )
+    alarms = _told_of(AlarmTransition.objects.filter(run_id=run_id, suppression=""))
     orders = list(
         WorkOrderTransition.objects.filter(run_id=run_id, from_status="")
         .select_related("order__machine", "order__site")
@@ -43,6 +40,26 @@ def pending(run_id: int) -> Pending:
         *(_of_order(row, evidence.get(row.anomaly_id)) for row in orders),
     )
     return Pending(transitions, _recipients(sorted({transition.site_id for transition in transitions})))
+
+
+def take_untold(*, most: int) -> Pending:
+    """What people and timers did to alarms that no run tells of, the oldest first, in the caller's transaction: it is
+    to put it into the outbox. Each is taken once, by one of several callers."""
+    waiting = AlarmTransition.objects.filter(to_tell=True).order_by("id").select_for_update(skip_locked=True)
+    ids = list(waiting.values_list("id", flat=True)[:most])
+    if not ids:
+        return Pending((), ())
+    AlarmTransition.objects.filter(pk__in=ids).update(to_tell=False)
+    rows = _told_of(AlarmTransition.objects.filter(pk__in=ids))
+    evidence = _evidence(row.anomaly_id for row in rows)
+    transitions = tuple(_of_alarm(row, evidence.get(row.anomaly_id)) for row in rows)
+    return Pending(transitions, _recipients(sorted({transition.site_id for transition in transitions})))
+
+
+def _told_of(rows: QuerySet[AlarmTransition]) -> list[Any]:
+    """The transitions with what a message says of them, oldest first."""
+    related = rows.select_related("alarm__machine", "alarm__site")
+    return list(related.annotate(anomaly_id=_newest_anomaly(of="alarm")).order_by("id"))
 
 
 def _did_anything(run_id: int) -> bool:
@@ -99,6 +116,7 @@ def _of_alarm(row: AlarmTransition, evidence: Evidence | None) -> Transition:
         since=alarm.raised_at,
         at=row.at,
         evidence=evidence,
+        remark=row.comment,
     )
 
 
@@ -127,7 +145,7 @@ def _recipients(sites: Sequence[int]) -> tuple[Recipient, ...]:
     return tuple(Recipient(*row) for row in enabled.values_list("id", "site_id", "lowest_priority"))
 
 
-def create(rows: Sequence[Row], *, run_id: int) -> list[int]:
+def create(rows: Sequence[Row], *, run_id: int | None) -> list[int]:
     """Put messages into the outbox, in the caller's transaction; a key that is there already stays as it is.
 
     Returns the ids of those that wait to be sent: the ones to ring for.

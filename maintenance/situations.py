@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from maintenance import history, triage, work_orders
+from maintenance import history, suppressions, triage, work_orders
 from maintenance.alarm_life import AlarmState, Condition, Situation
 from maintenance.models import Alarm, Anomaly, Decision, Triaged
 from maintenance.triage import Facts, Reason
@@ -27,7 +27,7 @@ def load(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], lock: 
 
     ``clocks``: the newest reading judged in order, in microseconds, by machine. With ``lock``, in a transaction, the
     rows stay as they are until its end: machines are locked first, then alarms, then orders, each in ascending ids.
-    One query where nothing is to be decided, else seven at most, whatever the number of machines.
+    One query where nothing is to be decided, else eight at most, whatever the number of machines.
     """
     concerned = _concerned(machine_ids)
     if not concerned:
@@ -35,6 +35,7 @@ def load(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], lock: 
     machines = _machines(concerned, lock=lock)
     alarms = _open_alarms(machines, lock=lock)
     orders = work_orders.open_for(machines, lock=lock)
+    hidden = suppressions.standing(machines)
     conditions, judged_until = _conditions(machines)
     groups = sorted({*conditions, *(group for group, alarm in alarms.items() if alarm.active)})
     return [
@@ -49,6 +50,7 @@ def load(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], lock: 
             alarm=alarms.get((machine_id, mode)),
             order=orders.get((machine_id, mode)),
             judged_until=judged_until.get((machine_id, mode)),
+            suppression=suppressions.of(hidden, machine_id, mode),
         )
         for machine_id, mode in groups
     ]

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
-from maintenance import failure_modes
+from maintenance import alarm_steps, failure_modes, suppressions
 from maintenance.alarm_life import OrderState, Situation, Step
 from maintenance.models import WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
@@ -165,44 +165,60 @@ def assign(order_id: int, *, actor: User, assignee: User, now: datetime | None =
     """Give the order to somebody, or to somebody else before the work has begun. Raises ``Refused``."""
     with transaction.atomic():
         order = _locked(order_id)
-        if not _may_work(assignee, site_id=order.site_id):
-            raise NotAWorker(f"{assignee} is not.")
+        require_worker(assignee, site_id=order.site_id)
         return _step(order, ASSIGNED, actor=actor, now=now, comment=str(assignee), assigned_to=assignee)
 
 
 def start(order_id: int, *, actor: User, now: datetime | None = None) -> WorkOrder:
-    """The work has begun. Raises ``Refused``."""
+    """The work has begun: from here on the machine is out of service, and its alarms are hidden. Raises ``Refused``."""
     now = now or timezone.now()
     with transaction.atomic():
-        return _step(_locked(order_id), STARTED, actor=actor, now=now, started_at=now)
+        order = _step(_behind_its_machine(order_id), STARTED, actor=actor, now=now, started_at=now)
+        suppressions.take_out_of_service(order, actor=actor, now=now)
+        return order
 
 
 def complete(order_id: int, *, actor: User, findings: str, now: datetime | None = None) -> WorkOrder:
-    """The work is done; ``findings`` say what was found and done. Raises ``Refused``."""
+    """The work is done; ``findings`` say what was found and done. The machine is back in service. Raises ``Refused``."""
     if not findings.strip():
         raise NoFindings
     now = now or timezone.now()
     with transaction.atomic():
-        order = _locked(order_id)
-        return _step(order, COMPLETED, actor=actor, now=now, comment=findings, findings=findings, completed_at=now)
+        order = _behind_its_machine(order_id)
+        _step(order, COMPLETED, actor=actor, now=now, comment=findings, findings=findings, completed_at=now)
+        suppressions.back_in_service(order, actor=actor, now=now, why=f"{order} is completed.")
+        return order
 
 
 def cancel(order_id: int, *, actor: User, comment: str, now: datetime | None = None) -> WorkOrder:
     """Nobody is to work on it; ``comment`` says why. Raises ``Refused``."""
     if not comment.strip():
         raise NoReason
+    now = now or timezone.now()
     with transaction.atomic():
-        return _step(_locked(order_id), CANCELLED, actor=actor, now=now, comment=comment)
+        order = _step(_behind_its_machine(order_id), CANCELLED, actor=actor, now=now, comment=comment)
+        suppressions.back_in_service(order, actor=actor, now=now, why=f"{order} is cancelled.")
+        return order
+
+
+def _behind_its_machine(order_id: int) -> WorkOrder:
+    """The order, fresh and locked; its machine and the machine's open alarms before it, as everybody does."""
+    machine_id = WorkOrder.objects.values_list("machine_id", flat=True).get(pk=order_id)
+    alarm_steps.lock_machine(machine_id)
+    alarm_steps.lock_open(machine_id)
+    return _locked(order_id)
 
 
 def _locked(order_id: int) -> WorkOrder:
     return WorkOrder.objects.select_for_update(no_key=True).get(pk=order_id)
 
 
-def _may_work(user: User, *, site_id: int) -> bool:
+def require_worker(user: User, *, site_id: int) -> None:
+    """Raises ``NotAWorker`` where somebody may not work in a site."""
     roles = (Membership.Role.TECHNICIAN, Membership.Role.ADMIN)
     member = Membership.objects.filter(site_id=site_id, user=user, role__in=roles)
-    return user.is_active and (user.is_superuser or member.exists())
+    if not user.is_active or not (user.is_superuser or member.exists()):
+        raise NotAWorker(f"{user} is not.")
 
 
 def _step(

@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from agents import pipeline, stages, sweeper
 from agents.doorbell import Bell
 from agents.models import Run
-from maintenance import situations
-from maintenance.models import Alarm, Anomaly
+from maintenance import situations, work_orders
+from maintenance.models import Alarm, Anomaly, WorkOrder
 from mlops import machine_states
 from sensors import labels, regimes, store
 from sensors.models import Sensor
@@ -137,6 +137,28 @@ def test_readings_in_a_window_that_is_known_as_a_fault_teach_nothing() -> None:
     for one in (s, other):
         feed = Feed(one)
         feed.send(288)
+    assert int(learned(s, "learned")) == 288 - 96
+    assert int(learned(other, "learned")) == 288
+
+
+def worked_on(s: Sensor, *, first: int, last: int) -> WorkOrder:
+    """Work on the machine from one reading to another."""
+    worker = factories.user(site=s.site)
+    order = WorkOrder.objects.create(
+        site=s.site, machine=s.machine, failure_mode="VIB", maintenance_type="CORRECTIVE_DEFERRED", priority="HIGH",
+        title="Replace the bearing", opened_at=when(0),
+    )  # fmt: skip
+    work_orders.assign(order.pk, actor=worker, assignee=worker)
+    work_orders.start(order.pk, actor=worker, now=when(first))
+    work_orders.complete(order.pk, actor=worker, findings="Done", now=when(last))
+    return order
+
+
+def test_readings_that_were_measured_while_the_machine_was_out_of_service_teach_nothing() -> None:
+    s, other = sensor(), sensor()
+    worked_on(s, first=96, last=191)
+    for one in (s, other):
+        Feed(one).send(288)
     assert int(learned(s, "learned")) == 288 - 96
     assert int(learned(other, "learned")) == 288
 

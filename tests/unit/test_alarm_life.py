@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maintenance import alarm_life
-from maintenance.alarm_life import Action, AlarmState, Condition, State
+from maintenance.alarm_life import Action, AlarmState, Condition, State, Suppression
 
 
 def fresh(priority: str = "LOW") -> AlarmState:
@@ -61,7 +61,7 @@ def every_state() -> dict[State, AlarmState]:
     }
 
 
-@pytest.mark.parametrize(("state", "action"), list(itertools.product(State, Action)))
+@pytest.mark.parametrize(("state", "action"), list(itertools.product([State.NORMAL, *alarm_life.OPEN], Action)))
 def test_an_action_is_in_the_table_or_is_refused(state: State, action: Action) -> None:
     alarm = every_state()[state]
     if action is not Action.OPENED and (state, action) in alarm_life.TABLE:
@@ -82,6 +82,28 @@ def test_whatever_happens_in_whatever_order_the_books_of_an_alarm_are_kept(actio
         reopened += action is Action.REOPENED
     assert alarm.occurrences == 1 + reopened
     assert alarm.active == (alarm.returned_at is None)
+
+
+@pytest.mark.parametrize(
+    ("active", "acknowledged", "suppression", "state"),
+    [
+        (True, False, "", "UNACK"), (True, True, "", "ACKED"), (False, False, "", "RTNUN"), (False, True, "", "NORM"),
+        (True, False, "SHELVED", "SHLVD"), (True, True, "SHELVED", "SHLVD"), (False, False, "SHELVED", "SHLVD"),
+        (True, False, "BY_DESIGN", "DSUPR"), (True, True, "OUT_OF_SERVICE", "OOSRV"),
+        (False, True, "SHELVED", "NORM"), (False, True, "OUT_OF_SERVICE", "NORM"),
+    ],
+)  # fmt: skip
+def test_three_facts_make_the_seven_states(active: bool, acknowledged: bool, suppression: str, state: str) -> None:
+    made = alarm_life.state_of(active=active, acknowledged=acknowledged, suppression=Suppression(suppression))
+    assert made == state
+
+
+@pytest.mark.parametrize("action", list(alarm_life.SHOWS.values()))
+def test_what_is_shown_again_has_to_be_seen_anew_while_it_is_active(action: Action) -> None:
+    acked = alarm_life.step(fresh(), Action.ACKNOWLEDGED, at=11)
+    assert alarm_life.step(acked, action, at=12).state is State.UNACK
+    returned = alarm_life.step(fresh(), Action.RETURNED, at=12)
+    assert alarm_life.step(returned, action, at=13).state is State.RTNUN
 
 
 def condition(**fields: int | None) -> Condition:

@@ -62,6 +62,7 @@ PURE = (
     "agents.neighbours",
     "agents.detect",
     "agents.credibility",
+    "agents.withheld",
     "agents.decide",
     "agents.tuning",
     "agents.notify",
@@ -88,7 +89,7 @@ NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", 
 MOST_FILE_LINES, MOST_FUNCTION_LINES = 300, 50
 LONGER_FILES = {
     "sensors/models.py": (580, "the facts' tables on one page: fields and constraints, no logic"),
-    "maintenance/models.py": (400, "the judgements' tables on one page: fields and constraints, no logic"),
+    "maintenance/models.py": (500, "the judgements' tables on one page: fields and constraints, no logic"),
     "agents/models.py": (400, "the flow's tables on one page: fields and constraints, no logic"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {}

@@ -82,6 +82,7 @@ def test_the_message_says_what_where_since_when_and_expected_against_seen() -> N
         "priority": "HIGH",
         "since": "2026-03-01T12:00:00Z",
         "at": "2026-03-01T12:05:00Z",
+        "remark": "",
         "evidence": {
             "sensor": {"id": 4, "name": "Flow", "unit": "l/s"},
             "kind": "LOW",

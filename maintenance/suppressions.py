@@ -1,0 +1,299 @@
+"""What hides alarms: shelving by people, work on a machine, rules by design. The only writer of Suppression.
+
+A suppression belongs to a machine and a failure mode, or to all of the machine: alarms come and go below it. It stands
+until it is ended, which is one transaction: then what is still active has to be seen anew, and is told. Whoever begins
+or ends one locks the machine first, then its open alarms in ascending ids; so it is ended once, however many try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Case, CharField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
+
+from maintenance import alarm_life, alarm_steps
+from maintenance.alarm_life import HIDDEN, State
+from maintenance.alarm_life import Suppression as Kind
+from maintenance.models import Alarm, AlarmTransition, Suppression, WorkOrder
+from maintenance.refusals import Refused
+from sensors import journal
+
+MOST = 200
+"""Suppressions looked after in one pass of the sweep."""
+TIME_IS_UP, RETURNED = "Its time is up.", "The alarm has returned to normal."
+Standing = Mapping[tuple[int, str], Kind]
+"""By machine and failure mode (empty: all of it), the strongest that stands."""
+
+
+class NoReason(Refused):
+    """Say why the alarm is to be hidden."""
+
+
+class NoEnd(Refused):
+    """Say until when; the end must lie ahead."""
+
+
+class TooLong(Refused):
+    """Nobody may hide an alarm for so long."""
+
+
+class AlreadyShelved(Refused):
+    """It is shelved already: end that first."""
+
+
+class NotShelved(Refused):
+    """It is not shelved, or no longer."""
+
+
+class NotOneShot(Refused):
+    """Only one alarm that is active can be shelved until it has returned to normal."""
+
+
+def standing(machine_ids: Iterable[int]) -> Standing:
+    """What hides alarms of these machines. Reliable only while the machines are locked. One query."""
+    rows = Suppression.objects.filter(machine_id__in=list(machine_ids), ended_at=None).order_by()
+    found: dict[tuple[int, str], Kind] = {}
+    for machine_id, mode, kind in rows.values_list("machine_id", "failure_mode", "kind"):
+        found[machine_id, mode] = _stronger(Kind(kind), found.get((machine_id, mode), Kind.NONE))
+    return found
+
+
+def of(found: Standing, machine_id: int, failure_mode: str) -> Kind:
+    """Why alarms of a machine and failure mode are hidden, if they are."""
+    return _stronger(found.get((machine_id, failure_mode), Kind.NONE), found.get((machine_id, ""), Kind.NONE))
+
+
+def _stronger(one: Kind, other: Kind) -> Kind:
+    return min(one, other, key=alarm_life.STRENGTH.index)
+
+
+def with_state(rows: QuerySet[Alarm]) -> QuerySet[Alarm]:
+    """The alarms, each with its ``suppression`` (empty: not hidden) and its ``state`` by its ISA-18.2 name."""
+    mine = Suppression.objects.filter(
+        Q(failure_mode="") | Q(failure_mode=OuterRef("failure_mode")), machine=OuterRef("machine_id"), ended_at=None
+    )
+    strength = Case(*(When(kind=kind, then=Value(rank)) for rank, kind in enumerate(alarm_life.STRENGTH)))
+    strongest = Subquery(mine.order_by(strength).values("kind")[:1])
+    return rows.annotate(
+        suppression=Case(
+            When(is_open=True, then=Coalesce(strongest, Value(""))), default=Value(""), output_field=CharField()
+        ),
+        state=Case(
+            When(is_open=False, then=Value(State.NORMAL.value)),
+            *(When(suppression=kind.value, then=Value(state.value)) for kind, state in HIDDEN.items()),
+            When(is_active=False, then=Value(State.RTNUN.value)),
+            When(is_acknowledged=True, then=Value(State.ACKED.value)),
+            default=Value(State.UNACK.value),
+            output_field=CharField(),
+        ),
+    )
+
+
+def in_state(rows: QuerySet[Any], state: str) -> QuerySet[Any]:
+    """Of the alarms ``with_state`` those in a state; only open ones are looked at for what can only be an open one."""
+    return rows.filter(is_open=state != State.NORMAL.value, state=state)
+
+
+def out_of_service(
+    machine_ids: Iterable[int], *, first: datetime, last: datetime
+) -> list[tuple[int, datetime, datetime | None]]:
+    """When work was done on these machines between two instants: machine, begin, and end (None while it lasts)."""
+    rows = Suppression.objects.filter(
+        Q(ended_at=None) | Q(ended_at__gte=first),
+        machine_id__in=list(machine_ids),
+        kind=Kind.OUT_OF_SERVICE,
+        from_at__lte=last,
+    )
+    return list(rows.order_by("id").values_list("machine_id", "from_at", "ended_at"))
+
+
+def shelve(
+    alarm_id: int,
+    *,
+    actor: User,
+    reason: str,
+    until: datetime,
+    one_shot: bool = False,
+    whole_machine: bool = False,
+    now: datetime | None = None,
+) -> Suppression:
+    """Hide alarms of the machine and failure mode of an alarm, or all of the machine, until an instant.
+
+    ``one_shot``: until the alarm has returned to normal, if that is sooner. Raises ``NoReason``, ``NoEnd``,
+    ``TooLong``, ``NotOneShot``, ``AlreadyShelved``, and ``Alarm.DoesNotExist``.
+    """
+    now = now or timezone.now()
+    if not reason.strip():
+        raise NoReason
+    if until <= now:
+        raise NoEnd
+    if until - now > timedelta(hours=settings.SHELVE_MAX_HOURS):
+        raise TooLong(f"At most {settings.SHELVE_MAX_HOURS} hours are allowed.")
+    notice_at = until - timedelta(seconds=settings.SHELVE_NOTICE_SECONDS)
+    with transaction.atomic():
+        alarm = alarm_steps.locked(alarm_id)
+        if one_shot and (whole_machine or not alarm.is_active):
+            raise NotOneShot
+        mode = "" if whole_machine else alarm.failure_mode
+        shelves = Suppression.objects.filter(kind=Kind.SHELVED, ended_at=None, machine_id=alarm.machine_id)
+        if shelves.filter(failure_mode=mode).exists():
+            raise AlreadyShelved
+        return begin(
+            Suppression(
+                site_id=alarm.site_id, machine_id=alarm.machine_id, failure_mode=mode, kind=Kind.SHELVED,
+                one_shot=one_shot, reason=reason, from_at=now, until=until, created_by=actor,
+                notice_at=notice_at if now < notice_at < until else None,
+            )
+        )  # fmt: skip
+
+
+def take_out_of_service(order: WorkOrder, *, actor: User, now: datetime) -> Suppression:
+    """Hide all alarms of an order's machine, which is locked, while somebody works on it: until the order ends."""
+    return begin(
+        Suppression(
+            site_id=order.site_id, machine_id=order.machine_id, kind=Kind.OUT_OF_SERVICE, work_order=order,
+            reason=f"Work is in progress: {order}", from_at=now, created_by=actor,
+        )
+    )  # fmt: skip
+
+
+def begin(new: Suppression) -> Suppression:
+    """Store what hides alarms from now on, in a transaction in which the machine is locked."""
+    new.save(force_insert=True)
+    _journal(journal.SUPPRESSION_BEGAN, new, at=new.from_at, actor=new.created_by, said=new.reason)
+    for alarm in alarm_steps.lock_open(new.machine_id, failure_mode=new.failure_mode):
+        alarm_steps.record(
+            alarm, alarm_life.HIDES[Kind(new.kind)], at=new.from_at, actor=new.created_by, comment=new.reason,
+            key=f"suppression/{new.pk}/began/alarm/{alarm.pk}",
+        )  # fmt: skip
+    return new
+
+
+def unshelve(suppression_id: int, *, actor: User, comment: str = "", now: datetime | None = None) -> Suppression:
+    """End a shelving before its time. Raises ``NotShelved``, and ``Suppression.DoesNotExist``."""
+    with transaction.atomic():
+        row = _locked(suppression_id)
+        if row.ended_at is not None or row.kind != Kind.SHELVED:
+            raise NotShelved
+        _end(row, now=now or timezone.now(), actor=actor, why=comment)
+    return row
+
+
+def unshelve_alarm(alarm_id: int, *, actor: User, comment: str = "", now: datetime | None = None) -> Alarm:
+    """End every shelving that hides an alarm, that of its whole machine too. Raises ``NotShelved``."""
+    with transaction.atomic():
+        alarm = alarm_steps.locked(alarm_id)
+        hiding = Suppression.objects.filter(
+            Q(failure_mode="") | Q(failure_mode=alarm.failure_mode),
+            machine_id=alarm.machine_id, kind=Kind.SHELVED, ended_at=None,
+        )  # fmt: skip
+        rows = list(hiding.order_by("id"))
+        if not rows:
+            raise NotShelved
+        for row in rows:
+            _end(row, now=now or timezone.now(), actor=actor, why=comment)
+    return alarm
+
+
+def back_in_service(order: WorkOrder, *, actor: User, now: datetime, why: str) -> None:
+    """End what hides the alarms of an order's machine, which is locked, because of that order."""
+    for row in Suppression.objects.filter(work_order=order, ended_at=None):
+        _end(row, now=now, actor=actor, why=why)
+
+
+def end_one_shots(groups: Iterable[tuple[int, str]]) -> None:
+    """End what hides alarms until they return: these machines (locked) and failure modes have. In the caller's
+    transaction."""
+    for machine_id, mode in sorted(groups):
+        for row in Suppression.objects.filter(machine_id=machine_id, failure_mode=mode, one_shot=True, ended_at=None):
+            _end(row, now=timezone.now(), actor=None, why=RETURNED)
+
+
+def due(*, now: datetime | None = None) -> list[int]:
+    """Suppressions whose end has come, the oldest first."""
+    rows = Suppression.objects.filter(ended_at=None, until__lte=now or Now())
+    return list(rows.order_by("until", "id").values_list("id", flat=True)[:MOST])
+
+
+def expire(suppression_id: int, *, now: datetime | None = None) -> bool:
+    """End it if its time is up and nobody did; whether it was this call that did."""
+    now = now or timezone.now()
+    with transaction.atomic():
+        row = _locked(suppression_id)
+        if row.ended_at is not None or row.until is None or row.until > now:
+            return False
+        _end(row, now=now, actor=None, why=TIME_IS_UP)
+    return True
+
+
+def ending_soon(*, now: datetime | None = None) -> list[int]:
+    """Suppressions of which it is time to say that they end, the oldest first."""
+    rows = Suppression.objects.filter(ended_at=None, notice_at__lte=now or Now())
+    return list(rows.order_by("notice_at", "id").values_list("id", flat=True)[:MOST])
+
+
+def say_soon(suppression_id: int, *, now: datetime | None = None) -> int:
+    """Say once of a suppression's active alarms that they are about to be shown again; of how many it was said."""
+    now = now or timezone.now()
+    with transaction.atomic():
+        row = _locked(suppression_id)
+        if row.ended_at is not None or row.notice_at is None or row.notice_at > now:
+            return 0
+        row.notice_at = None
+        row.save(update_fields=["notice_at"])
+        active = [a for a in alarm_steps.lock_open(row.machine_id, failure_mode=row.failure_mode) if a.is_active]
+        for alarm in active:
+            alarm_steps.record(
+                alarm, AlarmTransition.Action.UNSHELVES_SOON, at=now, actor=None, to_tell=True,
+                comment=f"Hidden until {row.until:%Y-%m-%d %H:%M} UTC by {row.created_by}: {row.reason}",
+                key=f"suppression/{row.pk}/soon/alarm/{alarm.pk}",
+            )  # fmt: skip
+    return len(active)
+
+
+def _locked(suppression_id: int) -> Suppression:
+    """The row as it stands behind the lock of its machine."""
+    alarm_steps.lock_machine(Suppression.objects.values_list("machine_id", flat=True).get(pk=suppression_id))
+    return Suppression.objects.get(pk=suppression_id)
+
+
+def _end(row: Suppression, *, now: datetime, actor: User | None, why: str) -> None:
+    """End one that stands, in a transaction in which its machine is locked.
+
+    An active alarm that nothing hides any more is unacknowledged again, and told; the history of the others says that
+    one cause less hides them.
+    """
+    row.ended_at, row.ended_by, row.end_reason = max(now, row.from_at), actor, why
+    row.save(update_fields=["ended_at", "ended_by", "end_reason"])
+    _journal(journal.SUPPRESSION_ENDED, row, at=now, actor=actor, said=why)
+    left = standing([row.machine_id])
+    for alarm in alarm_steps.lock_open(row.machine_id, failure_mode=row.failure_mode):
+        still = of(left, alarm.machine_id, alarm.failure_mode)
+        action = alarm_life.SHOWS[Kind(row.kind)]
+        shown = still is Kind.NONE and alarm_life.after(alarm_steps.state(alarm), action) is State.UNACK
+        if shown and alarm.is_acknowledged:
+            alarm_steps.acknowledge(alarm, by=None, at=None)
+        alarm_steps.record(
+            alarm, action, at=now, actor=actor, comment=why, key=f"suppression/{row.pk}/ended/alarm/{alarm.pk}",
+            suppression=still, to_tell=shown,
+        )  # fmt: skip
+
+
+def _journal(kind: str, row: Suppression, *, at: datetime, actor: User | None, said: str) -> None:
+    data = {
+        "machine": row.machine_id,
+        "failure_mode": row.failure_mode,
+        "kind": row.kind,
+        "until": None if row.until is None else row.until.isoformat(),
+        "work_order": row.work_order_id,
+        "reason": said,
+    }
+    name = "" if actor is None else actor.get_username()
+    journal.record([journal.Entry(kind, f"suppression/{row.pk}", f"{kind}/{row.pk}", at, row.site_id, name, data)])
