@@ -44,6 +44,7 @@ MENU = (
     ("Work", (
         ("Alarms", "notifications_active", "maintenance_alarm"),
         ("Alarm performance", "monitoring", performance_page.NAME),
+        ("Hidden alarms", "visibility_off", "maintenance_suppression"),
         ("Work orders", "build", "maintenance_workorder"),
         ("Anomalies", "troubleshoot", "maintenance_anomaly"),
         ("Decisions", "rule", "maintenance_decision"),

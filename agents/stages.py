@@ -23,7 +23,7 @@ from agents.doorbell import Bell
 from agents.findings import Quality, Reason, Validated
 from agents.ingest import Cargo
 from agents.models import Run
-from maintenance import alarms, anomalies, notifications, situations, suppressions
+from maintenance import alarms, anomalies, hidden, notifications, situations
 from mlops import machine_states
 from mlops.state import State
 from sensors import columns, labels, presence, roster, store
@@ -232,7 +232,7 @@ def _out_of_service(readings: Columns, *, machine: Int64) -> Bool:
     if not len(readings):
         return found
     first, last = (columns.to_instant(int(at)) for at in (readings.at.min(), readings.at.max()))
-    for worked_on, begin, end in suppressions.out_of_service(np.unique(machine).tolist(), first=first, last=last):
+    for worked_on, begin, end in hidden.out_of_service(np.unique(machine).tolist(), first=first, last=last):
         mine = (machine == worked_on) & (readings.at >= columns.from_instant(begin))
         found |= mine if end is None else mine & (readings.at <= columns.from_instant(end))
     return found

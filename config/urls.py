@@ -19,6 +19,7 @@ from maintenance import performance_page
 from maintenance.api import Alarms, Anomalies, WorkOrders
 from maintenance.record_api import DetectorRecords
 from maintenance.report_api import AlarmReport
+from maintenance.suppression_api import Suppressions
 from sensors import problems, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.label_api import Labels, Regimes
@@ -41,6 +42,7 @@ router.register("regimes", Regimes, basename="regime")
 router.register("anomalies", Anomalies, basename="anomaly")
 router.register("alarms", Alarms, basename="alarm")
 router.register("detector-records", DetectorRecords, basename="detector-record")
+router.register("suppressions", Suppressions, basename="suppression")
 router.register("work-orders", WorkOrders, basename="work-order")
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
-from maintenance import buttons, decision_pages, labelling, message_pages, order_pages, record_pages
+from maintenance import alarm_pages, decision_pages, labelling, message_pages, order_pages, record_pages
+from maintenance.alarm_pages import AlarmSteps, Hideable, StateFilter
 from maintenance.decision_pages import DecisionLines, Judged
-from maintenance.models import Alarm, AlarmTransition, Anomaly, WorkOrder
+from maintenance.models import Alarm, Anomaly, WorkOrder
 from sensors import columns, sensor_page, show
 from sensors.chart import Stretch
 from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
-__all__ = ["decision_pages", "message_pages", "order_pages", "record_pages"]
+__all__ = ["alarm_pages", "decision_pages", "message_pages", "order_pages", "record_pages"]
 
 CONTEXT = 3
 """How many times its own length the picture shows before and after an anomaly."""
@@ -159,15 +159,6 @@ def picture_around(anomaly: Anomaly) -> str:
     return sensor_page.picture(anomaly.sensor, window, stretches=stretches)
 
 
-class AlarmSteps(Lines):
-    model = AlarmTransition
-    verbose_name_plural = "history"
-    fields = readonly_fields = ("at", "action", "actor", "reason", "comment", "recorded_at")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[AlarmTransition]:
-        return super().get_queryset(request).select_related("actor")
-
-
 class OrderLines(Lines):
     model = WorkOrder
     verbose_name_plural = "work orders"
@@ -183,14 +174,14 @@ class OrderLines(Lines):
 
 
 @admin.register(Alarm)
-class AlarmPage(Judged, Desk):
+class AlarmPage(Judged, Hideable):
     list_display = (
         "priority_label", "machine_page", "failure_mode", "state_label", "raised_at", "returned_at", "occurrences",
-        "peak", "verdict_label", "sensor_page", "acknowledged_by",
+        "peak", "verdict_label", "sensor_page", "acknowledged_by", "assigned_to",
     )  # fmt: skip
     list_display_links = ("priority_label", "raised_at")
-    list_filter = (SiteFilter, "priority", "verdict", "is_open", "is_active", "is_acknowledged")
-    list_select_related = ("machine", "sensor", "acknowledged_by")
+    list_filter = (SiteFilter, StateFilter, "priority", "verdict", "is_open", "is_active", "is_acknowledged")
+    list_select_related = ("machine", "sensor", "acknowledged_by", "assigned_to")
     search_fields = ("machine__tag", "machine__name", "sensor__external_id", "=failure_mode")
     date_hierarchy = "raised_at"
     fieldsets = (
@@ -202,6 +193,7 @@ class AlarmPage(Judged, Desk):
                     ("priority_label", "state_label"),
                     ("failure_mode", "anomalies"),
                     ("verdict_label", "verdict_words"),
+                    "assigned_to",
                 )
             },
         ),
@@ -210,27 +202,14 @@ class AlarmPage(Judged, Desk):
     )
     readonly_fields = (
         "machine_page", "sensor_page", "priority_label", "state_label", "failure_mode", "anomalies", "raised_at",
-        "returned_at", "acknowledged_by", "acknowledged_at", "created_at", "occurrences", "peak",
+        "returned_at", "acknowledged_by", "acknowledged_at", "created_at", "occurrences", "peak", "assigned_to",
         "verdict_label", "verdict_words",
     )  # fmt: skip
     inlines = (OrderLines, AlarmSteps)
-    actions = ("acknowledge_selected",)
-    actions_detail = ("acknowledge", "comment")
-
-    @admin.action(description="Acknowledge", permissions=["act"])
-    def acknowledge_selected(self, request: HttpRequest, queryset: QuerySet[Alarm]) -> HttpResponse:
-        return buttons.on_selected(self, request, queryset, buttons.ACKNOWLEDGE, action="acknowledge_selected")
-
-    @action(description="Acknowledge", url_path="acknowledge", permissions=["act"], icon="check")
-    def acknowledge(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return buttons.on_one(self, request, object_id, buttons.ACKNOWLEDGE)
-
-    @action(description="Comment", url_path="comment", permissions=["act"], icon="comment")
-    def comment(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return buttons.on_one(self, request, object_id, buttons.COMMENT)
-
-    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        return buttons.fitting(self, request, object_id, super().get_actions_detail(request, object_id))
+    actions = (
+        "acknowledge_selected", "unacknowledge_selected", "shelve_selected", "unshelve_selected", "assign_selected",
+    )  # fmt: skip
+    actions_detail = ("acknowledge", "unacknowledge", "shelve", "unshelve", "assign_alarm", "comment")
 
     @column("Priority", ordering="priority")
     def priority_label(self, row: Alarm) -> str:
@@ -243,12 +222,6 @@ class AlarmPage(Judged, Desk):
     @column("Sensor", ordering="sensor__external_id")
     def sensor_page(self, row: Alarm) -> str:
         return show.link(row.sensor)
-
-    @column("State", ordering="is_open")
-    def state_label(self, row: Alarm) -> str:
-        if row.is_active:
-            return show.badge("OPEN", "active, acknowledged") if row.is_acknowledged else show.badge("FAILED", "active")
-        return show.badge("DONE", "over") if row.is_acknowledged else show.badge("HELD", "over, not acknowledged")
 
     @column("Peak score", ordering="peak_score")
     def peak(self, row: Alarm) -> str:

@@ -1,4 +1,4 @@
-"""One step in the life of an alarm that people or timers bring about: the row, its transition, its entry in the journal.
+"""One step in the life of an alarm by people or timers: its row, its transition, its entry in the journal.
 
 For ``alarms`` and ``suppressions``, in a transaction of theirs. They lock the machine first, then alarms in ascending
 ids: so does decide.

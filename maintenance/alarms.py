@@ -1,4 +1,4 @@
-"""Alarms: what decide and people make of them. With ``alarm_steps`` the only writer of Alarm, AlarmTransition, Decision.
+"""Alarms: what decide and people make of them. With ``alarm_steps`` the only writer of their rows.
 
 Whoever changes an alarm locks the machine first, then alarms, then orders, each in ascending ids, and looks at the
 fresh rows: so what a person did in between is never overwritten.

@@ -6,13 +6,15 @@ from typing import Any
 
 import django_filters
 from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiExample, extend_schema, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from maintenance import alarms, work_orders
+from maintenance import alarms, hidden, suppressions, work_orders
+from maintenance.alarm_life import State, Suppression
 from maintenance.models import Alarm, AlarmTransition, Anomaly, WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
 from sensors import access
@@ -80,7 +82,7 @@ class Acting(Scoped):
         return Response(self.get_serializer(self.get_queryset().get(pk=row.pk)).data)
 
 
-def example(**body: str) -> Any:
+def example(**body: Any) -> Any:
     """How a body may look, for the OpenAPI description."""
     return extend_schema_serializer(examples=[OpenApiExample("Example", body, request_only=True)])
 
@@ -95,8 +97,40 @@ class OptionalComment(serializers.Serializer[Any]):
     comment = serializers.CharField(max_length=5000, required=False, default="", allow_blank=True)
 
 
+@example(assignee="maria")
+class Assignment(serializers.Serializer[Any]):
+    assignee = serializers.CharField(max_length=150, help_text="User name of somebody who works in the site.")
+
+    def validate_assignee(self, name: str) -> User:
+        assignee = User.objects.filter(username=name, is_active=True).first()
+        if assignee is None or not access.sites(assignee, to="act").filter(pk=self.context["site_id"]).exists():
+            raise serializers.ValidationError(f"Nobody who works in this site has the user name {name!r}.")
+        return assignee
+
+
+@example(assignee="maria", comment="You know the pump.")
+class AlarmAssignment(Assignment):
+    comment = serializers.CharField(max_length=5000, required=False, default="", allow_blank=True)
+
+
+@example(reason="Cable of the flow sensor is loose; electrician is called.", until="2026-03-01T18:00:00Z")
+class Shelf(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=5000)
+    until = serializers.DateTimeField(help_text="When it ends at the latest; policy caps how far that may lie ahead.")
+    one_shot = serializers.BooleanField(
+        required=False, default=False, help_text="Ends as soon as the alarm has returned to normal."
+    )
+    whole_machine = serializers.BooleanField(
+        required=False, default=False, help_text="Hides the alarms of all failure modes of the machine."
+    )
+
+
 class AlarmFilter(Filters):
     is_open = django_filters.BooleanFilter()
+    state = django_filters.ChoiceFilter(choices=[(s.value, s.value) for s in State], method="in_state")
+
+    def in_state(self, rows: QuerySet[Any], name: str, state: str) -> QuerySet[Any]:
+        return hidden.in_state(rows, state)
 
     class Meta:
         model = Alarm
@@ -109,20 +143,24 @@ class Alarms(Acting):
         class AlarmStep(serializers.ModelSerializer[AlarmTransition]):
             class Meta:
                 model = AlarmTransition
-                fields = ["action", "at", "recorded_at", "actor", "reason", "comment"]
+                fields = ["action", "at", "recorded_at", "actor", "reason", "comment", "suppression"]
 
         transitions = AlarmStep(many=True)
         verdict_reasons = ReasonOut(many=True)
+        state = serializers.ChoiceField([s.value for s in State], help_text="By its ISA-18.2 name.")
+        suppression = serializers.ChoiceField(
+            [s.value for s in Suppression], allow_blank=True, help_text="Why it is hidden; empty where it is not."
+        )
 
         class Meta:
             model = Alarm
             fields = [
                 "id", "site", "machine", "sensor", "failure_mode", "priority", "is_active", "is_acknowledged",
-                "is_open", "raised_at", "returned_at", "occurrences", "peak_score", "verdict",
-                "verdict_reasons", "acknowledged_by", "acknowledged_at", "transitions",
+                "is_open", "state", "suppression", "raised_at", "returned_at", "occurrences", "peak_score", "verdict",
+                "verdict_reasons", "acknowledged_by", "acknowledged_at", "assigned_to", "transitions",
             ]  # fmt: skip
 
-    queryset = Alarm.objects.prefetch_related("transitions")
+    queryset = hidden.with_state(Alarm.objects.prefetch_related("transitions"))
     serializer_class = AlarmOut
     filterset_class = AlarmFilter
 
@@ -142,16 +180,38 @@ class Alarms(Acting):
     def comment(self, request: Request, pk: str) -> Response:
         return self.act(request, alarms.comment, form=Comment)
 
+    @extend_schema(
+        tags=["alarms"], summary="Take back an acknowledgement", request=Comment, responses={200: AlarmOut},
+        description="Of an active alarm: it has to be acknowledged anew. Says why.",
+    )  # fmt: skip
+    @action(detail=True, methods=["post"])
+    def unacknowledge(self, request: Request, pk: str) -> Response:
+        return self.act(request, alarms.unacknowledge, form=Comment)
 
-@example(assignee="maria")
-class Assignment(serializers.Serializer[Any]):
-    assignee = serializers.CharField(max_length=150, help_text="User name of somebody who works in the site.")
+    @extend_schema(
+        tags=["alarms"], summary="Assign an alarm", request=AlarmAssignment, responses={200: AlarmOut},
+        description="To somebody who may work in the site, while it is open.",
+    )  # fmt: skip
+    @action(detail=True, methods=["post"])
+    def assign(self, request: Request, pk: str) -> Response:
+        return self.act(request, alarms.assign, form=AlarmAssignment)
 
-    def validate_assignee(self, name: str) -> User:
-        assignee = User.objects.filter(username=name, is_active=True).first()
-        if assignee is None or not access.sites(assignee, to="act").filter(pk=self.context["site_id"]).exists():
-            raise serializers.ValidationError(f"Nobody who works in this site has the user name {name!r}.")
-        return assignee
+    @extend_schema(
+        tags=["alarms"], summary="Shelve an alarm", request=Shelf, responses={200: AlarmOut},
+        description="Hides the alarms of its machine and failure mode for a time: they go on being evaluated, but "
+        "nobody is told and no work order is opened. What is still active at the end has to be seen anew.",
+    )  # fmt: skip
+    @action(detail=True, methods=["post"])
+    def shelve(self, request: Request, pk: str) -> Response:
+        return self.act(request, suppressions.shelve, form=Shelf)
+
+    @extend_schema(
+        tags=["alarms"], summary="Unshelve an alarm", request=OptionalComment, responses={200: AlarmOut},
+        description="Ends every shelving that hides it, that of its whole machine too.",
+    )  # fmt: skip
+    @action(detail=True, methods=["post"])
+    def unshelve(self, request: Request, pk: str) -> Response:
+        return self.act(request, suppressions.unshelve_alarm, form=OptionalComment)
 
 
 @example(findings="Bearing worn on the drive side; replaced, shaft aligned, vibration back to 2.1 mm/s.")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from unfold import widgets
 
-from maintenance import alarms, work_orders
-from maintenance.models import WorkOrder
+from maintenance import alarms, suppressions, work_orders
+from maintenance.models import Alarm, Suppression, WorkOrder
 from maintenance.refusals import Refused
 from sensors import ask
 from sensors.desk import ACTORS, Desk
@@ -40,9 +43,52 @@ class Confirmation(forms.Form):
 
 
 class Assignee(forms.Form):
-    """Who is to do it: whoever may work on orders in every site the orders are of."""
+    """Who is to do it: whoever may work in every site the rows are of."""
 
     assignee = forms.ModelChoiceField(User.objects.none(), label="Who", widget=widgets.UnfoldAdminSelectWidget)
+
+
+class AlarmAssignee(Assignee):
+    comment = forms.CharField(
+        required=False, max_length=2_000, widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="Kept in the history.",
+    )  # fmt: skip
+
+
+class Shelf(forms.Form):
+    """Why, and for how long; the policy's longest time is the last on offer."""
+
+    reason = forms.CharField(
+        max_length=2_000, widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="Who looks at what is hidden reads it.",
+    )  # fmt: skip
+    minutes = forms.TypedChoiceField(label="For", coerce=int, widget=widgets.UnfoldAdminSelectWidget)
+    one_shot = forms.BooleanField(
+        label="Only until it has returned to normal", required=False, widget=widgets.UnfoldBooleanSwitchWidget
+    )
+    whole_machine = forms.BooleanField(
+        label="All alarms of the machine", required=False, widget=widgets.UnfoldBooleanSwitchWidget
+    )
+
+
+MINUTES = (15, 30, 60, 120, 240, 480, 720, 1_440, 2_880, 10_080)
+
+
+def _shelf_form(rows: Sequence[Any], data: Any) -> forms.Form:
+    form, most = Shelf(data, initial={"minutes": 60}), settings.SHELVE_MAX_HOURS * 60
+    choice = form.fields["minutes"]
+    if isinstance(choice, forms.ChoiceField):
+        offered = sorted({*(m for m in MINUTES if m < most), most})
+        choice.choices = [(m, f"{m} minutes" if m < 60 else f"{m / 60:g} h") for m in offered]
+    return form
+
+
+def _shelve(alarm: Alarm, actor: User, said: dict[str, Any]) -> object:
+    now = timezone.now()
+    return suppressions.shelve(
+        alarm.pk, actor=actor, reason=said["reason"], until=now + timedelta(minutes=said["minutes"]), now=now,
+        one_shot=said["one_shot"], whole_machine=said["whole_machine"],
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +105,8 @@ class Button:
     explain: str = ""
 
 
-def workers(rows: Iterable[WorkOrder]) -> QuerySet[User]:
-    """Who may be given all of these orders: active people with an acting role in each of their sites."""
+def workers(rows: Iterable[Alarm | WorkOrder]) -> QuerySet[User]:
+    """Who may be given all of these alarms or orders: active people with an acting role in each of their sites."""
     found = User.objects.filter(is_active=True)
     for site in {row.site_id for row in rows}:
         able = Membership.objects.filter(site=site, role__in=ACTORS).values("user")
@@ -68,8 +114,8 @@ def workers(rows: Iterable[WorkOrder]) -> QuerySet[User]:
     return found.order_by("username")
 
 
-def _assignee_form(rows: Sequence[WorkOrder], data: Any) -> forms.Form:
-    form = Assignee(data, initial={"assignee": rows[0].assigned_to_id if len(rows) == 1 else None})
+def _assignee_form(rows: Sequence[Alarm | WorkOrder], data: Any, *, kind: type[Assignee] = Assignee) -> forms.Form:
+    form = kind(data, initial={"assignee": rows[0].assigned_to_id if len(rows) == 1 else None})
     choice = form.fields["assignee"]
     if isinstance(choice, forms.ModelChoiceField):
         choice.queryset = workers(rows)
@@ -87,6 +133,42 @@ COMMENT = Button(
     fits=lambda alarm: True,
     perform=lambda alarm, actor, said: alarms.comment(alarm.pk, actor=actor, comment=said["comment"]),
     form=lambda rows, data: Saying(data),
+)  # fmt: skip
+UNACKNOWLEDGE = Button(
+    "unacknowledge", "Take back the acknowledgement", "Unacknowledge", "No longer acknowledged",
+    fits=lambda alarm: alarm.is_active and alarm.is_acknowledged,
+    perform=lambda alarm, actor, said: alarms.unacknowledge(alarm.pk, actor=actor, comment=said["comment"]),
+    form=lambda rows, data: Saying(data),
+    explain="Nobody sees to it any more: it has to be acknowledged anew. Say why.",
+)  # fmt: skip
+SHELVE = Button(
+    "shelve", "Shelve alarms", "Shelve", "Shelved",
+    fits=lambda alarm: alarm.suppression != Suppression.Kind.SHELVED,
+    perform=_shelve,
+    form=_shelf_form,
+    explain="It goes on being evaluated, but nobody is told and no work order is opened. When the time is up it comes "
+    "back, and has to be seen anew if it is still active.",
+)  # fmt: skip
+UNSHELVE = Button(
+    "unshelve", "Unshelve alarms", "Unshelve", "No longer shelved",
+    fits=lambda alarm: alarm.suppression == Suppression.Kind.SHELVED,
+    perform=lambda alarm, actor, said: suppressions.unshelve_alarm(alarm.pk, actor=actor, comment=said["comment"]),
+    explain="If it is still active it has to be acknowledged anew, and whoever must know is told. Where all alarms of "
+    "its machine are shelved, that ends too.",
+)  # fmt: skip
+END_SHELVING = Button(
+    "end_shelving", "Unshelve", "Unshelve", "No longer shelved",
+    fits=lambda row: row.kind == Suppression.Kind.SHELVED and row.ended_at is None,
+    perform=lambda row, actor, said: suppressions.unshelve(row.pk, actor=actor, comment=said["comment"]),
+    explain="What is still active has to be acknowledged anew, and whoever must know is told.",
+)  # fmt: skip
+ASSIGN_ALARM = Button(
+    "assign_alarm", "Assign alarms", "Assign", "Assigned",
+    fits=lambda alarm: alarm.is_open,
+    perform=lambda alarm, actor, said: alarms.assign(
+        alarm.pk, actor=actor, assignee=said["assignee"], comment=said["comment"]
+    ),
+    form=partial(_assignee_form, kind=AlarmAssignee),
 )  # fmt: skip
 ASSIGN = Button(
     "assign", "Assign work orders", "Assign", "Assigned",
@@ -114,7 +196,13 @@ CANCEL = Button(
     explain="Nobody will work on it. Say why.",
 )  # fmt: skip
 
-BY_NAME = {button.name: button for button in (ACKNOWLEDGE, COMMENT, ASSIGN, START, COMPLETE, CANCEL)}
+BY_NAME = {
+    button.name: button
+    for button in (
+        ACKNOWLEDGE, UNACKNOWLEDGE, SHELVE, UNSHELVE, END_SHELVING, ASSIGN_ALARM, COMMENT, ASSIGN, START, COMPLETE,
+        CANCEL,
+    )
+}  # fmt: skip
 
 
 def on_one(page: Desk, request: HttpRequest, key: object, button: Button) -> HttpResponse:

@@ -9,7 +9,7 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from maintenance import history, suppressions, triage, work_orders
+from maintenance import hidden, history, triage, work_orders
 from maintenance.alarm_life import AlarmState, Condition, Situation
 from maintenance.models import Alarm, Anomaly, Decision, Triaged
 from maintenance.triage import Facts, Reason
@@ -35,7 +35,7 @@ def load(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], lock: 
     machines = _machines(concerned, lock=lock)
     alarms = _open_alarms(machines, lock=lock)
     orders = work_orders.open_for(machines, lock=lock)
-    hidden = suppressions.standing(machines)
+    hiding = hidden.standing(machines)
     conditions, judged_until = _conditions(machines)
     groups = sorted({*conditions, *(group for group, alarm in alarms.items() if alarm.active)})
     return [
@@ -50,7 +50,7 @@ def load(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], lock: 
             alarm=alarms.get((machine_id, mode)),
             order=orders.get((machine_id, mode)),
             judged_until=judged_until.get((machine_id, mode)),
-            suppression=suppressions.of(hidden, machine_id, mode),
+            suppression=hidden.of(hiding, machine_id, mode),
         )
         for machine_id, mode in groups
     ]

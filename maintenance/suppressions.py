@@ -7,19 +7,18 @@ or ends one locks the machine first, then its open alarms in ascending ids; so i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Case, CharField, OuterRef, Q, QuerySet, Subquery, Value, When
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from maintenance import alarm_life, alarm_steps
-from maintenance.alarm_life import HIDDEN, State
+from maintenance import alarm_life, alarm_steps, hidden
+from maintenance.alarm_life import State
 from maintenance.alarm_life import Suppression as Kind
 from maintenance.models import Alarm, AlarmTransition, Suppression, WorkOrder
 from maintenance.refusals import Refused
@@ -28,8 +27,6 @@ from sensors import journal
 MOST = 200
 """Suppressions looked after in one pass of the sweep."""
 TIME_IS_UP, RETURNED = "Its time is up.", "The alarm has returned to normal."
-Standing = Mapping[tuple[int, str], Kind]
-"""By machine and failure mode (empty: all of it), the strongest that stands."""
 
 
 class NoReason(Refused):
@@ -54,64 +51,6 @@ class NotShelved(Refused):
 
 class NotOneShot(Refused):
     """Only one alarm that is active can be shelved until it has returned to normal."""
-
-
-def standing(machine_ids: Iterable[int]) -> Standing:
-    """What hides alarms of these machines. Reliable only while the machines are locked. One query."""
-    rows = Suppression.objects.filter(machine_id__in=list(machine_ids), ended_at=None).order_by()
-    found: dict[tuple[int, str], Kind] = {}
-    for machine_id, mode, kind in rows.values_list("machine_id", "failure_mode", "kind"):
-        found[machine_id, mode] = _stronger(Kind(kind), found.get((machine_id, mode), Kind.NONE))
-    return found
-
-
-def of(found: Standing, machine_id: int, failure_mode: str) -> Kind:
-    """Why alarms of a machine and failure mode are hidden, if they are."""
-    return _stronger(found.get((machine_id, failure_mode), Kind.NONE), found.get((machine_id, ""), Kind.NONE))
-
-
-def _stronger(one: Kind, other: Kind) -> Kind:
-    return min(one, other, key=alarm_life.STRENGTH.index)
-
-
-def with_state(rows: QuerySet[Alarm]) -> QuerySet[Alarm]:
-    """The alarms, each with its ``suppression`` (empty: not hidden) and its ``state`` by its ISA-18.2 name."""
-    mine = Suppression.objects.filter(
-        Q(failure_mode="") | Q(failure_mode=OuterRef("failure_mode")), machine=OuterRef("machine_id"), ended_at=None
-    )
-    strength = Case(*(When(kind=kind, then=Value(rank)) for rank, kind in enumerate(alarm_life.STRENGTH)))
-    strongest = Subquery(mine.order_by(strength).values("kind")[:1])
-    return rows.annotate(
-        suppression=Case(
-            When(is_open=True, then=Coalesce(strongest, Value(""))), default=Value(""), output_field=CharField()
-        ),
-        state=Case(
-            When(is_open=False, then=Value(State.NORMAL.value)),
-            *(When(suppression=kind.value, then=Value(state.value)) for kind, state in HIDDEN.items()),
-            When(is_active=False, then=Value(State.RTNUN.value)),
-            When(is_acknowledged=True, then=Value(State.ACKED.value)),
-            default=Value(State.UNACK.value),
-            output_field=CharField(),
-        ),
-    )
-
-
-def in_state(rows: QuerySet[Any], state: str) -> QuerySet[Any]:
-    """Of the alarms ``with_state`` those in a state; only open ones are looked at for what can only be an open one."""
-    return rows.filter(is_open=state != State.NORMAL.value, state=state)
-
-
-def out_of_service(
-    machine_ids: Iterable[int], *, first: datetime, last: datetime
-) -> list[tuple[int, datetime, datetime | None]]:
-    """When work was done on these machines between two instants: machine, begin, and end (None while it lasts)."""
-    rows = Suppression.objects.filter(
-        Q(ended_at=None) | Q(ended_at__gte=first),
-        machine_id__in=list(machine_ids),
-        kind=Kind.OUT_OF_SERVICE,
-        from_at__lte=last,
-    )
-    return list(rows.order_by("id").values_list("machine_id", "from_at", "ended_at"))
 
 
 def shelve(
@@ -273,9 +212,9 @@ def _end(row: Suppression, *, now: datetime, actor: User | None, why: str) -> No
     row.ended_at, row.ended_by, row.end_reason = max(now, row.from_at), actor, why
     row.save(update_fields=["ended_at", "ended_by", "end_reason"])
     _journal(journal.SUPPRESSION_ENDED, row, at=now, actor=actor, said=why)
-    left = standing([row.machine_id])
+    left = hidden.standing([row.machine_id])
     for alarm in alarm_steps.lock_open(row.machine_id, failure_mode=row.failure_mode):
-        still = of(left, alarm.machine_id, alarm.failure_mode)
+        still = hidden.of(left, alarm.machine_id, alarm.failure_mode)
         action = alarm_life.SHOWS[Kind(row.kind)]
         shown = still is Kind.NONE and alarm_life.after(alarm_steps.state(alarm), action) is State.UNACK
         if shown and alarm.is_acknowledged:

@@ -179,7 +179,7 @@ def start(order_id: int, *, actor: User, now: datetime | None = None) -> WorkOrd
 
 
 def complete(order_id: int, *, actor: User, findings: str, now: datetime | None = None) -> WorkOrder:
-    """The work is done; ``findings`` say what was found and done. The machine is back in service. Raises ``Refused``."""
+    """The work is done; ``findings`` say what was found and done. It is in service again. Raises ``Refused``."""
     if not findings.strip():
         raise NoFindings
     now = now or timezone.now()

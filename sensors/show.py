@@ -24,6 +24,9 @@ TONES: Mapping[str, str] = {
     "INVESTIGATING": "info", "REMEDIATING": "info", "RESOLVED": "fine",
     "CREDIBLE": "fine", "DOUBTFUL": "warning", "FALSE_POSITIVE": "violet",
     "FAULT": "danger", "EXPECTED": "info", "FALSE_ALARM": "violet",
+    "UNACK": "danger", "ACKED": "warning", "RTNUN": "warning", "NORM": "fine",
+    "SHLVD": "violet", "DSUPR": "violet", "OOSRV": "info",
+    "SHELVED": "violet", "BY_DESIGN": "violet", "OUT_OF_SERVICE": "info",
     "RUNNING": "info", "PENDING": "info", "SENT": "fine", "MACHINE": "warning", "INSTRUMENT": "violet",
 }  # fmt: skip
 

@@ -17,6 +17,7 @@ from maintenance.models import (
     Channel,
     Decision,
     Notification,
+    Suppression,
     WorkOrder,
     WorkOrderTransition,
 )
@@ -60,6 +61,7 @@ class Rows:
     label: Label
     regime: Regime
     backtest: Backtest
+    suppression: Suppression
 
 
 def readings(sensor: Sensor, values: list[float], *, quality: int = 0) -> None:
@@ -121,9 +123,17 @@ def rows(site: Site, *, name: str = "") -> Rows:
     Event.objects.create(
         site=site, type="alarm.opened", subject=f"alarm/{alarm.pk}", key=f"event/{n}", occurred_at=NOON
     )
-    return Rows(
-        machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest
+    suppression = Suppression.objects.create(
+        site=site, machine=machine, failure_mode="VIB", kind="SHELVED", reason="Probe is <b>loose</b>", from_at=NOON,
+        until=NOON + HOUR,
     )  # fmt: skip
+    return Rows(
+        machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest,
+        suppression,
+    )  # fmt: skip
+    return Rows(
+        machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, suppression
+    )
 
 
 def _told(sensor: Sensor) -> tuple[Label, Regime]:

@@ -232,6 +232,7 @@ FLOWS_OWN = [
     "maintenance.Anomaly",
     "maintenance.Decision",
     "maintenance.Notification",
+    "maintenance.Suppression",
     "maintenance.WorkOrder",
     "mlops.MachineState",
     "sensors.Batch",

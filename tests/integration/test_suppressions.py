@@ -14,7 +14,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from agents import notify, shelves, sweeper
-from maintenance import alarm_life, alarms, anomalies, notifications, suppressions, work_orders
+from maintenance import alarm_life, alarms, anomalies, hidden, notifications, suppressions, work_orders
 from maintenance.alarm_life import Suppression as Kind
 from maintenance.models import Alarm, AlarmTransition, Channel, Decision, Notification, Suppression, WorkOrder
 from maintenance.refusals import Refused
@@ -56,7 +56,7 @@ def shelve(alarm: Alarm, actor: User, *, hours: float = 2, now: datetime = NOON,
 
 
 def state(alarm: Alarm) -> str:
-    return str(suppressions.with_state(Alarm.objects.all()).values_list("state", flat=True).get(pk=alarm.pk))
+    return str(hidden.with_state(Alarm.objects.all()).values_list("state", flat=True).get(pk=alarm.pk))
 
 
 def messages_of_run(run: int) -> list[str]:
@@ -121,11 +121,11 @@ def test_another_failure_mode_of_the_machine_is_told_unless_all_of_it_is_shelved
     shelve(alarm, maria)
     see(hot, run=2, at=5, kind="LIMIT_HIGH")
     judge(sensor, run=2, clock=5)
-    modes = dict(suppressions.with_state(Alarm.objects.all()).values_list("failure_mode", "state"))
+    modes = dict(hidden.with_state(Alarm.objects.all()).values_list("failure_mode", "state"))
     (other,) = modes.keys() - {alarm.failure_mode}
     assert (modes[alarm.failure_mode], modes[other], messages_of_run(2)) == ("SHLVD", "UNACK", ["alarm.opened"])
     shelve(alarm, maria, whole_machine=True)
-    assert set(suppressions.with_state(Alarm.objects.all()).values_list("state", flat=True)) == {"SHLVD"}
+    assert set(hidden.with_state(Alarm.objects.all()).values_list("state", flat=True)) == {"SHLVD"}
 
 
 def test_an_alarm_that_opens_while_its_machine_is_shelved_is_hidden_from_the_start(sensor: Sensor, maria: User) -> None:
@@ -133,7 +133,7 @@ def test_an_alarm_that_opens_while_its_machine_is_shelved_is_hidden_from_the_sta
     hot = factories.sensor(machine=sensor.machine, kind="TEMPERATURE")
     see(hot, run=2, at=5, kind="LIMIT_HIGH")
     judge(sensor, run=2, clock=5)
-    assert set(suppressions.with_state(Alarm.objects.all()).values_list("state", flat=True)) == {"SHLVD"}
+    assert set(hidden.with_state(Alarm.objects.all()).values_list("state", flat=True)) == {"SHLVD"}
     assert messages_of_run(2) == []
 
 
@@ -449,12 +449,12 @@ def test_the_state_in_the_database_is_that_of_the_pure_function(sensor: Sensor) 
             site=sensor.site, machine=machine, sensor=sensor, failure_mode="LOO", priority="LOW", raised_at=NOON,
             is_active=active, is_acknowledged=acknowledged,
         )  # fmt: skip
-        hidden = suppressions.of(suppressions.standing([machine.pk]), machine.pk, "LOO")
-        assert hidden == min(kinds, key=alarm_life.STRENGTH.index)
-        wanted = alarm_life.state_of(active=active, acknowledged=acknowledged, suppression=hidden)
+        found = hidden.of(hidden.standing([machine.pk]), machine.pk, "LOO")
+        assert found == min(kinds, key=alarm_life.STRENGTH.index)
+        wanted = alarm_life.state_of(active=active, acknowledged=acknowledged, suppression=found)
         assert state(alarm) == wanted
-        rows = suppressions.with_state(Alarm.objects.filter(pk=alarm.pk))
-        assert [s.value for s in alarm_life.State if suppressions.in_state(rows, s.value).exists()] == [wanted]
+        rows = hidden.with_state(Alarm.objects.filter(pk=alarm.pk))
+        assert [s.value for s in alarm_life.State if hidden.in_state(rows, s.value).exists()] == [wanted]
 
 
 # Races and deaths

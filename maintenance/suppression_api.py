@@ -1,0 +1,35 @@
+"""What hides alarms, over REST."""
+
+from __future__ import annotations
+
+import django_filters
+from rest_framework import serializers
+
+from maintenance.models import Suppression
+from sensors.api import Filters, Scoped
+from sensors.schema import documented
+
+
+class SuppressionFilter(Filters):
+    standing = django_filters.BooleanFilter(
+        field_name="ended_at", lookup_expr="isnull", label="Whether it hides alarms now."
+    )
+
+    class Meta:
+        model = Suppression
+        fields = ["site", "machine", "failure_mode", "kind", "work_order", "created_by"]
+
+
+@documented("alarms", "suppression", "suppressions: what hides alarms, and what did")
+class Suppressions(Scoped):
+    class SuppressionOut(serializers.ModelSerializer[Suppression]):
+        class Meta:
+            model = Suppression
+            fields = [
+                "id", "site", "machine", "failure_mode", "kind", "one_shot", "reason", "from_at", "until", "work_order",
+                "notice_at", "created_by", "ended_at", "ended_by", "end_reason",
+            ]  # fmt: skip
+
+    queryset = Suppression.objects.all()
+    serializer_class = SuppressionOut
+    filterset_class = SuppressionFilter
