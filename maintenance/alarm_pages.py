@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import CharField, Count, ExpressionWrapper, F, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
@@ -153,11 +154,11 @@ class HiddenPage(Desk):
     actions_detail = ("end_shelving",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        mine = Q(machine__alarms__is_active=True) & (
-            Q(failure_mode="") | Q(failure_mode=F("machine__alarms__failure_mode"))
-        )
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.annotate(active=Count("machine__alarms", filter=mine))
+        mode = ExpressionWrapper(OuterRef("failure_mode"), CharField())
+        mine = Alarm.objects.filter(machine=OuterRef("machine"), is_active=True).annotate(hidden_mode=mode).order_by()
+        mine = mine.filter(Q(hidden_mode="") | Q(failure_mode=F("hidden_mode")))
+        counted = mine.values("machine").annotate(count=Count("pk")).values("count")
+        return super().get_queryset(request).annotate(active=Coalesce(Subquery(counted), 0))
 
     @admin.action(description="Unshelve", permissions=["act"])
     def unshelve_selected(self, request: HttpRequest, queryset: QuerySet[Suppression]) -> HttpResponse:

@@ -131,9 +131,6 @@ def rows(site: Site, *, name: str = "") -> Rows:
         machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest,
         suppression,
     )  # fmt: skip
-    return Rows(
-        machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, suppression
-    )
 
 
 def _told(sensor: Sensor) -> tuple[Label, Regime]:
