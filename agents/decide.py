@@ -151,7 +151,8 @@ class _Case:
         peak = max([alarm.peak_score, *(c.peak_score for c in cover)])
         alarm = self.alarm = _judged(replace(alarm, peak_score=peak), cover)
         alarm = self._raise(alarm, cover)
-        self._catch_up(alarm, cover)
+        if self.situation.suppression not in withheld.REASONS:
+            self._catch_up(alarm, cover)
         clock = self.situation.clock
         if end is None or clock is None or clock < end:
             return False
@@ -212,17 +213,13 @@ class _Case:
         self.steps.append(Step(action, reason, at, key, cause.anomaly_id, order=after))
 
     def _catch_up(self, alarm: AlarmState, cover: Sequence[Condition]) -> None:
-        """Call for the work that was withheld while the alarm was hidden, if it still stands and nobody hides it."""
-        if self.situation.suppression in withheld.REASONS:
-            return
-        for c in cover:
-            if withheld.to_make_up_for(c):
-                action, _, after = work_for(alarm.priority, self.order, again=False)
-                self.order = after or self.order
-                if after is not None:
-                    key = f"anomaly/{c.anomaly_id}/{withheld.NO_LONGER_HIDDEN}"
-                    step = Step(action, withheld.NO_LONGER_HIDDEN, alarm.raised_at, key, c.anomaly_id, order=after)
-                    self.steps.append(step)
+        """Call for the work that was withheld while the alarm was hidden: it still stands and nobody hides it."""
+        for c in filter(withheld.to_make_up_for, cover):
+            action, _, after = work_for(alarm.priority, self.order, again=False)
+            self.order = after or self.order
+            if after is not None:
+                key = f"anomaly/{c.anomaly_id}/{withheld.NO_LONGER_HIDDEN}"
+                self.steps += [Step(action, withheld.NO_LONGER_HIDDEN, alarm.raised_at, key, c.anomaly_id, order=after)]
 
     def explain(self) -> None:
         """Say of everything that led to nothing why it did."""

@@ -14,7 +14,16 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from agents import notify, shelves, sweeper
-from maintenance import alarm_life, alarms, anomalies, hidden, notifications, suppressions, work_orders
+from maintenance import (
+    alarm_life,
+    alarms,
+    anomalies,
+    hidden,
+    notifications,
+    sightings,
+    suppressions,
+    work_orders,
+)
 from maintenance.alarm_life import Suppression as Kind
 from maintenance.models import Alarm, AlarmTransition, Channel, Decision, Notification, Suppression, WorkOrder
 from maintenance.refusals import Refused
@@ -318,7 +327,7 @@ def test_a_person_who_cancelled_the_order_is_not_overruled_by_a_shelving(sensor:
 def test_a_fault_of_an_instrument_waits_while_its_machine_is_out_of_service(sensor: Sensor, maria: User) -> None:
     order = in_progress(sensor, maria)
     for run, (kind, ended) in enumerate((("STUCK", None), ("SPIKE", 5)), start=1):
-        fault = anomalies.fault(
+        fault = sightings.fault(
             sensor_id=sensor.pk, kind=kind, started_at=NOON_US, last_at=NOON_US + 1, readings=1, detail=""
         )
         anomalies.record([fault], run_id=run)
