@@ -62,7 +62,11 @@ MENU = (
     )),
     ("Messages", (
         ("Channels", "outgoing_mail", "maintenance_channel"),
+        ("Subscriptions", "mark_email_read", "maintenance_subscription"),
+        ("Persons", "person", "maintenance_reader"),
         ("Notifications", "forward_to_inbox", "maintenance_notification"),
+        ("Ledger", "receipt_long", "maintenance_attempt"),
+        ("Links used", "link", "maintenance_linkuse"),
     )),
     ("Flow", (
         ("Failed work", "stethoscope", "agents_case"),

@@ -9,32 +9,35 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import DurationField, ExpressionWrapper, F
-from django.db.models.functions import Now
+from django.db.models import DurationField, ExpressionWrapper
+from django.db.models.functions import Coalesce, Now
 
 from agents import channels, failpoints, lease
 from agents.channels import contract
 from agents.channels.contract import Message, Permanent, Transient
 from agents.lease import Lease
-from maintenance import notifications
+from maintenance import digests, ledger, links, notifications, targets
 from maintenance.models import Notification
 
 log = structlog.get_logger(__name__)
 
 BUDGET = timedelta(hours=24)
 LONGEST_BACKOFF_SECONDS = 300.0
+SPREAD_SECONDS = 2.0
 
 Jitter = Callable[[float, float], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended: sent, retry, failed, stale (nothing to claim) or fenced (another worker took over)."""
+    """How an attempt ended: sent, held (for a digest), resting (its target is), retry, failed, stale (nothing to claim)
+    or fenced (another worker took over)."""
 
     result: str
     reason: str = ""
@@ -69,30 +72,48 @@ def deliver(
 
 def _attempt(taken: Lease, by: Mapping[str, contract.Channel], jitter: Jitter) -> Outcome:
     failpoints.reach("deliver:claimed")
-    age = ExpressionWrapper(Now() - F("created_at"), output_field=DurationField())
-    row = Notification.objects.select_related("channel", "site").annotate(age=age).get(pk=taken.id)
+    age = ExpressionWrapper(Now() - Coalesce("admitted_at", "created_at"), output_field=DurationField())
+    rows = Notification.objects.select_related("channel__reader__user", "channel__site", "site")
+    row = rows.annotate(age=age, now=Now()).get(pk=taken.id)
     if not row.channel.is_enabled:
         return _give_up(taken, Verdict(f"the channel is disabled. {row.channel.disabled_reason}".strip()))
     if taken.attempt > 1 and row.age > BUDGET:  # its workers died, or none ran, until it was too old
         return _give_up(taken, Verdict(f"given up after {BUDGET}. {row.error}".strip()))
+    if digests.concerns(row) and (held := _wait(taken, row, now=row.now)) is not None:
+        return held
+    if (until := targets.rest(row.channel, now=row.now)) is not None:
+        return _rest(taken, row, until=until, jitter=jitter)
     try:
         reference = by[row.channel.kind].send(_message(row))
     except Permanent as failure:
-        return _give_up(taken, Verdict(str(failure), disable=failure.gone))
+        return _give_up(taken, Verdict(str(failure), disable=failure.gone), row)
     except Transient as failure:
-        return _postpone(taken, after(failure, attempt=taken.attempt, age=row.age, jitter=jitter))
+        return _postpone(taken, after(failure, attempt=taken.attempt, age=row.age, jitter=jitter), row)
     except Exception as error:
         log.exception("agents.deliver.unexpected", kind=row.channel.kind)
         unknown = Transient(f"{type(error).__qualname__}: {error}")
-        return _postpone(taken, after(unknown, attempt=taken.attempt, age=row.age, jitter=jitter))
+        return _postpone(taken, after(unknown, attempt=taken.attempt, age=row.age, jitter=jitter), row)
     failpoints.reach("deliver:sent")
     with transaction.atomic():
         lease.fence(Notification, taken)
         notifications.sent(taken.id, reference=reference)
+        targets.answered(row.channel)
+        _note(taken, row, "SENT", reference=reference)
         failpoints.reach("deliver:recording")
     failpoints.reach("deliver:recorded")
     log.info("agents.deliver.sent", kind=row.channel.kind, key=row.key, reference=reference)
     return Outcome("sent")
+
+
+def _wait(taken: Lease, row: Notification, *, now: datetime) -> Outcome | None:
+    with transaction.atomic():
+        hold = digests.admit(row, now=now)
+        if hold is None:
+            return None
+        lease.fence(Notification, taken)
+        notifications.hold(taken.id, until=hold.until, reason=hold.reason)
+    log.info("agents.deliver.held", reason=hold.reason, until=hold.until.isoformat())
+    return Outcome("held", hold.reason)
 
 
 def after(failure: Transient, *, attempt: int, age: timedelta, jitter: Jitter) -> Verdict:
@@ -112,24 +133,50 @@ def _message(row: Notification) -> Message:
         payload=row.payload,
         target=row.channel.target,
         secret=row.channel.secret,
-        time_zone=row.site.time_zone,
+        time_zone=digests.zone_of(row.channel.reader, row.site).key,
         created_at=row.created_at,
+        language=row.channel.language,
+        links=links.of_message(row),
     )
 
 
-def _postpone(taken: Lease, verdict: Verdict) -> Outcome:
+def _note(taken: Lease, row: Any, outcome: str, *, reference: str = "", error: str = "") -> None:
+    ledger.tried(
+        taken.id, attempt=taken.attempt, worker=lease.owner(), began_at=row.now, outcome=outcome, reference=reference,
+        error=error,
+    )  # fmt: skip
+
+
+def _rest(taken: Lease, row: Any, *, until: datetime, jitter: Jitter) -> Outcome:
+    """The target failed again and again: leave it alone, and spread what waits for it over some seconds."""
+    reason = f"{row.channel.failures} failures in a row: nothing is sent there for a while"
+    if row.age + (until - row.now) > BUDGET:
+        return _give_up(taken, Verdict(f"given up after {BUDGET}. {reason}"))
+    with transaction.atomic():
+        lease.fence(Notification, taken)
+        notifications.rest(taken.id, until=until + timedelta(seconds=jitter(0.0, SPREAD_SECONDS)), reason=reason)
+    log.info("agents.deliver.resting", channel_id=row.channel_id, until=until.isoformat())
+    return Outcome("resting", reason)
+
+
+def _postpone(taken: Lease, verdict: Verdict, row: Any) -> Outcome:
     if verdict.wait is None:
-        return _give_up(taken, verdict)
+        return _give_up(taken, verdict, row)
     with transaction.atomic():
         lease.fence(Notification, taken)
         notifications.retry(taken.id, reason=verdict.reason, wait=verdict.wait)
+        targets.struggled(row.channel_id)
+        _note(taken, row, "RETRY", error=verdict.reason)
     log.warning("agents.deliver.postponed", reason=verdict.reason, seconds=round(verdict.wait.total_seconds(), 1))
     return Outcome("retry", verdict.reason)
 
 
-def _give_up(taken: Lease, verdict: Verdict) -> Outcome:
+def _give_up(taken: Lease, verdict: Verdict, tried: Any = None) -> Outcome:
+    """``tried``: the row, where the message was sent before it failed."""
     with transaction.atomic():
         lease.fence(Notification, taken)
         notifications.failed(taken.id, reason=verdict.reason, disable=verdict.disable)
+        if tried is not None:
+            _note(taken, tried, "FAILED", error=verdict.reason)
     log.error("agents.deliver.failed", reason=verdict.reason, channel_disabled=verdict.disable)
     return Outcome("failed", verdict.reason)

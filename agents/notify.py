@@ -30,28 +30,37 @@ PATHS = {"alarm": "/admin/maintenance/alarm/{}/change/", "work-order": "/admin/m
 SUBJECT_LIMIT = 300
 NAME_LIMIT = 200
 REMARK_LIMIT = 500
+FINDINGS_LIMIT = 300
 
 
 def notify(transitions: Sequence[Transition], channels: Sequence[Recipient]) -> list[Row]:
     """The messages these transitions call for, in the order of the transitions, then of the channels.
 
-    A channel gets what happened in its own site, if its priority is not below what the channel sends. The key is
-    made of the transition and the channel alone, so that the same call gives the same rows for ever.
+    A channel gets what its subscriptions ask for, once however many do. Of channels that lead to the same address the
+    first is used. The key is made of the transition and the channel alone, so that the same call gives the same rows
+    for ever.
     """
     return [
         _row(transition, channel)
         for transition in transitions
         if (transition.source, transition.action) in WORDS
-        for channel in channels
-        if channel.site_id == transition.site_id and messages.admits(channel.lowest_priority, transition.priority)
+        for channel in _addressed(transition, channels)
     ]
+
+
+def _addressed(transition: Transition, channels: Sequence[Recipient]) -> list[Recipient]:
+    found: dict[str, Recipient] = {}
+    for channel in channels:
+        if messages.wants(channel, transition):
+            found.setdefault(channel.address or f"channel/{channel.channel_id}", channel)
+    return list(found.values())
 
 
 def _row(transition: Transition, channel: Recipient) -> Row:
     return Row(
         site_id=transition.site_id,
         channel_id=channel.channel_id,
-        event_type=f"{transition.source}.{transition.action.lower()}",
+        event_type=transition.kind,
         subject_line=subject_line(transition),
         payload=payload(transition),
         key=f"{transition.source}-transition/{transition.id}/channel/{channel.channel_id}",
@@ -80,6 +89,10 @@ def payload(transition: Transition) -> dict[str, Any]:
         "at": _iso(transition.at),
         "remark": messages.one_line(transition.remark, limit=REMARK_LIMIT),
         "evidence": _evidence(transition.evidence) if transition.evidence else None,
+        "past": [
+            {"order": case.order_id, "closed_at": _iso(case.closed_at), "findings": _findings(case.findings)}
+            for case in transition.past
+        ],
         "path": PATHS[transition.source].format(transition.subject_id),
     }
 
@@ -96,6 +109,10 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
 
 def _name(text: str) -> str:
     return messages.one_line(text, limit=NAME_LIMIT)
+
+
+def _findings(text: str) -> str:
+    return messages.one_line(text, limit=FINDINGS_LIMIT)
 
 
 def _iso(at: datetime) -> str:

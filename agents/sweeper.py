@@ -19,6 +19,7 @@ from agents import apart, deliver, doorbell, lease, pipeline, shelves, strangers
 from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
 from agents.models import Backtest, Run
+from maintenance import digests
 from maintenance.models import Notification
 from sensors import discovery
 
@@ -120,6 +121,7 @@ def _due() -> Iterable[tuple[Bell, bool]]:
     waiting_long = set(pipeline.idle_lanes_with_work(for_seconds=PATIENT_SECONDS))
     for lane in pipeline.idle_lanes_with_work():
         yield Bell("ingest", lane), lane in waiting_long
+    digests.release(limit=MOST)
     for notification_id in lease.overdue(Notification, limit=MOST, status="PENDING"):
         yield Bell("deliver", notification_id), False
     for backtest_id in lease.overdue(Backtest, limit=MOST, status=BACKTESTS):

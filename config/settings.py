@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from django.templatetags.static import static
-
-from config import embedded, env, logging
+from config import appearance, embedded, env, logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOME = embedded.HOME
@@ -227,40 +225,22 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "BacktestStatus": "agents.models.Backtest.Status",
         "CaseStatus": "agents.models.Case.Status",
+        "AttemptOutcome": "maintenance.models.Attempt.Outcome",
+        "NotificationStatus": "maintenance.models.Notification.Status",
         "LabelKind": "sensors.models.Label.Kind",
         "RunStatus": "agents.models.Run.Status",
+        "TriageVerdict": "maintenance.models.Triaged.Verdict",
         "WorkOrderStatus": "maintenance.models.WorkOrder.Status",
         "ItemStatus": [("held", "held"), ("duplicate", "duplicate"), ("rejected", "rejected")],
     },
 }
 
-# Tailwind's blue.
-BLUE = {
-    "50": "oklch(97% .014 254.604)", "100": "oklch(93.2% .032 255.585)", "200": "oklch(88.2% .059 254.128)",
-    "300": "oklch(80.9% .105 251.813)", "400": "oklch(70.7% .165 254.624)", "500": "oklch(62.3% .214 259.815)",
-    "600": "oklch(54.6% .245 262.881)", "700": "oklch(48.8% .243 264.376)", "800": "oklch(42.4% .199 265.638)",
-    "900": "oklch(37.9% .146 265.522)", "950": "oklch(28.2% .091 267.935)",
-}  # fmt: skip
-
-UNFOLD = {
-    "SITE_TITLE": "Bellwether",
-    "SITE_HEADER": "Bellwether",
-    "SITE_SUBHEADER": "From reading to repair",
-    "SITE_SYMBOL": "monitoring",
-    "SITE_URL": None,
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("sensors/favicon.svg")}],
-    "SHOW_HISTORY": True,
-    "SHOW_VIEW_ON_SITE": False,
-    "BORDER_RADIUS": "6px",
-    "COLORS": {"primary": BLUE},
-    "DASHBOARD_CALLBACK": "agents.dashboard.callback",
-    "STYLES": [lambda request: static("sensors/desk.css")],
-    "SIDEBAR": {"show_search": True, "navigation": "agents.dashboard.navigation"},
-}
+UNFOLD = appearance.UNFOLD
 
 RATELIMIT_USE_CACHE = "default"
 RATELIMIT_FAIL_OPEN = True  # Redis down must not stop the intake (P9); the password hasher bounds guessing meanwhile
-LOGIN_RATE = env.text("LOGIN_RATE", "10/m")
+LOGIN_RATE, LINK_RATE = env.text("LOGIN_RATE", "10/m"), env.text("LINK_RATE", "30/m")
+NOTICE_LINK_HOURS = env.integer("NOTICE_LINK_HOURS", 48, minimum=1)  # so long a link in a message works
 
 # Mail: what the e-mail channel sends through.
 EMAIL_HOST = env.text("EMAIL_HOST", "127.0.0.1")

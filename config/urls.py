@@ -15,8 +15,9 @@ from agents.backtests.api import Backtests
 from agents.case_api import Cases
 from agents.run_api import Runs
 from config import health
-from maintenance import performance_page
+from maintenance import link_views, performance_page
 from maintenance.api import Alarms, Anomalies, WorkOrders
+from maintenance.message_api import Notifications
 from maintenance.record_api import DetectorRecords
 from maintenance.report_api import AlarmReport
 from maintenance.suppression_api import Suppressions
@@ -44,6 +45,7 @@ router.register("alarms", Alarms, basename="alarm")
 router.register("detector-records", DetectorRecords, basename="detector-record")
 router.register("suppressions", Suppressions, basename="suppression")
 router.register("work-orders", WorkOrders, basename="work-order")
+router.register("notifications", Notifications, basename="notification")
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")
@@ -67,6 +69,7 @@ urlpatterns = [
     path("admin/alarm-tuning/", admin.site.admin_view(tuning_page.view), name=tuning_page.NAME),
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
+    path("act/<slug:purpose>/<str:token>", link_views.act, name="act"),
     path("problems/<slug:name>", problems.page, name="problem"),
     path("health/live", health.live, name="live"),
     path("health/ready", health.ready, name="ready"),

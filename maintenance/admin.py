@@ -8,7 +8,16 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
-from maintenance import alarm_pages, decision_pages, labelling, message_pages, order_pages, record_pages
+from maintenance import (
+    alarm_pages,
+    audience_pages,
+    decision_pages,
+    labelling,
+    ledger_pages,
+    message_pages,
+    order_pages,
+    record_pages,
+)
 from maintenance.alarm_pages import AlarmSteps, Hideable, StateFilter
 from maintenance.decision_pages import DecisionLines, Judged
 from maintenance.models import Alarm, Anomaly, WorkOrder
@@ -16,7 +25,9 @@ from sensors import columns, sensor_page, show
 from sensors.chart import Stretch
 from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
-__all__ = ["alarm_pages", "decision_pages", "message_pages", "order_pages", "record_pages"]
+__all__ = [
+    "alarm_pages", "audience_pages", "decision_pages", "ledger_pages", "message_pages", "order_pages", "record_pages",
+]  # fmt: skip
 
 CONTEXT = 3
 """How many times its own length the picture shows before and after an anomaly."""

@@ -2,34 +2,73 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.http import HttpRequest
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from unfold import widgets
+from unfold.decorators import action
 
-from maintenance.models import Channel, Notification
-from sensors import show
-from sensors.desk import Desk, KeepsSite, SiteFilter, column
+from maintenance import targets
+from maintenance.models import Attempt, Channel, Notification, Reader
+from maintenance.refusals import Refused
+from sensors import ask, show
+from sensors.desk import ACTORS, Desk, KeepsSite, Lines, SiteFilter, column
+
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 
 
 class ChannelForm(KeepsSite):
-    """The secret is taken, never shown; left empty, the one there is stays."""
+    """The secret is taken, never shown; left empty, the one there is stays. Of a service its kind is the target."""
 
     secret = forms.CharField(
-        required=False, max_length=200,
+        required=False, max_length=1_000,
         widget=widgets.UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="Signs a webhook's body (HMAC-SHA256). It is not shown; leave it empty to keep the one there is.",
+        help_text="Signs a webhook's body (HMAC-SHA256). Of a service it is the whole address, such as "
+        "slack://… or ntfys://…, as the library apprise writes it. It is not shown; leave it empty to keep the one "
+        "there is.",
     )  # fmt: skip
 
     def clean_secret(self) -> str:
         given: str = self.cleaned_data["secret"]
         return given or str(self.instance.secret)
 
+    def clean(self) -> dict[str, Any] | None:
+        said = super().clean()
+        if self.cleaned_data.get("kind") == Channel.Kind.SERVICE and "secret" in self.cleaned_data:
+            scheme, found, rest = self.cleaned_data["secret"].partition("://")
+            if not (found and rest and SCHEME.fullmatch(scheme)):
+                self.add_error("secret", "Of a service it is an address such as slack://… or ntfys://….")
+            self.cleaned_data["target"] = scheme[:30] if found else ""
+        return said
+
+    def clean_reader(self) -> Reader | None:
+        reader: Reader | None = self.cleaned_data["reader"]
+        site = self.cleaned_data.get("site") or (self.instance.site if self.instance.site_id else None)
+        if reader is not None and site is not None and reader.site_id != site.pk:
+            raise ValidationError("This person is named for another site.")
+        return reader
+
+
+class Confirmation(forms.Form):
+    """Nothing is asked but whether it is meant."""
+
+
+def _page(row: Channel) -> str:
+    return reverse("admin:maintenance_channel_change", args=[row.pk])
+
+
+def _sent_over(row: Channel) -> str:
+    return reverse("admin:maintenance_notification_changelist", query={"channel__id__exact": row.pk})
+
 
 FIELDS = (
-    "site", ("name", "kind"), "target", "secret", ("lowest_priority", "is_enabled"), "why_disabled", "created_at",
+    "site", ("name", "kind"), "target", "secret", ("reader", "language"), ("lowest_priority", "digest_minutes"),
+    ("owner", "is_enabled"), "why_disabled", "health", "created_at",
 )  # fmt: skip
 
 
@@ -37,14 +76,43 @@ FIELDS = (
 class ChannelPage(Desk):
     owned = True
     form = ChannelForm
-    list_display = ("name", "site", "kind", "target", "lowest_label", "is_enabled", "why_disabled", "waiting")
+    list_display = ("name", "site", "kind", "target", "reader", "lowest_label", "is_enabled", "why_disabled", "waiting")
     list_filter = (SiteFilter, "kind", "is_enabled")
-    list_select_related = ("site",)
+    list_select_related = ("site", "reader__user")
     search_fields = ("name", "target")
+    actions_detail = ("test",)
+
+    @action(description="Send a test", url_path="test", permissions=["act"], icon="send")
+    def test(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = ask.row_of(self, request, object_id)
+        actor: Any = request.user
+        question = ask.Question(
+            title="Send a test message",
+            button="Send",
+            done="A test is on its way to",
+            explain="It goes out now, also in quiet hours. What becomes of it stands in the list of notifications.",
+            form=Confirmation,
+            perform=lambda row, answers: targets.test(row, actor=actor),
+            refusals=(Refused,),
+            after=lambda row: _sent_over(row),
+        )
+        return ask.answer(self, request, [row], question, back=_page(row))
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        row = self.get_object(request, str(object_id))
+        return super().get_actions_detail(request, object_id) if self.may(request, row, ACTORS) else []
+
+    def save_model(self, request: HttpRequest, obj: Channel, form: Any, change: bool) -> None:
+        """Who makes a channel looks after it, unless somebody else is named. Enabled anew, it starts afresh."""
+        if not change and obj.owner is None:
+            obj.owner = request.user  # type: ignore[assignment]  # staff have logged in
+        if "is_enabled" in form.changed_data and obj.is_enabled:
+            obj.disabled_reason, obj.failures, obj.silent_until = "", 0, None
+        super().save_model(request, obj, form, change)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         hidden = () if self.has_change_permission(request, obj) else ("secret_is_set",)
-        return ("why_disabled", "created_at", *(("site",) if obj else ()), *hidden)
+        return ("why_disabled", "health", "created_at", *(("site",) if obj else ()), *hidden)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None or self.has_change_permission(request, obj):
@@ -63,9 +131,21 @@ class ChannelPage(Desk):
     def why_disabled(self, row: Channel) -> str:
         return show.short(row.disabled_reason) or show.DASH
 
+    @column("Failures in a row")
+    def health(self, row: Channel) -> str:
+        if row.silent_until is None:
+            return str(row.failures)
+        return f"{row.failures}; nothing is sent before {row.silent_until:%Y-%m-%d %H:%M:%S} UTC"
+
     @column("Messages")
     def waiting(self, row: Channel) -> str:
         return show.listing("maintenance_notification", "show", channel__id__exact=row.pk)
+
+
+class TryLines(Lines):
+    model = Attempt
+    verbose_name_plural = "tries"
+    fields = readonly_fields = ("began_at", "ended_at", "attempt", "outcome", "reference", "error", "worker")
 
 
 @admin.register(Notification)
@@ -81,13 +161,14 @@ class NotificationPage(Desk):
         "told",
     )
     list_display_links = ("created_at", "subject_line")
-    list_filter = (SiteFilter, "status", "event_type")
+    list_filter = (SiteFilter, "status", "event_type", "channel__kind")
     list_select_related = ("channel",)
+    inlines = (TryLines,)
     search_fields = ("subject_line", "channel__name", "=provider_reference")
     ordering = ("-id",)
     fields = readonly_fields = (
-        "subject_line", "status_label", "channel_page", "event_type", "attempts", "due_at", "sent_at", "error_trace",
-        "provider_reference", "run", "key", "content", "created_at",
+        "subject_line", "status_label", "channel_page", "event_type", "attempts", "due_at", "held_for", "digest_page",
+        "sent_at", "error_trace", "provider_reference", "run", "key", "content", "created_at",
     )  # fmt: skip
 
     @column("Status", ordering="status")
@@ -97,6 +178,10 @@ class NotificationPage(Desk):
     @column("Channel", ordering="channel__name")
     def channel_page(self, row: Notification) -> str:
         return show.link(row.channel)
+
+    @column("Told in")
+    def digest_page(self, row: Notification) -> str:
+        return show.link(row.digest)
 
     @column("Error")
     def told(self, row: Notification) -> str:

@@ -1,7 +1,7 @@
 """The values a message is made from, on one page. Pure: no Django.
 
-What happened to an alarm or a work order (``Transition``), where a site's messages go (``Recipient``), and the outbox
-row that comes of the two (``Row``).
+What happened to an alarm or a work order (``Transition``), where a site's messages go and what is wanted there
+(``Recipient``), and the outbox row that comes of the two (``Row``).
 """
 
 from __future__ import annotations
@@ -15,6 +15,13 @@ from typing import Any
 PRIORITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 """Most urgent first."""
 
+KINDS = (
+    "alarm.opened", "alarm.raised", "alarm.reopened", "alarm.returned", "alarm.unshelves_soon", "alarm.unshelved",
+    "alarm.unsuppressed", "alarm.back_in_service", "work-order.opened",
+)  # fmt: skip
+"""The kinds of event that are told. What people do themselves (acknowledge, comment, shelve) is not, but for what ends
+the hiding of an alarm that is still active."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -27,6 +34,15 @@ class Evidence:
     observed: float | None
     expected_low: float | None
     expected_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PastCase:
+    """A work order of the same machine and failure mode that was completed, and what was found."""
+
+    order_id: int
+    closed_at: datetime
+    findings: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +69,39 @@ class Transition:
     evidence: Evidence | None
     remark: str = ""
     """Why it happened, where somebody said so."""
+    places: frozenset[int] = frozenset()
+    """The machine and the lines it stands in."""
+    past: tuple[PastCase, ...] = ()
+    """The newest first."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of event, such as ``alarm.opened``."""
+        return f"{self.source}.{self.action.lower()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one subscription asks for. ``place``: a machine or line, None for the whole site; no ``kinds``: all."""
+
+    place: int | None
+    lowest_priority: str
+    kinds: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """An enabled channel of a site."""
+    """An enabled channel of a site.
+
+    ``wishes``: the subscriptions that name the channel or the person whose it is; without any it gets all of its site.
+    ``address``: what makes two channels the same to who reads them, empty where nothing does.
+    """
 
     channel_id: int
     site_id: int
     lowest_priority: str
+    wishes: tuple[Wish, ...] = ()
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +127,22 @@ class Row:
 def admits(lowest_priority: str, priority: str) -> bool:
     """Whether a channel that sends nothing below ``lowest_priority`` sends this."""
     return PRIORITIES.index(priority) <= PRIORITIES.index(lowest_priority)
+
+
+def wants(recipient: Recipient, transition: Transition) -> bool:
+    """Whether a channel is to be told of this: it is of its site, not below its priority, and some subscription asks
+    for it."""
+    if recipient.site_id != transition.site_id or not admits(recipient.lowest_priority, transition.priority):
+        return False
+    return not recipient.wishes or any(_asks(wish, transition) for wish in recipient.wishes)
+
+
+def _asks(wish: Wish, transition: Transition) -> bool:
+    return (
+        (wish.place is None or wish.place in transition.places)
+        and admits(wish.lowest_priority, transition.priority)
+        and (not wish.kinds or transition.kind in wish.kinds)
+    )
 
 
 def one_line(text: str, *, limit: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -421,35 +422,143 @@ class WorkOrderTransition(models.Model):
         return f"{self.action} {self.order_id}"
 
 
+class Reader(models.Model):
+    """A person who gets messages of a site, and when and how many at a time they want."""
+
+    site = models.ForeignKey(Site, models.CASCADE, related_name="readers")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="readers")
+    time_zone = models.CharField(
+        max_length=64, blank=True, help_text="IANA name, such as Europe/Lisbon; empty for the site's."
+    )
+    quiet_from = models.TimeField(null=True, blank=True, help_text="In the person's time; what comes then waits.")
+    quiet_until = models.TimeField(null=True, blank=True)
+    critical_at_once = models.BooleanField(
+        default=True, help_text="Critical ones wait neither for quiet hours to end nor for a digest."
+    )
+    limit_messages = models.PositiveIntegerField(
+        default=0,
+        help_text="So many in the minutes beside it at most; what is more comes in a digest. 0 = any number.",
+    )
+    limit_minutes = models.PositiveIntegerField(default=10, validators=[MinValueValidator(1)])
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["site", "user"]
+        constraints = [
+            models.UniqueConstraint(fields=["site", "user"], name="reader_once"),
+            models.CheckConstraint(
+                condition=Q(quiet_from__isnull=True, quiet_until__isnull=True)
+                | Q(quiet_from__isnull=False, quiet_until__isnull=False),
+                name="reader_quiet_has_both_ends",
+                violation_error_message="Quiet hours need a beginning and an end.",
+            ),
+            models.CheckConstraint(condition=Q(limit_minutes__gte=1), name="reader_limit_lasts"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.user)
+
+
 class Channel(models.Model):
     """Where a site's messages go: one recipient on one medium."""
 
     class Kind(models.TextChoices):
         EMAIL = "EMAIL", "E-mail"
         WEBHOOK = "WEBHOOK", "Signed webhook"
+        SERVICE = "SERVICE", "Slack, Teams, SMS, Telegram, ntfy and others (apprise)"
         CONSOLE = "CONSOLE", "Console (the worker's log)"
+
+    class Language(models.TextChoices):
+        ENGLISH = "en", "English"
+        PORTUGUESE = "pt", "Portuguese"
 
     site = models.ForeignKey(Site, models.CASCADE, related_name="channels")
     kind = models.CharField(max_length=16, choices=Kind.choices)
     name = models.CharField(max_length=100)
     target = models.CharField(max_length=500, blank=True, help_text="Mail address or https URL; none for the console.")
-    secret = models.CharField(max_length=200, blank=True, help_text="Signs a webhook's body (HMAC-SHA256).")
+    secret = models.CharField(
+        max_length=1_000, blank=True, help_text="Signs a webhook's body (HMAC-SHA256); of a service, its address."
+    )
     lowest_priority = models.CharField(
         max_length=16, choices=Priority.choices, default=Priority.LOW, help_text="Nothing below this is sent."
     )
+    reader = models.ForeignKey(
+        Reader,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="channels",
+        help_text="Whose address it is: their quiet hours and limit hold. Empty where it is shared.",
+    )
+    language = models.CharField(max_length=2, choices=Language.choices, default=Language.ENGLISH, db_default="en")
+    digest_minutes = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Collect for so many minutes into one message. 0 = each at once."
+    )
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="owned_channels",
+        help_text="Who looks after it, and is told when nothing can be sent there any more.",
+    )
     is_enabled = models.BooleanField(default=True)
     disabled_reason = models.CharField(max_length=300, blank=True, editable=False)
+    failures = models.PositiveIntegerField(default=0, db_default=0, editable=False, help_text="In a row.")
+    silent_until = models.DateTimeField(
+        null=True, editable=False, help_text="The target rests after failures; nothing is sent before."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         ordering = ["site", "name"]
         constraints = [
             models.UniqueConstraint(fields=["site", "name"], name="channel_name_once"),
-            models.CheckConstraint(condition=Q(kind__in=["EMAIL", "WEBHOOK", "CONSOLE"]), name="channel_kind"),
+            models.CheckConstraint(
+                condition=Q(kind__in=["EMAIL", "WEBHOOK", "SERVICE", "CONSOLE"]), name="channel_kind"
+            ),
+            models.CheckConstraint(condition=Q(language__in=["en", "pt"]), name="channel_language"),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+
+class Subscription(models.Model):
+    """What a person or a channel is to be told of. A channel that none names gets all of its site."""
+
+    site = models.ForeignKey(Site, models.CASCADE, related_name="subscriptions")
+    reader = models.ForeignKey(Reader, models.CASCADE, null=True, blank=True, related_name="subscriptions")
+    channel = models.ForeignKey(Channel, models.CASCADE, null=True, blank=True, related_name="subscriptions")
+    equipment = models.ForeignKey(
+        Equipment,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="subscriptions",
+        help_text="A machine, or a line with all that stands in it. Empty for the whole site.",
+    )
+    lowest_priority = models.CharField(
+        max_length=16, choices=Priority.choices, default=Priority.LOW, help_text="Nothing below this is told."
+    )
+    kinds = models.JSONField(default=list, blank=True, help_text="Kinds of event; none chosen = all.")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["site", "id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(lowest_priority__in=["CRITICAL", "HIGH", "MEDIUM", "LOW"]), name="subscription_priority"
+            ),
+            models.CheckConstraint(
+                condition=Q(reader__isnull=False, channel__isnull=True) | Q(reader__isnull=True, channel__isnull=False),
+                name="subscription_of_one",
+                violation_error_message="Choose a person or a channel, one of the two.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reader or self.channel}: {self.equipment or self.site}"
 
 
 class Notification(models.Model):
@@ -457,6 +566,8 @@ class Notification(models.Model):
 
     class Status(models.TextChoices):
         PENDING = "PENDING", "Waiting to be sent"
+        HELD = "HELD", "Held for a digest"
+        DIGESTED = "DIGESTED", "Told in a digest"
         SENT = "SENT", "Sent"
         FAILED = "FAILED", "Failed for good"
 
@@ -474,6 +585,11 @@ class Notification(models.Model):
     due_at = models.DateTimeField(db_default=Now())
     ring_after = models.DateTimeField(db_default=Now(), help_text="The sweep does not ring before.")
     rings = models.PositiveIntegerField(default=0)
+    admitted_at = models.DateTimeField(null=True, help_text="When it counted against the person's limit.")
+    held_for = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="Why it did not go at once."
+    )
+    digest = models.ForeignKey("self", models.SET_NULL, null=True, related_name="told", help_text="What told it.")
     sent_at = models.DateTimeField(null=True)
     provider_reference = models.CharField(max_length=300, blank=True)
     error = models.TextField(blank=True)
@@ -483,15 +599,66 @@ class Notification(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.CheckConstraint(condition=Q(status__in=["PENDING", "SENT", "FAILED"]), name="notification_status"),
+            models.CheckConstraint(
+                condition=Q(status__in=["PENDING", "HELD", "DIGESTED", "SENT", "FAILED"]), name="notification_status"
+            ),
             models.CheckConstraint(
                 condition=~Q(status="SENT") | Q(sent_at__isnull=False), name="notification_sent_when"
             ),
         ]
         indexes = [
             models.Index(fields=["due_at"], condition=Q(status="PENDING"), name="notification_due"),
+            models.Index(fields=["channel", "due_at"], condition=Q(status="HELD"), name="notification_held"),
+            models.Index(
+                fields=["channel", "admitted_at"], condition=Q(admitted_at__isnull=False), name="notification_admitted"
+            ),
             models.Index(fields=["site", "-id"], name="notification_of_site"),
         ]
 
     def __str__(self) -> str:
         return self.subject_line
+
+
+class Attempt(models.Model):
+    """One try to send a message: a line of the ledger."""
+
+    class Outcome(models.TextChoices):
+        SENT = "SENT", "Sent"
+        RETRY = "RETRY", "To be tried again"
+        FAILED = "FAILED", "Failed for good"
+
+    notification = models.ForeignKey(Notification, models.CASCADE, related_name="tries")
+    attempt = models.PositiveIntegerField()
+    worker = models.CharField(max_length=100)
+    began_at = models.DateTimeField(help_text="When it was claimed.")
+    ended_at = models.DateTimeField(db_default=Now(), editable=False)
+    outcome = models.CharField(max_length=16, choices=Outcome.choices)
+    reference = models.CharField(max_length=300, blank=True, help_text="What the other side calls the message.")
+    error = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(outcome__in=["SENT", "RETRY", "FAILED"]), name="attempt_outcome"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.outcome} {self.notification_id}"
+
+
+class LinkUse(models.Model):
+    """A link in a message that somebody used: what was done, in whose name."""
+
+    key = models.CharField(max_length=200, unique=True, help_text="Purpose, message and alarm: a link is used once.")
+    purpose = models.CharField(max_length=16)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    alarm = models.ForeignKey(Alarm, models.CASCADE, related_name="link_uses")
+    notification = models.ForeignKey(Notification, models.CASCADE, related_name="link_uses")
+    address = models.GenericIPAddressField(null=True, help_text="Where the request came from.")
+    used_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.purpose} by {self.user}"

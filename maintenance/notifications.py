@@ -1,18 +1,23 @@
-"""The outbox: what a run has to tell, and what became of each message. The only writer of Notification."""
+"""The outbox: what a run has to tell, and what became of each message.
+
+The only writer of Notification beside ``maintenance.digests``, which gathers what is held, and
+``maintenance.targets``, whose messages are about channels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import OuterRef, QuerySet, Subquery
-from django.db.models.functions import Now
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Greatest, Now
 
-from maintenance import messages
-from maintenance.messages import Evidence, Pending, Recipient, Row, Transition
-from maintenance.models import AlarmTransition, Anomaly, Channel, Notification, WorkOrderTransition
+from maintenance import audience, messages, similar, targets
+from maintenance.messages import Evidence, Pending, Row, Transition
+from maintenance.models import AlarmTransition, Anomaly, Notification, WorkOrderTransition
 
 ALARMS, ORDERS = AlarmTransition._meta.db_table, WorkOrderTransition._meta.db_table
 A_MOMENT = timedelta(seconds=2)  # the sweep leaves a new message alone so long: its own bell is on the way
@@ -23,7 +28,7 @@ def pending(run_id: int) -> Pending:
     """What a run did that somebody may want to know, in the order it did it, and the enabled channels of its sites.
 
     An order counts when it opens; what happened to an alarm that was hidden does not. One query where the run did
-    nothing, five otherwise, however much it did.
+    nothing, eight otherwise, however much it did.
     """
     if not _did_anything(run_id):
         return Pending((), ())
@@ -35,11 +40,11 @@ def pending(run_id: int) -> Pending:
         .order_by("id")
     )
     evidence = _evidence([*(row.anomaly_id for row in alarms), *(row.anomaly_id for row in orders)])
-    transitions = (
+    told = (
         *(_of_alarm(row, evidence.get(row.anomaly_id)) for row in alarms),
         *(_of_order(row, evidence.get(row.anomaly_id)) for row in orders),
     )
-    return Pending(transitions, _recipients(sorted({transition.site_id for transition in transitions})))
+    return _complete(told)
 
 
 def take_untold(*, most: int) -> Pending:
@@ -52,8 +57,22 @@ def take_untold(*, most: int) -> Pending:
     AlarmTransition.objects.filter(pk__in=ids).update(to_tell=False)
     rows = _told_of(AlarmTransition.objects.filter(pk__in=ids))
     evidence = _evidence(row.anomaly_id for row in rows)
-    transitions = tuple(_of_alarm(row, evidence.get(row.anomaly_id)) for row in rows)
-    return Pending(transitions, _recipients(sorted({transition.site_id for transition in transitions})))
+    return _complete([_of_alarm(row, evidence.get(row.anomaly_id)) for row in rows])
+
+
+def _complete(told: Sequence[Transition]) -> Pending:
+    """The transitions with where their machines stand and what was found before, and who may be told of them."""
+    stand = audience.places(transition.machine_id for transition in told)
+    past = similar.past_cases((transition.machine_id, transition.failure_mode) for transition in told)
+    transitions = tuple(
+        replace(
+            transition,
+            places=stand[transition.machine_id],
+            past=past.get((transition.machine_id, transition.failure_mode), ()),
+        )
+        for transition in told
+    )
+    return Pending(transitions, audience.recipients(sorted({transition.site_id for transition in transitions})))
 
 
 def _told_of(rows: QuerySet[AlarmTransition]) -> list[Any]:
@@ -140,11 +159,6 @@ def _of_order(row: WorkOrderTransition, evidence: Evidence | None) -> Transition
     )
 
 
-def _recipients(sites: Sequence[int]) -> tuple[Recipient, ...]:
-    enabled = Channel.objects.filter(site__in=sites, is_enabled=True).order_by("id")
-    return tuple(Recipient(*row) for row in enabled.values_list("id", "site_id", "lowest_priority"))
-
-
 def create(rows: Sequence[Row], *, run_id: int | None) -> list[int]:
     """Put messages into the outbox, in the caller's transaction; a key that is there already stays as it is.
 
@@ -188,13 +202,26 @@ def retry(notification_id: int, *, reason: str, wait: timedelta) -> None:
     _row(notification_id).update(due_at=due_at, ring_after=due_at, rings=0, error=reason)
 
 
+def rest(notification_id: int, *, until: datetime, reason: str) -> None:
+    """Its target rests; it is due again after that. A look that sent nothing is no attempt."""
+    _row(notification_id).update(
+        due_at=until, ring_after=until, rings=0, error=reason, attempts=Greatest(F("attempts") - 1, 0)
+    )
+
+
+def hold(notification_id: int, *, until: datetime, reason: str) -> None:
+    """It waits for its channel's digest, due then at the latest. A look that sent nothing is no attempt."""
+    _row(notification_id).update(
+        status=Notification.Status.HELD, due_at=until, held_for=reason, attempts=Greatest(F("attempts") - 1, 0)
+    )
+
+
 def failed(notification_id: int, *, reason: str, disable: bool = False) -> None:
-    """It will never arrive. ``disable``: nor will anything else on this channel, until a person looks at it."""
+    """It will never arrive. ``disable``: nor will anything else on this channel, until a person looks at it; who looks
+    after it is told."""
     _row(notification_id).update(status=Notification.Status.FAILED, error=reason)
     if disable:
-        Channel.objects.filter(notifications=notification_id, is_enabled=True).update(
-            is_enabled=False, disabled_reason=messages.one_line(reason, limit=REASON_LIMIT)
-        )
+        targets.disable(notification_id, reason=reason)
 
 
 def _row(notification_id: int) -> QuerySet[Notification]:

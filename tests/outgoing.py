@@ -37,6 +37,7 @@ PAYLOAD: dict[str, Any] = {
         "expected_low": 18.0,
         "expected_high": 31.25,
     },
+    "past": [{"order": 3, "closed_at": "2026-02-01T09:00:00Z", "findings": "Impeller worn <i>."}],
     "path": "/admin/maintenance/alarm/7/change/",
 }
 

@@ -14,9 +14,13 @@ from maintenance.models import (
     Alarm,
     AlarmTransition,
     Anomaly,
+    Attempt,
     Channel,
     Decision,
+    LinkUse,
     Notification,
+    Reader,
+    Subscription,
     Suppression,
     WorkOrder,
     WorkOrderTransition,
@@ -113,12 +117,20 @@ def rows(site: Site, *, name: str = "") -> Rows:
     )  # fmt: skip
     anomaly = _anomaly(sensor, run)
     alarm, order = _consequences(anomaly, run, n)
+    reader = Reader.objects.create(site=site, user=factories.user(site=site, username=f"{tag}-reader"))
     channel = Channel.objects.create(
-        site=site, kind="EMAIL", name=f"{tag} mail", target="a@example.org", secret="s3cret"
+        site=site, kind="EMAIL", name=f"{tag} mail", target="a@example.org", secret="s3cret", reader=reader
     )
-    Notification.objects.create(
+    Subscription.objects.create(site=site, reader=reader, equipment=machine, kinds=["alarm.opened"])
+    message = Notification.objects.create(
         site=site, channel=channel, event_type="alarm.opened", subject_line=f"{tag} alarm", payload={"alarm": alarm.pk},
         key=f"notification/{n}", status="FAILED", error="550 no such user", run_id=run.pk,
+    )  # fmt: skip
+    Attempt.objects.create(
+        notification=message, attempt=1, worker="worker-1", began_at=NOON, outcome="FAILED", error="550 no <b> user"
+    )  # fmt: skip
+    LinkUse.objects.create(
+        key=f"link/{n}", purpose="acknowledge", user=reader.user, alarm=alarm, notification=message
     )  # fmt: skip
     Event.objects.create(
         site=site, type="alarm.opened", subject=f"alarm/{alarm.pk}", key=f"event/{n}", occurred_at=NOON

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agents.channels import console, contract, email, webhook
+from agents.channels import console, contract, email, service, webhook
 
 CHANNELS: Mapping[str, contract.Channel] = {
     "CONSOLE": console.Console(),
     "EMAIL": email.Email(),
+    "SERVICE": service.Service(),
     "WEBHOOK": webhook.Webhook(),
 }

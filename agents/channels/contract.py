@@ -7,7 +7,7 @@ failures. It touches no database and is never called inside a transaction.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -24,6 +24,9 @@ class Message:
     secret: str
     time_zone: str
     created_at: datetime
+    language: str = "en"
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Where its reader acknowledges with one click, by what it is about, such as ``alarm/7``; none for programs."""
 
 
 class Permanent(Exception):

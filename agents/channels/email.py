@@ -9,22 +9,19 @@ from __future__ import annotations
 import hashlib
 import smtplib
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail.utils import DNS_NAME
 from django.core.validators import validate_email
-from django.template.loader import render_to_string
 
+from agents.channels import rendering
 from agents.channels.contract import Message, Permanent, Transient
 from agents.channels.deadline import Deadline
 from maintenance import messages
@@ -32,10 +29,8 @@ from maintenance import messages
 log = structlog.get_logger(__name__)
 
 LIMIT_SECONDS = 15.0  # within the workers' soft time limit
-SUBJECT_LIMIT = 300
 NO_SUCH_MAILBOX = {550, 551, 553}
 POLICY = "5.7."  # enhanced status codes of this class blame the sender or a rule, not the mailbox (RFC 3463)
-TEMPLATES = {"alarm": "messages/alarm.txt", "work-order": "messages/work_order.txt"}
 
 
 class _Client(smtplib.SMTP):
@@ -76,49 +71,21 @@ class Email:
 def compose(message: Message) -> EmailMessage:
     """The mail. Its Message-ID and Date are the same for each attempt, so that a second copy is known as one."""
     mail = EmailMessage(policy=SMTP)
-    mail["Subject"] = messages.one_line(message.subject_line, limit=SUBJECT_LIMIT)
+    said = rendering.render(message)
+    mail["Subject"] = said.subject
     mail["From"] = settings.DEFAULT_FROM_EMAIL
     mail["To"] = _address(message.target)
     mail["Date"] = format_datetime(message.created_at)
     mail["Message-ID"] = message_id(message.key)
     mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(text(message))
+    mail.set_content(said.text)
+    mail.add_alternative(said.html, subtype="html")
     return mail
 
 
 def message_id(key: str) -> str:
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
     return f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@{domain}>"
-
-
-def text(message: Message) -> str:
-    """What the mail says, in the time of the site."""
-    payload = message.payload
-    zone = _zone(message)
-    context = {
-        **payload,
-        **{name: datetime.fromisoformat(payload[name]).astimezone(zone) for name in ("since", "at")},
-        "evidence": _readable(payload["evidence"]),
-        "zone": zone.key,
-        "url": settings.PUBLIC_URL + payload["path"],
-    }
-    return render_to_string(TEMPLATES[payload["subject"].partition("/")[0]], context)
-
-
-def _zone(message: Message) -> ZoneInfo:
-    """A message is not held back because somebody mistyped the time zone of a site."""
-    try:
-        return ZoneInfo(message.time_zone)
-    except (ValueError, ZoneInfoNotFoundError) as error:
-        log.warning("agents.email.unknown-time-zone", key=message.key, error=str(error))
-        return ZoneInfo("UTC")
-
-
-def _readable(evidence: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The same with its figures as a person writes them: six digits, no trailing zeros."""
-    if evidence is None:
-        return None
-    return {name: f"{value:.6g}" if isinstance(value, float | int) else value for name, value in evidence.items()}
 
 
 def _address(target: str) -> str:

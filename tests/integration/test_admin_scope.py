@@ -151,7 +151,7 @@ def test_a_role_in_one_site_is_none_in_another(client: Client, mine: plant.Rows,
 BUTTONS = [
     (Alarm, "acknowledge"), (Alarm, "comment"), (WorkOrder, "assign"), (WorkOrder, "start"), (WorkOrder, "complete"),
     (WorkOrder, "cancel"), (Anomaly, "label"), (Sensor, "declare"), (Equipment, "declare"), (Label, "retract"),
-    (Regime, "retract"),
+    (Regime, "retract"), (Channel, "test"),
 ]  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def test_another_sites_button_is_not_there(
     staff(client, mine.machine.site)
     row = {
         Alarm: theirs.alarm, WorkOrder: theirs.order, Anomaly: theirs.anomaly, Sensor: theirs.sensor,
-        Equipment: theirs.machine, Label: theirs.label, Regime: theirs.regime,
+        Equipment: theirs.machine, Label: theirs.label, Regime: theirs.regime, Channel: theirs.channel,
     }[model]  # type: ignore[index]  # fmt: skip
     assert client.post(url(model, button, row.pk), {"confirmed": "1", "comment": "x"}).status_code == 404
 

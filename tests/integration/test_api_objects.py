@@ -63,7 +63,7 @@ def member(sensor: Sensor, role: str = Membership.Role.TECHNICIAN, **fields: Any
 
 
 LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "labels", "regimes",
-         "detector-records", "backtests")  # fmt: skip
+         "detector-records", "backtests", "suppressions", "notifications")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -293,7 +293,7 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk, "cases": 1,
         "work-orders": WorkOrder.objects.get().pk, "labels": Label.objects.get().pk,
         "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,
-        "backtests": Backtest.objects.get().pk,
+        "backtests": Backtest.objects.get().pk, "notifications": 1,
     }  # fmt: skip
     for route in set(routes()) - OPEN:
         name = route.split("/")[2]

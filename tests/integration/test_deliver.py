@@ -155,12 +155,12 @@ def test_a_retry_is_never_early_and_never_beyond_the_budget(
         assert age + verdict.wait <= deliver.BUDGET
 
 
-def test_a_delivery_costs_four_statements() -> None:
+def test_a_delivery_costs_five_statements() -> None:
     row = outgoing.message("CONSOLE")
     with CaptureQueriesContext(connection) as queries:
         deliver.deliver(row.pk, by=outgoing.on_console(lambda message: "sent"))
     statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
-    assert len(statements) == 4
+    assert len(statements) == 5
 
 
 def test_the_console_logs_the_message(caplog: pytest.LogCaptureFixture) -> None:

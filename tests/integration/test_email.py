@@ -38,12 +38,18 @@ def test_a_mail_arrives_once_and_says_what_happened(sink: SmtpSink, settings: Se
         "Alarm raised on P-101 – Feed pump <b>, site Works\n"
         "\n"
         "Priority:      HIGH\n"
-        "Failure mode:  LOO (ISO 14224)\n"
+        "Failure mode:  Low output (LOO, ISO 14224)\n"
         "Since:         2026-03-01 13:00:00 (Europe/Rome)\n"
         "This message:  2026-03-01 13:05:00 (Europe/Rome)\n"
         "Sensor:        Flow\n"
         "Seen:          3.5 l/s (LOW)\n"
         "Expected:      from 18 up to 31.25 l/s\n"
+        "\n"
+        "What to do first: Check suction, filters and valves, then wear of the impeller or rotor; compare with the duty"
+        " point.\n"
+        "\n"
+        "Similar cases before:\n"
+        "- WO-3, 2026-02-01: Impeller worn <i>.\n"
         "\n"
         "https://bellwether.example.com/admin/maintenance/alarm/7/change/\n"
     )
@@ -62,7 +68,7 @@ def test_an_order_without_evidence_is_mailed_with_its_title(sink: SmtpSink, sett
         "evidence": None,
         "action": "OPENED",
     }
-    row = outgoing.mail_to(sink, settings, payload=payload)
+    row = outgoing.mail_to(sink, settings, payload=payload, event_type="work-order.opened")
     assert deliver.deliver(row.pk).result == "sent"
     (mail,) = sink.wait_for(1)
     assert "\n\nLook at the pump\n\n" in mail.text.replace("\r\n", "\n")

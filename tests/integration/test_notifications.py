@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -86,6 +86,29 @@ def test_a_run_tells_its_alarms_and_the_orders_it_opened() -> None:
     assert told.recipients == (Recipient(mail.pk, sensor.site_id, "LOW"),)
 
 
+def completed(sensor: Sensor, findings: str, *, at: datetime, **fields: Any) -> WorkOrder:
+    return WorkOrder.objects.create(
+        **{
+            "site": sensor.site, "machine": sensor.machine, "failure_mode": "LOO", "priority": "HIGH", "title": "Look",
+            "maintenance_type": "CORRECTIVE_IMMEDIATE", "opened_at": at, "status": "COMPLETED", "completed_at": at,
+            "findings": findings,
+        }
+        | fields
+    )  # fmt: skip
+
+
+def test_the_newest_completed_orders_of_the_machine_and_mode_are_told_as_similar_cases() -> None:
+    sensor = a_sensor()
+    for n in range(5):
+        completed(sensor, f"finding {n}", at=NOON - timedelta(days=n))
+    completed(sensor, "another mode", at=NOON, failure_mode="VIB")
+    completed(sensor, "cancelled", at=NOON, status="CANCELLED")
+    completed(a_sensor(), "another machine", at=NOON)
+    alarm_transition(sensor)
+    (transition,) = notifications.pending(RUN).transitions
+    assert [case.findings for case in transition.past] == ["finding 0", "finding 1", "finding 2"]
+
+
 def test_another_runs_transitions_and_an_orders_later_steps_are_not_told() -> None:
     sensor = a_sensor()
     alarm_transition(sensor, run_id=RUN + 1)
@@ -131,7 +154,7 @@ def test_the_number_of_queries_does_not_grow_with_what_the_run_did() -> None:
         connection,
     ) as queries:
         told = notifications.pending(RUN)
-    assert len(queries) == 5
+    assert len(queries) == 8
     assert len(told.transitions) == 6
     with CaptureQueriesContext(connection) as queries:
         ids = notifications.create(notify.notify(told.transitions, told.recipients), run_id=RUN)

@@ -83,18 +83,21 @@ PURE = (
     "maintenance.alarm_targets",
     "maintenance.isa182",
     "maintenance.messages",
+    "maintenance.courtesy",
+    "maintenance.wording",
 )
 NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", "requests", "structlog")
 
 MOST_FILE_LINES, MOST_FUNCTION_LINES = 300, 50
 LONGER_FILES = {
     "sensors/models.py": (580, "the facts' tables on one page: fields and constraints, no logic"),
-    "maintenance/models.py": (500, "the judgements' tables on one page: fields and constraints, no logic"),
+    "maintenance/models.py": (670, "the judgements' tables on one page: fields and constraints, no logic"),
     "agents/models.py": (400, "the flow's tables on one page: fields and constraints, no logic"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {}
 
 HEAVY = (
+    "apprise",
     "mlflow",
     "numba",
     "pandas",

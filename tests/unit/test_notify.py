@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agents import notify
 from maintenance import messages
-from maintenance.messages import Evidence, Recipient, Transition
+from maintenance.messages import Evidence, PastCase, Recipient, Transition, Wish
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EVIDENCE = Evidence(4, "Flow", "l/s", "LOW", 3.5, 18.0, None)
@@ -68,6 +68,48 @@ def test_a_channel_gets_nothing_below_its_lowest_priority(lowest: str, priority:
     assert len(rows) == (urgency[priority] >= urgency[lowest])
 
 
+ALL = Wish(None, "LOW", frozenset())
+PLACED = replace(OPENED, places=frozenset({2, 20, 200}))
+
+
+@pytest.mark.parametrize(
+    ("wishes", "told"),
+    [
+        ((), True),
+        ((ALL,), True),
+        ((Wish(2, "LOW", frozenset()),), True),
+        ((Wish(200, "LOW", frozenset()),), True),
+        ((Wish(3, "LOW", frozenset()),), False),
+        ((Wish(None, "CRITICAL", frozenset()),), False),
+        ((Wish(None, "LOW", frozenset({"alarm.opened"})),), True),
+        ((Wish(None, "LOW", frozenset({"alarm.returned", "work-order.opened"})),), False),
+        ((Wish(3, "LOW", frozenset()), Wish(20, "HIGH", frozenset({"alarm.opened"}))), True),
+        ((Wish(3, "LOW", frozenset()), Wish(20, "CRITICAL", frozenset())), False),
+    ],
+)
+def test_a_channel_gets_what_one_of_its_subscriptions_asks_for(wishes: tuple[Wish, ...], told: bool) -> None:
+    assert len(notify.notify([PLACED], [replace(MAIL, wishes=wishes)])) == told
+
+
+def test_a_subscription_does_not_lift_the_channels_own_limit() -> None:
+    assert notify.notify([PLACED], [replace(MAIL, lowest_priority="CRITICAL", wishes=(ALL,))]) == []
+
+
+def test_overlapping_subscriptions_give_one_message() -> None:
+    assert len(notify.notify([PLACED], [replace(MAIL, wishes=(ALL, ALL, Wish(2, "LOW", frozenset())))])) == 1
+
+
+def test_two_channels_to_one_mailbox_give_one_message() -> None:
+    twins = [replace(MAIL, address="EMAIL/ann@example.com"), replace(HOOK, address="EMAIL/ann@example.com")]
+    assert [row.channel_id for row in notify.notify([PLACED], twins)] == [5]
+    deaf = replace(twins[0], wishes=(Wish(3, "LOW", frozenset()),))
+    assert [row.channel_id for row in notify.notify([PLACED], [deaf, twins[1]])] == [6]
+
+
+def test_the_kinds_one_may_subscribe_to_are_those_that_are_told() -> None:
+    assert set(messages.KINDS) == {f"{source}.{action.lower()}" for source, action in notify.WORDS}
+
+
 def test_the_message_says_what_where_since_when_and_expected_against_seen() -> None:
     (row,) = notify.notify([OPENED], [MAIL])
     assert row.subject_line == "[HIGH] Alarm: P-101 – Feed pump, LOO"
@@ -90,8 +132,18 @@ def test_the_message_says_what_where_since_when_and_expected_against_seen() -> N
             "expected_low": 18.0,
             "expected_high": None,
         },
+        "past": [],
         "path": "/admin/maintenance/alarm/7/change/",
     }
+
+
+def test_what_was_found_before_is_told_in_one_line() -> None:
+    case = PastCase(12, NOON, "Impeller\nworn. " + "x" * 400)
+    (row,) = notify.notify([replace(OPENED, past=(case,))], [MAIL])
+    (told,) = row.payload["past"]
+    assert (told["order"], told["closed_at"]) == (12, "2026-03-01T12:00:00Z")
+    assert told["findings"].startswith("Impeller worn. xxx")
+    assert len(told["findings"]) == notify.FINDINGS_LIMIT
 
 
 def test_an_order_is_called_by_its_title() -> None:

@@ -1,0 +1,139 @@
+"""Pages of who is told of what: the persons who get messages, and subscriptions."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from unfold import widgets
+
+from maintenance import messages
+from maintenance.models import Reader, Subscription
+from sensors import show
+from sensors.desk import EDITORS, Desk, KeepsSite, SiteFilter, column
+from sensors.models import Equipment
+
+KIND_WORDS = {
+    "alarm.opened": "Alarm",
+    "alarm.raised": "Alarm raised in priority",
+    "alarm.reopened": "Alarm active again",
+    "alarm.returned": "Back to normal",
+    "alarm.unshelves_soon": "Shelving ends soon, still active",
+    "alarm.unshelved": "No longer shelved, still active",
+    "alarm.unsuppressed": "No longer suppressed by design, still active",
+    "alarm.back_in_service": "Back in service, still active",
+    "work-order.opened": "Work order opened",
+}
+
+
+class ReaderForm(KeepsSite):
+    def clean_time_zone(self) -> str:
+        name: str = self.cleaned_data["time_zone"]
+        if name and name not in available_timezones():
+            raise ValidationError("There is no such time zone; write a name such as Europe/Lisbon.")
+        return name
+
+    def clean(self) -> dict[str, Any] | None:
+        user, site = self.cleaned_data.get("user"), self.cleaned_data.get("site") or self.instance.site
+        if user and site and not user.is_superuser and not user.memberships.filter(site=site).exists():
+            self.add_error("user", "This person is no member of the site.")
+        return super().clean()
+
+
+@admin.register(Reader)
+class ReaderPage(Desk):
+    owned = True
+    form = ReaderForm
+    list_before_template = "admin/maintenance/no_readers.html"
+    list_display = ("user", "site", "zone", "quiet", "limit", "critical_at_once", "subscribed", "channels_of")
+    list_filter = (SiteFilter, "critical_at_once")
+    list_select_related = ("site", "user")
+    search_fields = ("user__username", "user__first_name", "user__last_name")
+    fields = (
+        ("site", "user"), "time_zone", ("quiet_from", "quiet_until"), "critical_at_once",
+        ("limit_messages", "limit_minutes"), "created_at",
+    )  # fmt: skip
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("created_at", *(("site", "user") if obj else ()))
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A site's administrator, and whoever it is themself while they are a member."""
+        own = isinstance(obj, Reader) and obj.user_id == request.user.pk and self.has_view_permission(request, obj)
+        return own or self.may(request, obj, EDITORS)
+
+    @column("Time zone")
+    def zone(self, row: Reader) -> str:
+        return row.time_zone or f"{row.site.time_zone} (of the site)"
+
+    @column("Quiet hours", ordering="quiet_from")
+    def quiet(self, row: Reader) -> str:
+        if row.quiet_from is None or row.quiet_until is None:
+            return show.DASH
+        return f"{row.quiet_from:%H:%M} to {row.quiet_until:%H:%M}"
+
+    @column("At most", ordering="limit_messages")
+    def limit(self, row: Reader) -> str:
+        return f"{row.limit_messages} in {row.limit_minutes} min" if row.limit_messages else show.DASH
+
+    @column("Subscriptions")
+    def subscribed(self, row: Reader) -> str:
+        return show.listing("maintenance_subscription", "show", reader__id__exact=row.pk)
+
+    @column("Channels")
+    def channels_of(self, row: Reader) -> str:
+        return show.listing("maintenance_channel", "show", reader__id__exact=row.pk)
+
+
+class SubscriptionForm(KeepsSite):
+    kinds = forms.MultipleChoiceField(
+        required=False, choices=[(kind, KIND_WORDS[kind]) for kind in messages.KINDS],
+        widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget, help_text="None chosen = all.",
+    )  # fmt: skip
+
+    def clean(self) -> dict[str, Any] | None:
+        said = self.cleaned_data
+        site = said.get("site") or (self.instance.site if self.instance.site_id else None)
+        for name in ("reader", "channel", "equipment"):
+            chosen = said.get(name)
+            if chosen is not None and site is not None and chosen.site_id != site.pk:
+                self.add_error(name, "It belongs to another site.")
+        equipment = said.get("equipment")
+        if equipment is not None and equipment.level == Equipment.Level.COMPONENT:
+            self.add_error("equipment", "Alarms are a machine's: choose the machine this is a component of.")
+        return super().clean()
+
+
+@admin.register(Subscription)
+class SubscriptionPage(Desk):
+    owned = True
+    form = SubscriptionForm
+    list_before_template = "admin/maintenance/no_subscriptions.html"
+    list_display = ("whom", "site", "where", "lowest_label", "what")
+    list_filter = (SiteFilter, "lowest_priority")
+    list_select_related = ("site", "reader__user", "channel", "equipment")
+    search_fields = ("reader__user__username", "channel__name", "equipment__tag", "equipment__name")
+    fields = ("site", ("reader", "channel"), "equipment", "lowest_priority", "kinds", "created_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return ("created_at", *(("site",) if obj else ()))
+
+    @column("Who is told")
+    def whom(self, row: Subscription) -> str:
+        return str(row.reader or row.channel)
+
+    @column("Of what", ordering="equipment__tag")
+    def where(self, row: Subscription) -> str:
+        return show.link(row.equipment) if row.equipment_id else "all of the site"
+
+    @column("Nothing below", ordering="lowest_priority")
+    def lowest_label(self, row: Subscription) -> str:
+        return show.badge(row.lowest_priority)
+
+    @column("Kinds")
+    def what(self, row: Subscription) -> str:
+        return ", ".join(KIND_WORDS.get(kind, kind) for kind in row.kinds) or "all"

@@ -1,0 +1,112 @@
+"""Links in messages with which their reader acts without logging in: signed, expiring, of one purpose, used once.
+
+A link is a token in an address: which message it stood in, who may use it, on which alarm. The purpose is the salt of
+the signature, so that a token for one is nothing for another. What the person may do is looked up when it is used. All
+that is wrong with a link is told in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core import signing
+from django.db import IntegrityError, transaction
+from django.urls import reverse
+
+from maintenance import alarms
+from maintenance.models import Alarm, LinkUse, Notification
+from sensors import access
+
+ACKNOWLEDGE = "acknowledge"
+PURPOSES = (ACKNOWLEDGE,)
+ALARM = "alarm/"
+COMMENT_LIMIT = 500
+
+
+class Unusable(Exception):
+    """The link was never ours, is too old, was used, or its reader may not do this (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """What a link that holds allows, and in which language its message was."""
+
+    key: str
+    user: User
+    alarm: Alarm
+    notification_id: int
+    language: str
+
+
+def of_message(row: Notification) -> Mapping[str, str]:
+    """The address to acknowledge each alarm that a message to a person tells of, by what it is about; else none.
+
+    Of the row its channel and the channel's reader must be loaded.
+    """
+    reader = row.channel.reader
+    if reader is None:
+        return {}
+    subjects = {row.payload["subject"], *(item["subject"] for item in row.payload.get("items", ()))}
+    return {
+        subject: _address(row.pk, reader.user_id, int(subject.removeprefix(ALARM)))
+        for subject in subjects
+        if subject.startswith(ALARM)
+    }
+
+
+def _address(notification_id: int, user_id: int, alarm_id: int) -> str:
+    token = signing.dumps([notification_id, user_id, alarm_id], salt=_salt(ACKNOWLEDGE))
+    return settings.PUBLIC_URL + reverse("act", args=[ACKNOWLEDGE, token])
+
+
+def _salt(purpose: str) -> str:
+    return f"bellwether.links.{purpose}"
+
+
+def check(token: str, *, purpose: str) -> Permit:
+    """What the link allows now; nothing is changed. Raises ``Unusable``."""
+    notification_id, user_id, alarm_id = _read(token, purpose)
+    alarm = Alarm.objects.select_related("machine", "site").filter(pk=alarm_id).first()
+    row = Notification.objects.select_related("channel__reader__user").filter(pk=notification_id).first()
+    reader = row.channel.reader if row is not None else None
+    if row is None or alarm is None or reader is None or reader.user_id != user_id:
+        raise Unusable
+    if not access.sites(reader.user, to="act").filter(pk=alarm.site_id).exists():
+        raise Unusable
+    key = f"{purpose}/notification/{notification_id}/alarm/{alarm_id}"
+    if LinkUse.objects.filter(key=key).exists():
+        raise Unusable
+    return Permit(key, reader.user, alarm, notification_id, row.channel.language)
+
+
+def _read(token: str, purpose: str) -> tuple[int, int, int]:
+    if purpose not in PURPOSES:
+        raise Unusable
+    try:
+        said = signing.loads(token, salt=_salt(purpose), max_age=settings.NOTICE_LINK_HOURS * 3_600)
+    except signing.BadSignature as error:  # too old is one of them
+        raise Unusable from error
+    notification_id, user_id, alarm_id = said
+    return notification_id, user_id, alarm_id
+
+
+def use(token: str, *, purpose: str, comment: str = "", address: str | None = None) -> Permit:
+    """Do what the link is for, in the person's name. Of two at once one does it.
+
+    Raises ``Unusable``, and ``Refused`` where the alarm does not allow it; then the link stays as it was.
+    """
+    permit = check(token, purpose=purpose)
+    said = f"{comment.strip()[:COMMENT_LIMIT]} (by the link in message {permit.notification_id})".strip()
+    try:
+        with transaction.atomic():
+            LinkUse.objects.create(
+                key=permit.key, purpose=purpose, user=permit.user, alarm=permit.alarm,
+                notification_id=permit.notification_id, address=address,
+            )  # fmt: skip
+            alarms.acknowledge(permit.alarm.pk, actor=permit.user, comment=said)
+    except IntegrityError as error:
+        raise Unusable from error
+    return permit

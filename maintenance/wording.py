@@ -1,0 +1,33 @@
+"""What messages call things, in each language: events, priorities, failure modes and what to do about them.
+
+The words are data (``data/wording.json``, with provenance), read once when this module is imported; a test holds them
+complete. Pure: no Django.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("data") / "wording.json"
+LANGUAGES = ("en", "pt")
+UNKNOWN = "UNK"
+
+_WORDS: Mapping[str, Mapping[str, Any]] = json.loads(FILE.read_text("utf-8"))
+
+
+def event(kind: str, *, language: str, otherwise: str) -> str:
+    """What happened, such as ``Alarm raised`` for ``alarm.raised``; ``otherwise`` of a kind that has no words here."""
+    return str(_WORDS["events"].get(kind, {}).get(language, otherwise))
+
+
+def priority(name: str, *, language: str) -> str:
+    return str(_WORDS["priorities"][name][language])
+
+
+def mode(code: str, *, language: str) -> tuple[str, str]:
+    """The name of a failure mode, and what to look at first; of a code that is not known, those of ``UNK``."""
+    words = _WORDS["modes"].get(code) or _WORDS["modes"][UNKNOWN]
+    return str(words["name"][language]), str(words["response"][language])

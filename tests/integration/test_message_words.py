@@ -1,0 +1,150 @@
+"""What messages say: in the reader's language and time, as text and as HTML, whatever names hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.template.loader import get_template
+from pytest_django import Settings
+
+from agents import deliver, notify
+from agents.channels import rendering
+from agents.channels.contract import Message
+from agents.channels.sink import SmtpSink
+from maintenance import failure_modes, messages, wording
+from maintenance.models import Channel
+from tests import outgoing
+from tests.factories import NOON
+
+SITE = {"id": 1, "name": "Works & <b>Sons</b>"}
+ITEM = {name: value for name, value in outgoing.PAYLOAD.items() if name not in ("evidence", "past", "site")}
+PAYLOADS: dict[str, dict[str, Any]] = {
+    **dict.fromkeys(messages.KINDS, outgoing.PAYLOAD | {"site": SITE}),
+    "digest": {
+        "what": "Digest", "action": "DIGEST", "subject": "channel/5", "title": "", "site": SITE, "machine": None,
+        "priority": "HIGH", "at": "2026-03-01T12:05:00Z", "total": 7, "by_priority": [["HIGH", 3], ["LOW", 4]],
+        "by_machine": [["P-101 <b>", 7]], "path": "/admin/",
+        "items": [ITEM | {"notification": 9, "event_type": "alarm.raised", "subject_line": "x"}],
+    },
+    "channel.disabled": {
+        "subject": "channel/5", "title": "Shift <b>", "site": SITE, "priority": "HIGH", "at": "2026-03-01T12:05:00Z",
+        "reason": "550 no such <b> user", "path": "/admin/",
+    },
+    "test": {
+        "subject": "channel/5", "title": "Shift <b>", "site": SITE, "priority": "LOW", "at": "2026-03-01T12:05:00Z",
+        "asked_by": "ann <b>", "path": "/admin/",
+    },
+}  # fmt: skip
+CASES = [(kind, language) for kind in PAYLOADS for language in wording.LANGUAGES]
+
+
+def message(kind: str, **fields: Any) -> Message:
+    made = Message(
+        key="k", event_type=kind, subject_line="[HIGH] Alarm: P-101, LOO", payload=PAYLOADS[kind], target="",
+        secret="", time_zone="Europe/Lisbon", created_at=NOON,
+    )  # fmt: skip
+    return replace(made, **fields)
+
+
+@pytest.mark.parametrize(("kind", "language"), CASES)
+def test_every_event_is_told_in_every_language_as_text_and_html(kind: str, language: str) -> None:
+    links = {"alarm/7": "https://plant.example/act/tok<en>"}
+    said = rendering.render(message(kind, language=language, links=links))
+    assert said.subject.startswith("[")
+    for text in (said.text, said.html):
+        assert "{" not in text.replace("{ font", "").replace("{ text", "").replace("{ padding", "").replace(
+            "{ back", ""
+        )
+        assert "None" not in text
+    assert "<b>" in said.text
+    assert "<b>" not in said.html
+    assert "&lt;b&gt;" in said.html
+    assert f'<html lang="{language}">' in said.html
+    assert said.text == rendering.render(message(kind, language=language, links=links)).text
+
+
+def test_portuguese_is_portuguese() -> None:
+    said = rendering.render(message("alarm.raised", language="pt"))
+    assert said.subject == "[ALTA] Alarme agravado: P-101 – Feed pump <b>, LOO"
+    assert said.text == (
+        "Alarme agravado em P-101 – Feed pump <b>, unidade Works & <b>Sons</b>\n"
+        "\n"
+        "Prioridade:    ALTA\n"
+        "Modo de falha: Produção baixa (LOO, ISO 14224)\n"
+        "Desde:         01/03/2026 12:00:00 (Europe/Lisbon)\n"
+        "Mensagem:      01/03/2026 12:05:00 (Europe/Lisbon)\n"
+        "Sensor:        Flow\n"
+        "Observado:     3,5 l/s (LOW)\n"
+        "Esperado:      de 18 até 31,25 l/s\n"
+        "\n"
+        "O que fazer primeiro: Verificar sucção, filtros e válvulas e depois o desgaste do rotor; comparar com o ponto"
+        " de operação.\n"
+        "\n"
+        "Casos semelhantes anteriores:\n"
+        "- WO-3, 01/02/2026: Impeller worn <i>.\n"
+        "\n"
+        "http://127.0.0.1:8000/admin/maintenance/alarm/7/change/\n"
+    )
+
+
+def test_a_digest_counts_and_names_the_most_urgent() -> None:
+    said = rendering.render(message("digest", language="pt", links={"alarm/7": "https://plant.example/act/x"}))
+    assert said.subject == "[ALTA] 7 mensagens: Works & <b>Sons</b>"
+    assert "Por prioridade: ALTA 3, BAIXA 4\n" in said.text
+    assert "- [ALTA] 01/03/2026 12:05 Alarme agravado: P-101 – Feed pump <b>, Produção baixa\n" in said.text
+    assert "  Reconhecer: https://plant.example/act/x\n" in said.text
+
+
+def test_what_is_back_to_normal_asks_for_nothing() -> None:
+    payload = outgoing.PAYLOAD | {"action": "RETURNED"}
+    said = rendering.render(message("alarm.returned", payload=payload))
+    assert "What to do first" not in said.text + said.html
+
+
+def test_a_kind_without_words_is_called_what_the_payload_says() -> None:
+    payload = outgoing.PAYLOAD | {"what": "Shelving ends soon"}
+    said = rendering.render(message("alarm.raised", event_type="alarm.unheard-of", payload=payload, language="pt"))
+    assert said.subject == "[ALTA] Shelving ends soon: P-101 – Feed pump <b>, LOO"
+    assert said.text.startswith("Shelving ends soon em P-101")
+
+
+@pytest.mark.parametrize("kind", messages.KINDS)
+def test_the_english_subject_is_that_of_the_ledger(kind: str) -> None:
+    what = {f"{source}.{action.lower()}": word for (source, action), word in notify.WORDS.items()}[kind]
+    assert wording.event(kind, language="en", otherwise="") == what
+
+
+@pytest.mark.parametrize("language", wording.LANGUAGES)
+def test_every_code_has_words_in_every_language(language: str) -> None:
+    for code, mode in failure_modes.CATALOGUE.modes.items():
+        name, response = wording.mode(code, language=language)
+        assert response.endswith(".")
+        assert name == mode.name or language != "en"
+    assert {wording.mode(code, language=language)[0] for code in ("???", "UNK")} == {
+        wording.mode("UNK", language=language)[0]
+    }
+    assert all(wording.priority(name, language=language) for name in messages.PRIORITIES)
+    assert set(wording.LANGUAGES) == set(Channel.Language.values)
+
+
+@pytest.mark.parametrize("name", sorted(set(rendering.TEMPLATES.values())))
+def test_both_languages_have_the_same_templates(name: str) -> None:
+    for language in wording.LANGUAGES:
+        for form in ("txt", "html"):
+            assert get_template(f"messages/{language}/{name}.{form}") is not None
+
+
+@pytest.mark.django_db
+def test_a_mail_carries_text_and_html_in_the_channels_language(settings: Settings) -> None:
+    with SmtpSink() as sink:
+        row = outgoing.mail_to(sink, settings)
+        Channel.objects.update(language="pt")
+        assert deliver.deliver(row.pk).result == "sent"
+        (mail,) = sink.wait_for(1)
+    assert mail.message["Subject"] == "[ALTA] Alarme agravado: P-101 – Feed pump <b>, LOO"
+    assert mail.message.get_content_type() == "multipart/alternative"
+    assert "Modo de falha: Produção baixa" in mail.text
+    assert "<td>Produção baixa (LOO, ISO 14224)</td>" in mail.html
+    assert "P-101 – Feed pump &lt;b&gt;" in mail.html
