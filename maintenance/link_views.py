@@ -51,6 +51,7 @@ def _context(permit: Permit) -> dict[str, object]:
         "person": permit.user,
         "language": permit.language,
         "mode": mode,
+        "hidden": wording.hidden(permit.hidden, language=permit.language),
         "priority": wording.priority(permit.alarm.priority, language=permit.language),
         "comment_limit": links.COMMENT_LIMIT,
     }

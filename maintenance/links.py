@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -16,8 +17,8 @@ from django.core import signing
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 
-from maintenance import alarms
-from maintenance.models import Alarm, LinkUse, Notification
+from maintenance import alarms, hidden
+from maintenance.models import Alarm, AlarmTransition, LinkUse, Notification
 from sensors import access
 
 ACKNOWLEDGE = "acknowledge"
@@ -32,11 +33,12 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """What a link that holds allows, and in which language its message was."""
+    """What a link that holds allows, why the alarm is hidden if it is, and in which language its message was."""
 
     key: str
     user: User
     alarm: Alarm
+    hidden: str
     notification_id: int
     language: str
 
@@ -44,16 +46,17 @@ class Permit:
 def of_message(row: Notification) -> Mapping[str, str]:
     """The address to acknowledge each alarm that a message to a person tells of, by what it is about; else none.
 
-    Of the row its channel and the channel's reader must be loaded.
+    None for an alarm that is about to be shown again: it would have to be acknowledged anew a moment later. Of the row
+    its channel and the channel's reader must be loaded.
     """
     reader = row.channel.reader
     if reader is None:
         return {}
-    subjects = {row.payload["subject"], *(item["subject"] for item in row.payload.get("items", ()))}
+    told = (row.payload, *row.payload.get("items", ()))
     return {
-        subject: _address(row.pk, reader.user_id, int(subject.removeprefix(ALARM)))
-        for subject in subjects
-        if subject.startswith(ALARM)
+        item["subject"]: _address(row.pk, reader.user_id, int(item["subject"].removeprefix(ALARM)))
+        for item in told
+        if item["subject"].startswith(ALARM) and item["action"] != AlarmTransition.Action.UNSHELVES_SOON
     }
 
 
@@ -69,7 +72,8 @@ def _salt(purpose: str) -> str:
 def check(token: str, *, purpose: str) -> Permit:
     """What the link allows now; nothing is changed. Raises ``Unusable``."""
     notification_id, user_id, alarm_id = _read(token, purpose)
-    alarm = Alarm.objects.select_related("machine", "site").filter(pk=alarm_id).first()
+    alarms_there = hidden.with_state(Alarm.objects.select_related("machine", "site"))
+    alarm: Any = alarms_there.filter(pk=alarm_id).first()
     row = Notification.objects.select_related("channel__reader__user").filter(pk=notification_id).first()
     reader = row.channel.reader if row is not None else None
     if row is None or alarm is None or reader is None or reader.user_id != user_id:
@@ -79,7 +83,7 @@ def check(token: str, *, purpose: str) -> Permit:
     key = f"{purpose}/notification/{notification_id}/alarm/{alarm_id}"
     if LinkUse.objects.filter(key=key).exists():
         raise Unusable
-    return Permit(key, reader.user, alarm, notification_id, row.channel.language)
+    return Permit(key, reader.user, alarm, alarm.suppression, notification_id, row.channel.language)
 
 
 def _read(token: str, purpose: str) -> tuple[int, int, int]:

@@ -23,6 +23,21 @@ def event(kind: str, *, language: str, otherwise: str) -> str:
     return str(_WORDS["events"].get(kind, {}).get(language, otherwise))
 
 
+def note(kind: str, *, language: str) -> str:
+    """What a reader has to know of a kind of event beside its name; empty of most."""
+    return str(_WORDS["notes"].get(kind, {}).get(language, ""))
+
+
+def remark(text: str, *, language: str) -> str:
+    """What was noted of an event: this product's own words in the language, those of people as they are."""
+    return str(_WORDS["remarks"].get(text, {}).get(language, text))
+
+
+def hidden(kind: str, *, language: str) -> str:
+    """Why an alarm is hidden, such as ``shelved``; empty where it is not."""
+    return str(_WORDS["hidden"][kind][language]) if kind else ""
+
+
 def priority(name: str, *, language: str) -> str:
     return str(_WORDS["priorities"][name][language])
 

@@ -84,6 +84,8 @@ def _words(payload: Mapping[str, Any], *, event_type: str, message: Message, zon
         **payload,
         "evidence": _readable(payload.get("evidence"), language=language),
         "priority_words": wording.priority(payload["priority"], language=language),
+        "note": wording.note(event_type, language=language),
+        "remark": wording.remark(payload.get("remark", ""), language=language),
         "acknowledge": message.links.get(payload["subject"], ""),
     }
     if "failure_mode" in payload:

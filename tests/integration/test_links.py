@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.contrib.auth.models import User
 from django.core import signing
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
-from agents import deliver
+from agents import deliver, shelves
 from agents.channels.sink import SmtpSink
-from maintenance import links
-from maintenance.models import Alarm, Channel, LinkUse, Notification, Reader
+from maintenance import links, suppressions
+from maintenance.models import Alarm, Channel, LinkUse, Notification, Reader, Suppression
 from sensors.models import Membership, Site
 from tests import factories, outgoing, plant
 
@@ -78,6 +81,16 @@ def test_a_person_acknowledges_from_the_mail_without_logging_in(alarm: Alarm, se
     )  # fmt: skip
     used = LinkUse.objects.get(notification=row)
     assert (used.user, used.alarm, used.purpose, used.address) == (person, alarm, "acknowledge", "127.0.0.1")
+
+
+def shelve(alarm: Alarm, actor: User) -> Suppression:
+    now = timezone.now()
+    return suppressions.shelve(alarm.pk, actor=actor, reason="Loose", until=now + timedelta(hours=1), now=now)
+
+
+def shelf_stands(shelf: Suppression) -> bool:
+    shelf.refresh_from_db()
+    return shelf.ended_at is None
 
 
 def test_opening_the_link_changes_nothing_and_is_not_kept(alarm: Alarm) -> None:
@@ -192,8 +205,45 @@ def test_shared_channels_and_what_is_no_alarm_carry_no_link(alarm: Alarm) -> Non
 
 def test_a_digest_carries_a_link_for_each_alarm(alarm: Alarm) -> None:
     row = told(alarm)
-    row.payload = {"subject": "channel/1", "items": [{"subject": f"alarm/{alarm.pk}"}, {"subject": "alarm/77"}]}
+    items = [{"subject": f"alarm/{alarm.pk}", "action": "OPENED"}, {"subject": "alarm/77", "action": "RAISED"}]
+    row.payload = {"subject": "channel/1", "action": "DIGEST", "items": items}
     assert set(links.of_message(row)) == {f"alarm/{alarm.pk}", "alarm/77"}
+
+
+def test_an_alarm_that_is_about_to_be_shown_again_is_not_acknowledged_from_the_message(alarm: Alarm) -> None:
+    row = told(alarm)
+    row.payload["action"] = "UNSHELVES_SOON"
+    assert links.of_message(row) == {}
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [("en", ("shelved", "it has to be acknowledged anew")), ("pt", ("suspenso", "ser reconhecido novamente"))],
+)
+def test_a_shelved_alarm_is_acknowledged_from_the_mail_and_told_anew_with_another_link_when_that_ends(
+    alarm: Alarm, language: str, words: tuple[str, str]
+) -> None:
+    Suppression.objects.all().delete()
+    row = told(alarm)
+    Channel.objects.update(language=language)
+    person, path = row.channel.reader.user, link(row)
+    shelf = shelve(alarm, person)
+    page = Client().get(path).content.decode()
+    assert all(word in page for word in words)
+    assert press(path).status_code == 200
+    alarm.refresh_from_db()
+    assert alarm.is_acknowledged
+    assert shelf_stands(shelf)
+    suppressions.unshelve(shelf.pk, actor=person)
+    alarm.refresh_from_db()
+    assert not alarm.is_acknowledged
+    assert press(path).status_code == 404
+    shelves.tell()
+    anew = Notification.objects.get(event_type="alarm.unshelved", channel=row.channel)
+    assert link(anew) != path
+    page = Client().get(link(anew)).content.decode()
+    assert not any(word in page for word in words)
+    assert press(link(anew)).status_code == 200
 
 
 def test_the_log_does_not_hold_the_link(alarm: Alarm, caplog: pytest.LogCaptureFixture, settings: Settings) -> None:

@@ -13,8 +13,8 @@ from agents import deliver, notify
 from agents.channels import rendering
 from agents.channels.contract import Message
 from agents.channels.sink import SmtpSink
-from maintenance import failure_modes, messages, wording
-from maintenance.models import Channel
+from maintenance import alarm_life, failure_modes, messages, suppressions, wording
+from maintenance.models import Channel, Suppression
 from tests import outgoing
 from tests.factories import NOON
 
@@ -103,11 +103,39 @@ def test_what_is_back_to_normal_asks_for_nothing() -> None:
     assert "What to do first" not in said.text + said.html
 
 
+def test_what_hides_an_alarm_is_told_in_the_readers_language() -> None:
+    remark = "Hidden until 2026-03-01 14:00 UTC by maria: Cable <i>"
+    payload = outgoing.PAYLOAD | {"action": "UNSHELVES_SOON", "what": "Shelving ends soon", "remark": remark}
+    said = rendering.render(message("alarm.unshelves_soon", payload=payload))
+    assert f"Remark:        {remark}\n" in said.text
+    assert "<td>Hidden until 2026-03-01 14:00 UTC by maria: Cable &lt;i&gt;</td>" in said.html
+    assert "When the shelving ends it has to be acknowledged anew." in said.text
+    ended = payload | {"action": "UNSHELVED", "remark": suppressions.TIME_IS_UP}
+    said = rendering.render(message("alarm.unshelved", payload=ended, language="pt"))
+    assert said.subject == "[ALTA] Alarme não está mais suspenso: P-101 – Feed pump <b>, LOO"
+    assert "Observação:    O prazo terminou.\n" in said.text
+    assert "<th>Observação</th><td>O prazo terminou.</td>" in said.html
+    assert "<p>O alarme estava oculto e continua ativo: tem de ser reconhecido novamente.</p>" in said.html
+
+
+@pytest.mark.parametrize("text", [suppressions.TIME_IS_UP, suppressions.RETURNED])
+def test_what_the_product_itself_remarks_has_words(text: str) -> None:
+    assert wording.remark(text, language="en") == text
+    assert wording.remark(text, language="pt") != text
+
+
+def test_what_hides_has_words_in_every_language() -> None:
+    assert all(wording.hidden(kind, language=name) for kind in Suppression.Kind for name in wording.LANGUAGES)
+    hidden_before = {"alarm." + action.lower() for action in ("UNSHELVES_SOON", *alarm_life.SHOWS.values())}
+    assert hidden_before <= set(messages.KINDS)
+    assert {kind for kind in messages.KINDS if wording.note(kind, language="pt")} == hidden_before
+
+
 def test_a_kind_without_words_is_called_what_the_payload_says() -> None:
-    payload = outgoing.PAYLOAD | {"what": "Shelving ends soon"}
+    payload = outgoing.PAYLOAD | {"what": "Something new"}
     said = rendering.render(message("alarm.raised", event_type="alarm.unheard-of", payload=payload, language="pt"))
-    assert said.subject == "[ALTA] Shelving ends soon: P-101 – Feed pump <b>, LOO"
-    assert said.text.startswith("Shelving ends soon em P-101")
+    assert said.subject == "[ALTA] Something new: P-101 – Feed pump <b>, LOO"
+    assert said.text.startswith("Something new em P-101")
 
 
 @pytest.mark.parametrize("kind", messages.KINDS)

@@ -25,9 +25,20 @@ from maintenance import (
     work_orders,
 )
 from maintenance.alarm_life import Suppression as Kind
-from maintenance.models import Alarm, AlarmTransition, Channel, Decision, Notification, Suppression, WorkOrder
+from maintenance.messages import KINDS
+from maintenance.models import (
+    Alarm,
+    AlarmTransition,
+    Channel,
+    Decision,
+    Notification,
+    Reader,
+    Subscription,
+    Suppression,
+    WorkOrder,
+)
 from maintenance.refusals import Refused
-from sensors.models import Event, Membership, Sensor
+from sensors.models import Equipment, Event, Membership, Sensor
 from tests import factories
 from tests.factories import NOON
 from tests.integration.test_alarm_locks import in_thread, wait_until_blocked
@@ -204,6 +215,42 @@ def test_it_is_said_once_shortly_before_the_end_if_the_alarm_is_active(sensor: S
     assert message.subject_line.startswith("[LOW] Shelving ends soon: ")
     assert message.payload["remark"] == "Hidden until 2026-03-01 14:00 UTC by maria: Sensor cable is loose"
     assert state(alarm) == "SHLVD"
+
+
+def subscriber(sensor: Sensor, name: str, **asked: Any) -> Channel:
+    """Somebody's channel, with a subscription."""
+    reader = Reader.objects.create(site=sensor.site, user=factories.user(site=sensor.site, username=name))
+    Subscription.objects.create(site=sensor.site, reader=reader, **asked)
+    return Channel.objects.create(site=sensor.site, kind="CONSOLE", name=name, reader=reader)
+
+
+def test_the_notice_before_the_end_goes_to_those_who_subscribed_it(sensor: Sensor, maria: User) -> None:
+    line = factories.machine(site=sensor.site, level="LINE")
+    Equipment.objects.filter(pk=sensor.machine_id).update(parent=line)
+    subscriber(sensor, "all")
+    subscriber(sensor, "line", equipment=line, kinds=["alarm.unshelves_soon"])
+    subscriber(sensor, "elsewhere", equipment=factories.machine(site=sensor.site))
+    subscriber(sensor, "opened", kinds=["alarm.opened"])
+    subscriber(sensor, "critical", lowest_priority="CRITICAL")
+    row = shelve(raised(sensor), maria)
+    suppressions.say_soon(row.pk, now=NOON + 2 * HOUR - MINUTE)
+    shelves.tell()
+    told = Notification.objects.filter(event_type="alarm.unshelves_soon").values_list("channel__name", flat=True)
+    assert sorted(told) == ["all", "line", "log"]
+
+
+def test_what_is_hidden_is_told_to_nobody_whatever_is_subscribed(sensor: Sensor, maria: User) -> None:
+    subscriber(sensor, "all")
+    subscriber(sensor, "each kind", equipment=sensor.machine, kinds=list(KINDS))
+    alarm = raised(sensor)
+    assert messages_of_run(1) == ["alarm.opened"] * 3
+    shelve(alarm, maria)
+    see(sensor, run=2, at=0, ended=10)
+    judge(sensor, run=2, clock=20)
+    see(sensor, run=3, at=30, score=SEVERE)
+    judge(sensor, run=3, clock=30)
+    assert actions() == ["OPENED", "SHELVED", "RETURNED", "REOPENED"]
+    assert (messages_of_run(2), messages_of_run(3), sent()) == ([], [], [])
 
 
 def test_nothing_is_said_before_the_end_of_what_is_over_or_was_shelved_for_less(sensor: Sensor, maria: User) -> None:
