@@ -21,6 +21,10 @@ from maintenance.refusals import Refused
 
 log = structlog.get_logger(__name__)
 
+HOURS = (1, 2, 4, 8, 12, 24)
+"""On offer to shelve an alarm for; policy's longest is the last."""
+HOURS_DIGITS = 4
+
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -32,19 +36,27 @@ def act(request: HttpRequest, purpose: str, token: str) -> HttpResponse:
         return refusal
     try:
         if request.method != "POST":
-            return render(request, "links/ask.html", _context(links.check(token, purpose=purpose)))
+            return render(request, "links/ask.html", _context(links.check(token, purpose=purpose), purpose))
         permit = links.use(
-            token, purpose=purpose, comment=request.POST.get("comment", ""), address=request.META.get("REMOTE_ADDR")
-        )
+            token, purpose=purpose, comment=request.POST.get("comment", ""), hours=_hours(request),
+            address=request.META.get("REMOTE_ADDR"),
+        )  # fmt: skip
     except Unusable:
         return render(request, "links/unusable.html", status=404)
     except Refused:
-        return render(request, "links/done.html", _context(links.check(token, purpose=purpose)), status=409)
+        return render(request, "links/done.html", _context(links.check(token, purpose=purpose), purpose), status=409)
     log.info("maintenance.links.used", purpose=purpose, alarm_id=permit.alarm.pk, user_id=permit.user.pk)
-    return render(request, "links/done.html", _context(permit) | {"done": True})
+    return render(request, "links/done.html", _context(permit, purpose) | {"done": True})
 
 
-def _context(permit: Permit) -> dict[str, object]:
+def _hours(request: HttpRequest) -> int:
+    """What was chosen; 0, which is refused, where it is no number of hours."""
+    said = request.POST.get("hours", "")
+    return int(said) if said.isdecimal() and len(said) <= HOURS_DIGITS else 0
+
+
+def _context(permit: Permit, purpose: str) -> dict[str, object]:
+    most = settings.SHELVE_MAX_HOURS
     mode, _ = wording.mode(permit.alarm.failure_mode, language=permit.language)
     return {
         "alarm": permit.alarm,
@@ -53,6 +65,9 @@ def _context(permit: Permit) -> dict[str, object]:
         "mode": mode,
         "hidden": wording.hidden(permit.hidden, language=permit.language),
         "priority": wording.priority(permit.alarm.priority, language=permit.language),
+        "purpose": purpose,
+        "hours": [*(hours for hours in HOURS if hours < most), most],
+        "until": permit.until,
         "comment_limit": links.COMMENT_LIMIT,
     }
 

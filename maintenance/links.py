@@ -8,7 +8,8 @@ that is wrong with a link is told in the same words.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -16,13 +17,21 @@ from django.contrib.auth.models import User
 from django.core import signing
 from django.db import IntegrityError, transaction
 from django.urls import reverse
+from django.utils import timezone
 
-from maintenance import alarms, hidden
+from maintenance import alarms, hidden, suppressions
 from maintenance.models import Alarm, AlarmTransition, LinkUse, Notification
 from sensors import access
 
-ACKNOWLEDGE = "acknowledge"
-PURPOSES = (ACKNOWLEDGE,)
+ACKNOWLEDGE, SHELVE = "acknowledge", "shelve"
+PURPOSES = (ACKNOWLEDGE, SHELVE)
+OFFERED: Mapping[str, tuple[str, ...]] = {
+    AlarmTransition.Action.RETURNED: (ACKNOWLEDGE,),
+    AlarmTransition.Action.UNSHELVES_SOON: (),
+}
+"""By what a message tells of, where not each purpose makes sense: what is about to be shown again would have to be
+acknowledged anew a moment later."""
+FROM_A_MESSAGE = "from a message"
 ALARM = "alarm/"
 COMMENT_LIMIT = 500
 
@@ -41,28 +50,30 @@ class Permit:
     hidden: str
     notification_id: int
     language: str
+    until: datetime | None = None
+    """Of a link that shelved: the end."""
 
 
-def of_message(row: Notification) -> Mapping[str, str]:
-    """The address to acknowledge each alarm that a message to a person tells of, by what it is about; else none.
-
-    None for an alarm that is about to be shown again: it would have to be acknowledged anew a moment later. Of the row
-    its channel and the channel's reader must be loaded.
-    """
+def of_message(row: Notification) -> Mapping[str, Mapping[str, str]]:
+    """The addresses by which a person acts on each alarm that a message tells of, by what it is about and by purpose;
+    none in a message to nobody in person. Of the row its channel and the channel's reader must be loaded."""
     reader = row.channel.reader
     if reader is None:
         return {}
     told = (row.payload, *row.payload.get("items", ()))
     return {
-        item["subject"]: _address(row.pk, reader.user_id, int(item["subject"].removeprefix(ALARM)))
+        item["subject"]: {
+            purpose: _address(purpose, row.pk, reader.user_id, int(item["subject"].removeprefix(ALARM)))
+            for purpose in OFFERED.get(item["action"], PURPOSES)
+        }
         for item in told
-        if item["subject"].startswith(ALARM) and item["action"] != AlarmTransition.Action.UNSHELVES_SOON
+        if item["subject"].startswith(ALARM)
     }
 
 
-def _address(notification_id: int, user_id: int, alarm_id: int) -> str:
-    token = signing.dumps([notification_id, user_id, alarm_id], salt=_salt(ACKNOWLEDGE))
-    return settings.PUBLIC_URL + reverse("act", args=[ACKNOWLEDGE, token])
+def _address(purpose: str, notification_id: int, user_id: int, alarm_id: int) -> str:
+    token = signing.dumps([notification_id, user_id, alarm_id], salt=_salt(purpose))
+    return settings.PUBLIC_URL + reverse("act", args=[purpose, token])
 
 
 def _salt(purpose: str) -> str:
@@ -97,20 +108,33 @@ def _read(token: str, purpose: str) -> tuple[int, int, int]:
     return notification_id, user_id, alarm_id
 
 
-def use(token: str, *, purpose: str, comment: str = "", address: str | None = None) -> Permit:
-    """Do what the link is for, in the person's name. Of two at once one does it.
+def use(token: str, *, purpose: str, comment: str = "", hours: int = 0, address: str | None = None) -> Permit:
+    """Do what the link is for, in the person's name. Of two at once one does it. ``hours``: to shelve the alarm for.
 
-    Raises ``Unusable``, and ``Refused`` where the alarm does not allow it; then the link stays as it was.
+    Raises ``Unusable``, and ``Refused`` where the alarm or policy does not allow it; then the link stays as it was.
     """
     permit = check(token, purpose=purpose)
-    said = f"{comment.strip()[:COMMENT_LIMIT]} (by the link in message {permit.notification_id})".strip()
     try:
         with transaction.atomic():
             LinkUse.objects.create(
                 key=permit.key, purpose=purpose, user=permit.user, alarm=permit.alarm,
                 notification_id=permit.notification_id, address=address,
             )  # fmt: skip
-            alarms.acknowledge(permit.alarm.pk, actor=permit.user, comment=said)
+            return _do(permit, purpose, comment=comment.strip()[:COMMENT_LIMIT], hours=hours)
     except IntegrityError as error:
         raise Unusable from error
-    return permit
+
+
+def _do(permit: Permit, purpose: str, *, comment: str, hours: int) -> Permit:
+    by = f"(by the link in message {permit.notification_id})"
+    if purpose == ACKNOWLEDGE:
+        alarms.acknowledge(permit.alarm.pk, actor=permit.user, comment=f"{comment} {by}".strip())
+        return permit
+    if not permit.alarm.is_open:
+        raise alarms.NotOpen
+    now = timezone.now()
+    shelf = suppressions.shelve(
+        permit.alarm.pk, actor=permit.user, reason=f"{comment or FROM_A_MESSAGE} {by}", now=now,
+        until=now + timedelta(hours=hours),
+    )  # fmt: skip
+    return replace(permit, until=shelf.until)

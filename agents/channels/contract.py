@@ -25,8 +25,9 @@ class Message:
     time_zone: str
     created_at: datetime
     language: str = "en"
-    links: Mapping[str, str] = field(default_factory=dict)
-    """Where its reader acknowledges with one click, by what it is about, such as ``alarm/7``; none for programs."""
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Where its reader acts with one click, by what it is about, such as ``alarm/7``, and by purpose; none for
+    programs."""
 
 
 class Permanent(Exception):

@@ -79,14 +79,14 @@ def _context(message: Message) -> dict[str, Any]:
 
 def _words(payload: Mapping[str, Any], *, event_type: str, message: Message, zone: ZoneInfo) -> dict[str, Any]:
     """What is told of one thing: the payload, with words in place of codes and instants in the reader's time."""
-    language = message.language
+    language, links = message.language, message.links.get(payload["subject"], {})
     told: dict[str, Any] = {
         **payload,
         "evidence": _readable(payload.get("evidence"), language=language),
         "priority_words": wording.priority(payload["priority"], language=language),
         "note": wording.note(event_type, language=language),
         "remark": wording.remark(payload.get("remark", ""), language=language),
-        "acknowledge": message.links.get(payload["subject"], ""),
+        **{purpose: links.get(purpose, "") for purpose in ("acknowledge", "shelve")},
     }
     if "failure_mode" in payload:
         told["what"] = wording.event(event_type, language=language, otherwise=payload["what"])

@@ -45,11 +45,11 @@ def told(alarm: Alarm, *, role: str = Membership.Role.TECHNICIAN, number: int = 
     )  # fmt: skip
 
 
-def link(row: Notification) -> str:
-    """The path of the one link of a message."""
+def link(row: Notification, *, purpose: str = "acknowledge") -> str:
+    """The path of a link of a message about one alarm."""
     fresh = Notification.objects.select_related("channel__reader").get(pk=row.pk)
-    (address,) = links.of_message(fresh).values()
-    return urlsplit(address).path
+    (addresses,) = links.of_message(fresh).values()
+    return urlsplit(addresses[purpose]).path
 
 
 def press(path: str, client: Client | None = None, **said: Any) -> HttpResponse:
@@ -86,6 +86,57 @@ def test_a_person_acknowledges_from_the_mail_without_logging_in(alarm: Alarm, se
 def shelve(alarm: Alarm, actor: User) -> Suppression:
     now = timezone.now()
     return suppressions.shelve(alarm.pk, actor=actor, reason="Loose", until=now + timedelta(hours=1), now=now)
+
+
+def test_a_person_shelves_from_the_mail_for_a_time_with_a_reason(alarm: Alarm, settings: Settings) -> None:
+    row = told(alarm)
+    with SmtpSink() as sink:
+        settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_USE_TLS = sink.host, sink.port, False
+        deliver.deliver(row.pk)
+        (mail,) = sink.wait_for(1)
+    (line,) = [line for line in mail.text.splitlines() if line.startswith("Shelve: ")]
+    path = urlsplit(line.removeprefix("Shelve: ")).path
+    assert path in mail.html
+    assert "<option>24</option></select>" in Client().get(path).content.decode()
+    before = timezone.now()
+    answer = press(path, hours="8")
+    made = Suppression.objects.get(machine=alarm.machine, failure_mode=alarm.failure_mode)
+    assert made.until is not None
+    assert timedelta(hours=8) <= made.until - before < timedelta(hours=8, minutes=1)
+    assert f"Shelved until {made.until:%Y-%m-%d %H:%M} UTC" in answer.content.decode()
+    assert (made.created_by, made.reason) == (
+        row.channel.reader.user, f"from a message (by the link in message {row.pk})",
+    )  # fmt: skip
+    assert LinkUse.objects.get(notification=row).purpose == "shelve"
+    assert press(path, hours="1").status_code == 404
+    assert press(link(row)).status_code == 200  # its other link is not used up
+
+
+@pytest.mark.parametrize("hours", ["25", "9999", "99999", "0", "-1", "x", ""])
+def test_policy_caps_what_a_link_shelves_and_the_link_stays_as_it_was(alarm: Alarm, hours: str) -> None:
+    path = link(told(alarm), purpose="shelve")
+    answer = press(path, hours=hours)
+    assert (answer.status_code, "The alarm was not shelved" in answer.content.decode()) == (409, True)
+    assert not Suppression.objects.filter(failure_mode=alarm.failure_mode).exists()
+    assert press(path, hours="24", comment="Cable").status_code == 200
+    assert Suppression.objects.get(failure_mode=alarm.failure_mode).reason.startswith("Cable (by the link")
+
+
+def test_what_is_closed_or_shelved_already_is_not_shelved_from_a_mail(alarm: Alarm) -> None:
+    first, second = told(alarm), told(alarm)
+    shelve(alarm, first.channel.reader.user)
+    assert press(link(first, purpose="shelve"), hours="1").status_code == 409
+    Suppression.objects.all().delete()
+    Alarm.objects.update(is_active=False, is_acknowledged=True)
+    assert press(link(second, purpose="shelve"), hours="1").status_code == 409
+    assert not Suppression.objects.exists()
+
+
+def test_what_is_back_to_normal_is_acknowledged_and_not_shelved(alarm: Alarm) -> None:
+    row = told(alarm)
+    row.payload["action"] = "RETURNED"
+    (offered,) = links.of_message(row).values()
+    assert set(offered) == {"acknowledge"}
 
 
 def shelf_stands(shelf: Suppression) -> bool:
@@ -213,7 +264,7 @@ def test_a_digest_carries_a_link_for_each_alarm(alarm: Alarm) -> None:
 def test_an_alarm_that_is_about_to_be_shown_again_is_not_acknowledged_from_the_message(alarm: Alarm) -> None:
     row = told(alarm)
     row.payload["action"] = "UNSHELVES_SOON"
-    assert links.of_message(row) == {}
+    assert links.of_message(row) == {f"alarm/{alarm.pk}": {}}
 
 
 @pytest.mark.parametrize(

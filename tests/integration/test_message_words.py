@@ -50,7 +50,9 @@ def message(kind: str, **fields: Any) -> Message:
 
 @pytest.mark.parametrize(("kind", "language"), CASES)
 def test_every_event_is_told_in_every_language_as_text_and_html(kind: str, language: str) -> None:
-    links = {"alarm/7": "https://plant.example/act/tok<en>"}
+    links = {
+        "alarm/7": {"acknowledge": "https://plant.example/act/tok<en>", "shelve": "https://plant.example/act/2<en>"}
+    }
     said = rendering.render(message(kind, language=language, links=links))
     assert said.subject.startswith("[")
     for text in (said.text, said.html):
@@ -90,7 +92,9 @@ def test_portuguese_is_portuguese() -> None:
 
 
 def test_a_digest_counts_and_names_the_most_urgent() -> None:
-    said = rendering.render(message("digest", language="pt", links={"alarm/7": "https://plant.example/act/x"}))
+    said = rendering.render(
+        message("digest", language="pt", links={"alarm/7": {"acknowledge": "https://plant.example/act/x"}})
+    )
     assert said.subject == "[ALTA] 7 mensagens: Works & <b>Sons</b>"
     assert "Por prioridade: ALTA 3, BAIXA 4\n" in said.text
     assert "- [ALTA] 01/03/2026 12:05 Alarme agravado: P-101 – Feed pump <b>, Produção baixa\n" in said.text
