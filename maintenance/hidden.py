@@ -18,9 +18,10 @@ Standing = Mapping[tuple[int, str], Kind]
 """By machine and failure mode (empty: all of it), the strongest that stands."""
 
 
-def standing(machine_ids: Iterable[int]) -> Standing:
-    """What hides alarms of these machines. Reliable only while the machines are locked. One query."""
-    rows = Suppression.objects.filter(machine_id__in=list(machine_ids), ended_at=None).order_by()
+def standing(machine_ids: Iterable[int], *, beside: int = 0) -> Standing:
+    """What hides alarms of these machines, ``beside`` one suppression where its id is given. Reliable only while the
+    machines are locked. One query."""
+    rows = Suppression.objects.filter(machine_id__in=list(machine_ids), ended_at=None).exclude(pk=beside).order_by()
     found: dict[tuple[int, str], Kind] = {}
     for machine_id, mode, kind in rows.values_list("machine_id", "failure_mode", "kind"):
         found[machine_id, mode] = _stronger(Kind(kind), found.get((machine_id, mode), Kind.NONE))

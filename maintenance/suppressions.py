@@ -179,7 +179,10 @@ def ending_soon(*, now: datetime | None = None) -> list[int]:
 
 
 def say_soon(suppression_id: int, *, now: datetime | None = None) -> int:
-    """Say once of a suppression's active alarms that they are about to be shown again; of how many it was said."""
+    """Say once of a suppression's active alarms that they are about to be shown again; of how many it was said.
+
+    Nothing is said of those that something else hides as well: they are not shown by its end.
+    """
     now = now or timezone.now()
     with transaction.atomic():
         row = _locked(suppression_id)
@@ -187,14 +190,19 @@ def say_soon(suppression_id: int, *, now: datetime | None = None) -> int:
             return 0
         row.notice_at = None
         row.save(update_fields=["notice_at"])
-        active = [a for a in alarm_steps.lock_open(row.machine_id, failure_mode=row.failure_mode) if a.is_active]
-        for alarm in active:
+        others = hidden.standing([row.machine_id], beside=row.pk)
+        shown_by_it = [
+            alarm
+            for alarm in alarm_steps.lock_open(row.machine_id, failure_mode=row.failure_mode)
+            if alarm.is_active and hidden.of(others, alarm.machine_id, alarm.failure_mode) is Kind.NONE
+        ]
+        for alarm in shown_by_it:
             alarm_steps.record(
                 alarm, AlarmTransition.Action.UNSHELVES_SOON, at=now, actor=None, to_tell=True,
                 comment=f"Hidden until {row.until:%Y-%m-%d %H:%M} UTC by {row.created_by}: {row.reason}",
                 key=f"suppression/{row.pk}/soon/alarm/{alarm.pk}",
             )  # fmt: skip
-    return len(active)
+    return len(shown_by_it)
 
 
 def _locked(suppression_id: int) -> Suppression:

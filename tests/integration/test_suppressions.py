@@ -217,6 +217,19 @@ def test_it_is_said_once_shortly_before_the_end_if_the_alarm_is_active(sensor: S
     assert state(alarm) == "SHLVD"
 
 
+def test_nothing_is_said_before_the_end_of_a_shelving_while_work_hides_the_alarm_too(
+    sensor: Sensor, maria: User
+) -> None:
+    alarm = raised(sensor)
+    row = shelve(alarm, maria)
+    order = in_progress(sensor, maria)
+    assert suppressions.say_soon(row.pk, now=NOON + 2 * HOUR - MINUTE) == 0
+    assert suppressions.expire(row.pk, now=NOON + 2 * HOUR)
+    assert (state(alarm), sent()) == ("OOSRV", [])
+    work_orders.complete(order.pk, actor=maria, findings="Worn")
+    assert (state(alarm), sent()) == ("UNACK", ["alarm.back_in_service"])
+
+
 def subscriber(sensor: Sensor, name: str, **asked: Any) -> Channel:
     """Somebody's channel, with a subscription."""
     reader = Reader.objects.create(site=sensor.site, user=factories.user(site=sensor.site, username=name))
