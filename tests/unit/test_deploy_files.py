@@ -347,6 +347,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "test",
         "chaos",
         "bench",
+        "bench-alarms",
         "bench-backtest",
         "bench-detectors",
         "bench-doctor",
