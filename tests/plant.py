@@ -117,7 +117,8 @@ def rows(site: Site, *, name: str = "") -> Rows:
     )  # fmt: skip
     anomaly = _anomaly(sensor, run)
     alarm, order = _consequences(anomaly, run, n)
-    reader = Reader.objects.create(site=site, user=factories.user(site=site, username=f"{tag}-reader"))
+    person = factories.user(site=site, role="VIEWER", username=f"{tag}-reader")
+    reader = Reader.objects.create(site=site, user=person)
     channel = Channel.objects.create(
         site=site, kind="EMAIL", name=f"{tag} mail", target="a@example.org", secret="s3cret", reader=reader
     )

@@ -14,7 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents import sweeper
 from agents.models import Backtest, Run
-from maintenance.models import Alarm, Anomaly, DetectorRecord, WorkOrder
+from maintenance.models import Alarm, Anomaly, Channel, DetectorRecord, Notification, Suppression, WorkOrder
 from sensors import api, inbox, labels, problems, regimes
 from sensors.models import Batch, Label, Membership, Regime, Sensor
 from tests import factories
@@ -46,6 +46,12 @@ def tell(sensor: Sensor) -> None:
     Backtest.objects.create(
         site=sensor.site, sensor=sensor, from_at=noon, to_at=noon + timedelta(days=1), look_back_days=1
     )
+    to = Channel.objects.create(site=sensor.site, kind="CONSOLE", name="log")
+    Notification.objects.create(site=sensor.site, channel=to, event_type="alarm.opened", payload={}, key="told")
+    Suppression.objects.create(
+        site=sensor.site, machine=sensor.machine, kind="SHELVED", reason="Loose", from_at=noon,
+        until=noon + timedelta(hours=1), ended_at=noon + timedelta(hours=1),
+    )  # fmt: skip
 
 
 def feed(sensor: Sensor, values: list[float]) -> None:
@@ -293,7 +299,8 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk, "cases": 1,
         "work-orders": WorkOrder.objects.get().pk, "labels": Label.objects.get().pk,
         "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,
-        "backtests": Backtest.objects.get().pk, "notifications": 1,
+        "backtests": Backtest.objects.get().pk, "notifications": Notification.objects.get().pk,
+        "suppressions": Suppression.objects.get().pk,
     }  # fmt: skip
     for route in set(routes()) - OPEN:
         name = route.split("/")[2]
