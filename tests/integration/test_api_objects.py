@@ -46,8 +46,10 @@ def tell(sensor: Sensor) -> None:
     Backtest.objects.create(
         site=sensor.site, sensor=sensor, from_at=noon, to_at=noon + timedelta(days=1), look_back_days=1
     )
-    to = Channel.objects.create(site=sensor.site, kind="CONSOLE", name="log")
-    Notification.objects.create(site=sensor.site, channel=to, event_type="alarm.opened", payload={}, key="told")
+    to = Channel.objects.create(site=sensor.site, kind="CONSOLE", name=f"log {sensor.pk}")
+    Notification.objects.create(
+        site=sensor.site, channel=to, event_type="alarm.opened", payload={}, key=f"told {sensor.pk}"
+    )
     Suppression.objects.create(
         site=sensor.site, machine=sensor.machine, kind="SHELVED", reason="Loose", from_at=noon,
         until=noon + timedelta(hours=1), ended_at=noon + timedelta(hours=1),
