@@ -157,7 +157,10 @@ def test_an_error_of_a_run_is_text_and_not_markup(boss: Client, rows: plant.Rows
 def test_a_channels_secret_is_never_shown_and_stays_when_left_empty(boss: Client, rows: plant.Rows) -> None:
     page = url(type(rows.channel), "change", rows.channel.pk)
     assert "s3cret" not in boss.get(page).content.decode()
-    form = {"name": "Renamed", "kind": "EMAIL", "target": "b@example.org", "secret": "", "lowest_priority": "LOW"}
+    form = {
+        "name": "Renamed", "kind": "EMAIL", "target": "b@example.org", "secret": "", "lowest_priority": "LOW",
+        "language": "en", "digest_minutes": 0,
+    }  # fmt: skip
     assert boss.post(page, form).status_code == 302
     rows.channel.refresh_from_db()
     assert (rows.channel.name, rows.channel.secret) == ("Renamed", "s3cret")
