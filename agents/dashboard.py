@@ -17,6 +17,7 @@ from agents import watchdog
 from agents.audit import Kind, Trouble
 from agents.models import Run
 from maintenance import nuisance, performance_page
+from maintenance.definition_models import AlarmPriority
 from maintenance.models import Alarm, Anomaly, Notification, Priority, WorkOrder
 from sensors import desk, show, ticks
 from sensors.models import Batch, DiscoveredSensor, SensorPresence
@@ -24,7 +25,7 @@ from sensors.models import Batch, DiscoveredSensor, SensorPresence
 NEWEST = 8
 DAY = timedelta(hours=24)
 URGENCY = Case(
-    *(When(priority=value, then=Value(rank)) for rank, value in enumerate(Priority.values)),
+    *(When(priority=value, then=Value(rank)) for rank, value in enumerate(AlarmPriority.values)),
     output_field=IntegerField(),
 )
 
@@ -45,6 +46,7 @@ MENU = (
         ("Alarms", "notifications_active", "maintenance_alarm"),
         ("Alarm performance", "monitoring", performance_page.NAME),
         ("Hidden alarms", "visibility_off", "maintenance_suppression"),
+        ("Alarm definitions", "tune", "maintenance_alarmdefinition"),
         ("Work orders", "build", "maintenance_workorder"),
         ("Anomalies", "troubleshoot", "maintenance_anomaly"),
         ("Decisions", "rule", "maintenance_decision"),
@@ -129,8 +131,8 @@ def _list(model: str, **query: object) -> str:
 
 def _alarms(alarms: QuerySet[Alarm]) -> Tile:
     by_priority = dict(alarms.order_by().values_list("priority").annotate(Count("pk")))
-    total = sum(by_priority.values())
-    note = ", ".join(f"{by_priority[p.value]} {p.label.lower()}" for p in Priority if p.value in by_priority)
+    total = sum(by_priority.get(p.value, 0) for p in Priority)
+    note = ", ".join(f"{by_priority[p]} {p.lower()}" for p in AlarmPriority.values if p in by_priority)
     severe = any(p in by_priority for p in (Priority.CRITICAL, Priority.HIGH))
     tone = "danger" if severe else "warning" if total else "fine"
     return Tile("Open alarms", show.count(total), note or "none", _list("maintenance_alarm", is_open__exact=1), tone)

@@ -6,7 +6,8 @@ For each machine and failure mode, in event time:
    after its end. On and off are facts of the readings, so how they were cut into runs does not matter.
 2. The alarm is active while one or more anomalies count. It opens or re-opens with the first of them and returns when
    the last of them is over and the machine's clock has got there.
-3. Its priority follows from the machine's criticality and the severity; it rises while the alarm is open, never sinks.
+3. Its priority is what people laid down for the anomaly, else it follows from the machine's criticality and the
+   severity; it rises while the alarm is open, never sinks. An advisory is noted, and opens when it rises above that.
 4. Alarms of a priority that calls for work have an order; a fault of an instrument has an order and no alarm (P4).
 5. Late anomalies change nothing (P5).
    What is hidden (shelved, by design, out of service) is decided like everything else, but calls for no work, by that
@@ -24,43 +25,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agents import credibility, withheld
+from agents import credibility, urgency, withheld
+from agents.urgency import NONE, ORDER_OCCURRED, ORDER_OPENED
 from maintenance import alarm_life, triage
-from maintenance.alarm_life import Action, AlarmState, Condition, OrderState, Situation, State, Step, Verdict
+from maintenance.alarm_life import Action, AlarmState, Condition, OrderState, Situation, State
+from maintenance.verdicts import Step, Verdict
 
-PRIORITY = {
-    "CRITICAL": ("HIGH", "CRITICAL"),
-    "HIGH": ("MEDIUM", "HIGH"),
-    "MEDIUM": ("LOW", "HIGH"),
-    "LOW": ("LOW", "MEDIUM"),
-}
-"""Criticality of the machine -> priority of its alarm, and of its alarm where the deviation is severe."""
-SEVERE_KINDS = frozenset({"LIMIT_LOW_LOW", "LIMIT_HIGH_HIGH", "ZONE_D"})
-SEVERE_SCORE = 0.98  # of 0 to 1: the eight largest deviations so far would hold a sixth of one such by chance
-
-ORDER_PRIORITIES = frozenset({"CRITICAL", "HIGH"})
-"""Alarms of these priorities call for work."""
 INSTRUMENT_PRIORITY = {"CRITICAL": "MEDIUM", "HIGH": "MEDIUM", "MEDIUM": "LOW", "LOW": "LOW"}
 """Criticality of the machine -> priority of the order to see to its instrument."""
 
-NONE = "NONE"
 DOUBTED = "DOUBTED"
-ORDER_OPENED = "ORDER_OPENED"
-ORDER_OCCURRED = "ORDER_OCCURRED"
-ORDER_RAISED = "ORDER_RAISED"
 
 
 def decide(situations: Sequence[Situation]) -> list[Verdict]:
     """One verdict per situation, in their order. The same situation gives the same verdict, keys included."""
     return [_instrument(s) if any(c.instrument for c in s.conditions) else _machine(s) for s in situations]
-
-
-def priority_of(condition: Condition, *, criticality: str) -> str:
-    """One lower where its verdict is not credible, and never below the lowest."""
-    severe = condition.kind in SEVERE_KINDS or condition.peak_score >= SEVERE_SCORE
-    full = alarm_life.PRIORITIES.index(PRIORITY[criticality][severe])
-    lower = condition.verdict in (triage.Verdict.DOUBTFUL, triage.Verdict.FALSE_POSITIVE)
-    return alarm_life.PRIORITIES[min(full + lower, len(alarm_life.PRIORITIES) - 1)]
 
 
 def _machine(situation: Situation) -> Verdict:
@@ -134,10 +113,11 @@ class _Case:
         if self.alarm is None or self.alarm.state is State.NORMAL:
             peak = max(c.peak_score for c in cover)
             alarm = alarm_life.opened(at=at, priority=priority, sensor_id=cause.sensor_id, peak_score=peak)
-            self._tell(Action.OPENED, "condition-stands", at, cause, _judged(alarm, cover))
+            action = Action.NOTED if alarm.is_advisory else Action.OPENED
+            self._tell(action, "condition-stands", at, cause, self._judged(alarm, cover))
         else:
             alarm = alarm_life.step(self.alarm, Action.REOPENED, at=at, priority=priority)
-            self._tell(Action.REOPENED, "active-again", at, cause, _judged(alarm, cover))
+            self._tell(Action.REOPENED, "active-again", at, cause, self._judged(alarm, cover))
         self._call_for_work(alarm, at, cause, again=True)
         return True
 
@@ -149,7 +129,7 @@ class _Case:
         cover, end = self._cover(alarm.raised_at)
         self.covered |= {c.anomaly_id for c in cover}
         peak = max([alarm.peak_score, *(c.peak_score for c in cover)])
-        alarm = self.alarm = _judged(replace(alarm, peak_score=peak), cover)
+        alarm = self.alarm = self._judged(replace(alarm, peak_score=peak), cover)
         alarm = self._raise(alarm, cover)
         if self.situation.suppression not in withheld.REASONS:
             self._catch_up(alarm, cover)
@@ -164,11 +144,13 @@ class _Case:
         priority = self._priority(cover) if cover else alarm.priority
         if alarm_life.higher(priority, alarm.priority) == alarm.priority:
             return alarm
-        worst = next(c for c in cover if priority_of(c, criticality=self.situation.criticality) == priority)
+        worst = urgency.most_urgent(cover, criticality=self.situation.criticality)
         at = max(worst.peak_at, alarm.raised_at)
-        alarm = alarm_life.step(alarm, Action.RAISED, at=at, priority=priority)
-        self._tell(Action.RAISED, "higher-priority", at, worst, alarm)
-        self._call_for_work(alarm, at, worst, again=False)
+        advised = alarm.is_advisory
+        action, reason = (Action.OPENED, "no-longer-advisory") if advised else (Action.RAISED, "higher-priority")
+        alarm = alarm_life.step(alarm, action, at=at, priority=priority)
+        self._tell(action, reason, at, worst, alarm)
+        self._call_for_work(alarm, at, worst, again=advised)
         return alarm
 
     def _cover(self, since: int) -> tuple[list[Condition], int | None]:
@@ -190,8 +172,17 @@ class _Case:
         return cover, end
 
     def _priority(self, cover: Sequence[Condition]) -> str:
-        priorities = [priority_of(c, criticality=self.situation.criticality) for c in cover]
-        return min(priorities, key=alarm_life.PRIORITIES.index)
+        criticality = self.situation.criticality
+        return urgency.priority_of(urgency.most_urgent(cover, criticality=criticality), criticality=criticality)
+
+    def _judged(self, alarm: AlarmState, cover: Sequence[Condition]) -> AlarmState:
+        """The alarm with the verdict on the most credible of what keeps it active, and with what is laid down for the
+        most urgent; as it was where nothing does."""
+        if not cover:
+            return alarm
+        best = min(cover, key=lambda c: list(triage.Verdict).index(triage.Verdict(c.verdict)))
+        holds = urgency.most_urgent(cover, criticality=self.situation.criticality).definition
+        return replace(alarm, verdict=best.verdict, reasons=best.reasons, definition=holds)
 
     def _tell(self, action: Action, reason: str, at: int, cause: Condition | None, alarm: AlarmState) -> None:
         anomaly_id = cause.anomaly_id if cause else None
@@ -205,7 +196,7 @@ class _Case:
 
     def _call_for_work(self, alarm: AlarmState, at: int, cause: Condition, *, again: bool) -> None:
         """What the alarm's becoming active (``again``), or only more urgent, means for the work order."""
-        action, reason, after = work_for(alarm.priority, self.order, again=again)
+        action, reason, after = urgency.work_for(alarm.priority, self.order, again=again)
         if self.situation.suppression in withheld.REASONS:
             action, reason, after = NONE, withheld.REASONS[self.situation.suppression], None
         self.order = after or self.order
@@ -215,7 +206,7 @@ class _Case:
     def _catch_up(self, alarm: AlarmState, cover: Sequence[Condition]) -> None:
         """Call for the work that was withheld while the alarm was hidden: it still stands and nobody hides it."""
         for c in filter(withheld.to_make_up_for, cover):
-            action, _, after = work_for(alarm.priority, self.order, again=False)
+            action, _, after = urgency.work_for(alarm.priority, self.order, again=False)
             self.order = after or self.order
             if after is not None:
                 key = f"anomaly/{c.anomaly_id}/{withheld.NO_LONGER_HIDDEN}"
@@ -248,30 +239,6 @@ class _Case:
     def _explain(self, condition: Condition, reason: str, *, at: int) -> None:
         if f"{NONE}:{reason}" not in condition.decided:
             self.steps.append(_nothing(condition, reason, at=at))
-
-
-def _judged(alarm: AlarmState, cover: Sequence[Condition]) -> AlarmState:
-    """The alarm with the verdict on the most credible of what keeps it active; as it was where nothing does."""
-    if not cover:
-        return alarm
-    best = min(cover, key=lambda c: list(triage.Verdict).index(triage.Verdict(c.verdict)))
-    return replace(alarm, verdict=best.verdict, reasons=best.reasons)
-
-
-def work_for(priority: str, order: OrderState | None, *, again: bool) -> tuple[str, str, OrderState | None]:
-    """Action, reason, and the order after it where it changes, for an alarm of a priority and the open order."""
-    if priority not in ORDER_PRIORITIES:
-        return NONE, "priority-needs-no-order", None
-    kind = "CORRECTIVE_IMMEDIATE" if priority == "CRITICAL" else "CORRECTIVE_DEFERRED"
-    if order is None:
-        return ORDER_OPENED, "priority-calls-for-work", OrderState(None, priority, kind, 1)
-    if alarm_life.higher(priority, order.priority) != order.priority:
-        order = replace(order, priority=priority, maintenance_type=kind)
-        if not again:
-            return ORDER_RAISED, "higher-priority", order
-    if not again:
-        return NONE, "order-already-open", None
-    return ORDER_OCCURRED, "order-already-open", replace(order, occurrences=order.occurrences + 1)
 
 
 def _instrument(situation: Situation) -> Verdict:

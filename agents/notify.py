@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from maintenance import messages
-from maintenance.messages import Evidence, Recipient, Row, Transition
+from maintenance.messages import Evidence, Guidance, Recipient, Row, Transition
 
 WORDS = {
     ("alarm", "OPENED"): "Alarm",
     ("alarm", "RAISED"): "Alarm raised",
     ("alarm", "REOPENED"): "Alarm again",
     ("alarm", "RETURNED"): "Back to normal",
+    ("alarm", "RE_ALARMED"): "Alarm still active",
     ("alarm", "UNSHELVES_SOON"): "Shelving ends soon",
     ("alarm", "UNSHELVED"): "Alarm no longer shelved",
     ("alarm", "UNSUPPRESSED"): "Alarm no longer suppressed",
@@ -31,6 +32,7 @@ SUBJECT_LIMIT = 300
 NAME_LIMIT = 200
 REMARK_LIMIT = 500
 FINDINGS_LIMIT = 300
+GUIDANCE_LIMIT = 1_000
 
 
 def notify(transitions: Sequence[Transition], channels: Sequence[Recipient]) -> list[Row]:
@@ -89,6 +91,7 @@ def payload(transition: Transition) -> dict[str, Any]:
         "at": _iso(transition.at),
         "remark": messages.one_line(transition.remark, limit=REMARK_LIMIT),
         "evidence": _evidence(transition.evidence) if transition.evidence else None,
+        "guidance": _guidance(transition.guidance) if transition.guidance else None,
         "past": [
             {"order": case.order_id, "closed_at": _iso(case.closed_at), "findings": _findings(case.findings)}
             for case in transition.past
@@ -105,6 +108,12 @@ def _evidence(evidence: Evidence) -> dict[str, Any]:
         "expected_low": _number(evidence.expected_low),
         "expected_high": _number(evidence.expected_high),
     }
+
+
+def _guidance(said: Guidance) -> dict[str, Any]:
+    texts = {"cause": said.cause, "consequence": said.consequence, "response": said.response}
+    lines = {name: messages.one_line(text, limit=GUIDANCE_LIMIT) for name, text in texts.items()}
+    return {**lines, "respond_within_minutes": said.respond_within_minutes}
 
 
 def _name(text: str) -> str:

@@ -12,9 +12,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from maintenance import triage
+from maintenance.definitions import Definition
 
 PRIORITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 """Most urgent first."""
+ADVISORY = "ADVISORY"
+"""Below them all, and no alarm's: it asks for no response."""
+URGENCY = (*PRIORITIES, ADVISORY)
 
 
 class Suppression(StrEnum):
@@ -65,9 +69,11 @@ class Action(StrEnum):
     """What can happen to an alarm."""
 
     OPENED = "OPENED"
+    NOTED = "NOTED"
     RAISED = "RAISED"
     RETURNED = "RETURNED"
     REOPENED = "REOPENED"
+    RE_ALARMED = "RE_ALARMED"
     ACKNOWLEDGED = "ACKNOWLEDGED"
     UNACKNOWLEDGED = "UNACKNOWLEDGED"
     SHELVED = "SHELVED"
@@ -100,11 +106,22 @@ TABLE: dict[tuple[State, Action], State] = {
     (State.UNACK, Action.ACKNOWLEDGED): State.ACKED,
     (State.RTNUN, Action.ACKNOWLEDGED): State.NORMAL,
     (State.ACKED, Action.UNACKNOWLEDGED): State.UNACK,
+    (State.UNACK, Action.RE_ALARMED): State.UNACK,
+    (State.ACKED, Action.RE_ALARMED): State.UNACK,  # it has stood for too long: it has to be seen again
     **{(state, action): state for state in OPEN for action in HIDES.values()},
     **{(State.UNACK, action): State.UNACK for action in SHOWS.values()},
     **{(State.ACKED, action): State.UNACK for action in SHOWS.values()},
     **{(State.RTNUN, action): State.RTNUN for action in SHOWS.values()},
 }
+LATCHING = TABLE | {(State.ACKED, Action.RETURNED): State.RTNUN}
+"""Of an alarm that does not close by itself: once it has returned, somebody has to acknowledge that."""
+ADVISED: dict[tuple[State, Action], State] = {
+    (State.NORMAL, Action.NOTED): State.ACKED,
+    (State.ACKED, Action.RETURNED): State.NORMAL,
+    (State.ACKED, Action.OPENED): State.UNACK,  # it is no longer an advisory: from now on it asks for a response
+    **{(State.ACKED, action): State.ACKED for action in (*HIDES.values(), *SHOWS.values())},
+}
+"""Of an advisory: nobody has to see it, so it counts as acknowledged from the start."""
 
 
 class IllegalTransition(ValueError):
@@ -115,7 +132,8 @@ class IllegalTransition(ValueError):
 class AlarmState:
     """An alarm as it stands. ``id`` is None for one not stored yet; ``raised_at``: when it last became active.
 
-    ``verdict`` and ``reasons``: what triage makes of the most credible anomaly that keeps it active.
+    ``verdict`` and ``reasons``: what triage makes of the most credible anomaly that keeps it active. ``definition``:
+    what holds for the most urgent of them.
     """
 
     id: int | None
@@ -129,11 +147,20 @@ class AlarmState:
     peak_score: float
     verdict: str = ""
     reasons: tuple[triage.Reason, ...] = ()
+    definition: Definition | None = None
 
     @property
     def state(self) -> State:
         """By the two facts that the transition table knows."""
         return state_of(active=self.active, acknowledged=self.acknowledged)
+
+    @property
+    def is_advisory(self) -> bool:
+        return self.priority == ADVISORY
+
+    @property
+    def is_latching(self) -> bool:
+        return self.definition is not None and self.definition.latching
 
     @property
     def changed_at(self) -> int:
@@ -142,10 +169,11 @@ class AlarmState:
 
 
 def opened(*, at: int, priority: str, sensor_id: int, peak_score: float) -> AlarmState:
+    """One that begins: OPENED, or as an advisory NOTED."""
     return AlarmState(
         id=None,
         active=True,
-        acknowledged=False,
+        acknowledged=priority == ADVISORY,
         priority=priority,
         raised_at=at,
         returned_at=None,
@@ -155,22 +183,23 @@ def opened(*, at: int, priority: str, sensor_id: int, peak_score: float) -> Alar
     )
 
 
-def after(state: State, action: Action) -> State:
+def after(state: State, action: Action, *, advisory: bool = False, latching: bool = False) -> State:
     """The state that an action leads to. Raises ``IllegalTransition``."""
-    if (state, action) not in TABLE:
+    table = ADVISED if advisory else LATCHING if latching else TABLE
+    if (state, action) not in table:
         raise IllegalTransition(f"{action} in state {state}")
-    return TABLE[state, action]
+    return table[state, action]
 
 
 def step(alarm: AlarmState, action: Action, *, at: int, priority: str | None = None) -> AlarmState:
     """The alarm after an action. Raises ``IllegalTransition``.
 
-    ``at`` counts for RETURNED and REOPENED. ``priority`` raises the alarm's with RAISED and REOPENED, and is ignored
-    where it is lower: a priority never sinks while the alarm is open.
+    ``at`` counts for RETURNED and REOPENED. ``priority`` raises the alarm's with RAISED and REOPENED, and with OPENED
+    that of an advisory. It is ignored where it is lower: a priority never sinks while the alarm is open.
     """
-    if action is Action.OPENED:
-        raise IllegalTransition(f"{action} in state {alarm.state}")
-    to = after(alarm.state, action)
+    to = after(alarm.state, action, advisory=alarm.is_advisory, latching=alarm.is_latching)
+    if action in (Action.OPENED, Action.NOTED) and not (alarm.is_advisory and alarm.active):
+        raise IllegalTransition(f"{action} in state {alarm.state}")  # of an alarm that is no more, or is none yet
     changes: dict[str, object] = {
         "active": to in (State.UNACK, State.ACKED),
         "acknowledged": to in (State.ACKED, State.NORMAL),
@@ -179,14 +208,14 @@ def step(alarm: AlarmState, action: Action, *, at: int, priority: str | None = N
         changes |= {"returned_at": at}
     if action is Action.REOPENED:
         changes |= {"raised_at": at, "returned_at": None, "occurrences": alarm.occurrences + 1}
-    if action in (Action.REOPENED, Action.RAISED) and priority is not None:
+    if action in (Action.OPENED, Action.REOPENED, Action.RAISED) and priority is not None:
         changes |= {"priority": higher(alarm.priority, priority)}
     return replace(alarm, **changes)  # type: ignore[arg-type]  # names and values stand above
 
 
 def higher(one: str, other: str) -> str:
     """The more urgent of two priorities."""
-    return min(one, other, key=PRIORITIES.index)
+    return min(one, other, key=URGENCY.index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +223,7 @@ class Condition:
     """An anomaly as decide sees it. ``decided``: actions and reasons already stored for it, as ``ACTION:reason``.
 
     ``facts``: what its history knows; ``verdict`` and ``reasons``: what triage made of it. ``held_until``: it does not
-    count before.
+    count before. ``definition``: what people laid down for it, if anything.
     """
 
     anomaly_id: int
@@ -214,6 +243,7 @@ class Condition:
     verdict: str = ""
     reasons: tuple[triage.Reason, ...] = ()
     held_until: int = 0
+    definition: Definition | None = None
 
     @property
     def on(self) -> int:
@@ -261,33 +291,3 @@ class Situation:
     order: OrderState | None = None
     judged_until: int | None = None
     suppression: Suppression = Suppression.NONE
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One decision: what is done, or that nothing is, and by name why. ``key`` is made of ids, causes and event time.
-
-    ``alarm`` is set where the action changes the alarm, ``order`` where it changes the order: how it stands after it.
-    """
-
-    action: str
-    reason: str
-    at: int
-    key: str
-    anomaly_id: int | None
-    detail: str = ""
-    alarm: AlarmState | None = None
-    order: OrderState | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is decided for a situation. ``settled``: anomalies that nothing more can come of. ``alarm``: how it stands
-    after the steps; without a step its peak or verdict may still have changed. ``triaged``: what triage makes of the
-    anomalies, where that is not what is stored."""
-
-    situation: Situation
-    steps: tuple[Step, ...]
-    settled: tuple[int, ...]
-    alarm: AlarmState | None = None
-    triaged: tuple[tuple[int, triage.Judgement], ...] = ()

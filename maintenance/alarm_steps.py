@@ -13,13 +13,15 @@ from typing import Any
 from django.contrib.auth.models import User
 
 from maintenance import alarm_life
-from maintenance.alarm_life import Action, State
+from maintenance.alarm_life import ADVISORY, Action, State
 from maintenance.models import Alarm, AlarmTransition
 from sensors import journal
 from sensors.models import Equipment
 
 EVENTS: dict[str, str] = {
     Action.OPENED: journal.ALARM_OPENED,
+    Action.NOTED: journal.ALARM_NOTED,
+    Action.RE_ALARMED: journal.ALARM_RE_ALARMED,
     Action.RAISED: journal.ALARM_RAISED,
     Action.RETURNED: journal.ALARM_RETURNED,
     Action.REOPENED: journal.ALARM_REOPENED,
@@ -58,6 +60,14 @@ def lock_open(machine_id: int, *, failure_mode: str = "") -> list[Alarm]:
 def state(alarm: Alarm) -> State:
     """By the two facts that the transition table knows."""
     return alarm_life.state_of(active=alarm.is_active, acknowledged=alarm.is_acknowledged)
+
+
+def after(alarm: Alarm, action: Action) -> State | None:
+    """The state that an action leads to, None where it is not possible. Latching matters for decide alone."""
+    try:
+        return alarm_life.after(state(alarm), action, advisory=alarm.priority == ADVISORY)
+    except alarm_life.IllegalTransition:
+        return None
 
 
 def acknowledge(alarm: Alarm, *, by: User | None, at: datetime | None) -> None:

@@ -16,13 +16,14 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
-from maintenance import alarm_life, alarm_steps, suppressions, work_orders
+from maintenance import alarm_steps, re_alarms, suppressions, work_orders
 from maintenance import situations as standing
-from maintenance.alarm_life import Action, AlarmState, Situation, State, Step, Verdict
+from maintenance.alarm_life import Action, AlarmState, Situation, State
 from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision
 from maintenance.refusals import Refused
 from maintenance.situations import Group
 from maintenance.triage import Reason
+from maintenance.verdicts import Life, Step, Verdict
 from sensors import journal
 from sensors.columns import to_instant
 
@@ -35,7 +36,7 @@ class AlreadyAcknowledged(Refused):
 
 
 class NotAcknowledged(Refused):
-    """Only an active alarm that is acknowledged can be so no longer."""
+    """Only an active alarm that is acknowledged can be so no longer; an advisory never asks for it."""
 
 
 class NotOpen(Refused):
@@ -55,7 +56,7 @@ def situations(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], 
     return standing.load(machine_ids, clocks=clocks, lock=lock)
 
 
-def apply(verdicts: Sequence[Verdict], *, run_id: int) -> list[int]:
+def apply(verdicts: Sequence[Verdict], *, run_id: int, now: datetime | None = None) -> list[int]:
     """Do what was decided, in the caller's transaction: decisions, alarms, orders, their histories and the journal.
 
     Steps whose decision is stored already are left out, so the same verdicts twice change nothing the second time.
@@ -65,17 +66,20 @@ def apply(verdicts: Sequence[Verdict], *, run_id: int) -> list[int]:
     fresh = _store_decisions(verdicts, run_id=run_id)
     changed = [(v, steps) for v in verdicts if (steps := [s for s in v.steps if s.key in fresh])]
     ids = _change_alarms(verdicts, fresh)
-    transitions, entries, calls = [], [], []
+    transitions, entries, calls, told = [], [], [], set()
     for verdict, steps in changed:
         alarm_id = verdict.situation.alarm.id if verdict.situation.alarm else None
         for step in steps:
             if step.alarm is not None:
-                alarm_id = step.alarm.id or ids[_group(verdict)]
+                alarm_id = ids.get(step.key) or step.alarm.id
                 transitions.append(_transition(verdict, step, alarm_id, run_id))
                 entries.append(_told(verdict, step, transitions[-1]))
+                if re_alarms.begins(verdict.situation, step):
+                    told.add(alarm_id)
         if ordered := tuple(step for step in steps if step.order is not None):
-            calls.append(work_orders.Call(verdict.situation, ordered, ids.get(_group(verdict), alarm_id)))
+            calls.append(work_orders.Call(verdict.situation, ordered, alarm_id))
     stored = AlarmTransition.objects.bulk_create(transitions)
+    re_alarms.start(told, now=now or timezone.now())
     journal.record(entries)
     work_orders.apply(calls, run_id=run_id)
     _keep_judgements(verdicts)
@@ -138,22 +142,22 @@ def _json(reasons: Sequence[Reason]) -> str:
     return orjson.dumps(reasons).decode()
 
 
-def _change_alarms(verdicts: Sequence[Verdict], fresh: set[str]) -> dict[Group, int]:
-    """Bring alarms to what their steps end in; ids of the new ones by group."""
+def _change_alarms(verdicts: Sequence[Verdict], fresh: set[str]) -> dict[str, int]:
+    """Bring alarms to what their steps end in; the ids of new ones by the keys of their steps."""
     updates: list[tuple[AlarmState, AlarmState]] = []
-    opened: dict[Group, Alarm] = {}
+    opened: list[tuple[Alarm, Life]] = []
     for verdict in verdicts:
-        before = verdict.situation.alarm
-        states = [step.alarm for step in verdict.steps if step.alarm is not None and step.key in fresh]
-        if verdict.alarm is not None and (states or not any(step.alarm for step in verdict.steps)):
-            states.append(verdict.alarm)  # with or without a step, its peak or verdict may have changed
-        after = {alarm.id: alarm for alarm in states}
-        if new := after.pop(None, None):
-            opened[_group(verdict)] = _row(verdict, new)
-        updates += [(before, alarm) for alarm in after.values() if before is not None and alarm != before]
+        for n, life in enumerate(verdict.lives, start=1):
+            states = [step.alarm for step in life.steps if step.alarm is not None and step.key in fresh]
+            if n == len(verdict.lives) and verdict.alarm is not None and (states or not life.steps):
+                states.append(verdict.alarm)  # with or without a step, its peak or verdict may have changed
+            if states and life.before is None:
+                opened.append((_row(verdict, states[-1]), life))
+            elif states and life.before is not None and states[-1] != life.before:
+                updates.append((life.before, states[-1]))
     _update(updates)
-    created = Alarm.objects.bulk_create(opened.values())
-    return {group: alarm.pk for group, alarm in zip(opened, created, strict=True)}
+    Alarm.objects.bulk_create([row for row, _ in opened])
+    return {step.key: row.pk for row, life in opened for step in life.steps}
 
 
 def _update(updates: Sequence[tuple[AlarmState, AlarmState]]) -> None:
@@ -161,19 +165,20 @@ def _update(updates: Sequence[tuple[AlarmState, AlarmState]]) -> None:
         return
     row = (
         "(%s::bigint, %s, %s, %s::integer, %s, %s, %s, %s::timestamptz, %s::timestamptz, %s::integer, %s::float, %s,"
-        " %s::jsonb)"
+        " %s::jsonb, %s::bigint)"
     )
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {Alarm._meta.db_table} AS known SET is_active = decided.active,"
             " is_acknowledged = decided.acknowledged, priority = decided.priority, raised_at = decided.raised_at,"
             " returned_at = decided.returned_at, occurrences = decided.occurrences, peak_score = decided.peak_score,"
-            " verdict = decided.verdict, verdict_reasons = decided.reasons,"
+            " verdict = decided.verdict, verdict_reasons = decided.reasons, definition_id = decided.definition,"
+            " re_alarm_at = CASE WHEN decided.active THEN known.re_alarm_at END,"
             " acknowledged_by_id = CASE WHEN decided.acknowledged THEN known.acknowledged_by_id END,"
             " acknowledged_at = CASE WHEN decided.acknowledged THEN known.acknowledged_at END"
             f" FROM (VALUES {', '.join([row] * len(updates))}) AS decided (id, was_active, was_acknowledged, had,"
-            " active, acknowledged, priority, raised_at, returned_at, occurrences, peak_score, verdict, reasons)"
-            " WHERE known.id = decided.id AND known.is_active = decided.was_active"
+            " active, acknowledged, priority, raised_at, returned_at, occurrences, peak_score, verdict, reasons,"
+            " definition) WHERE known.id = decided.id AND known.is_active = decided.was_active"
             " AND known.is_acknowledged = decided.was_acknowledged AND known.occurrences = decided.had",
             [value for before, after in updates for value in _values(before, after)],
         )
@@ -186,7 +191,7 @@ def _values(before: AlarmState, after: AlarmState) -> tuple[Any, ...]:
     return (
         after.id, before.active, before.acknowledged, before.occurrences, new["is_active"], new["is_acknowledged"],
         new["priority"], new["raised_at"], new["returned_at"], new["occurrences"], new["peak_score"],
-        new["verdict"], _json(after.reasons),
+        new["verdict"], _json(after.reasons), new["definition_id"],
     )  # fmt: skip
 
 
@@ -211,6 +216,7 @@ def _fields(alarm: AlarmState) -> dict[str, Any]:
         "peak_score": alarm.peak_score,
         "verdict": str(alarm.verdict),
         "verdict_reasons": [asdict(reason) for reason in alarm.reasons],
+        "definition_id": None if alarm.definition is None else alarm.definition.id,
     }
 
 
@@ -241,9 +247,10 @@ def acknowledge(alarm_id: int, *, actor: User, comment: str = "", now: datetime 
     now = now or timezone.now()
     with transaction.atomic():
         alarm = alarm_steps.locked(alarm_id)
-        if (alarm_steps.state(alarm), Action.ACKNOWLEDGED) not in alarm_life.TABLE:
+        if alarm_steps.after(alarm, Action.ACKNOWLEDGED) is None:
             raise AlreadyAcknowledged
         alarm_steps.acknowledge(alarm, by=actor, at=now)
+        re_alarms.put_off(alarm, now=now)
         alarm_steps.record(alarm, Action.ACKNOWLEDGED, at=now, actor=actor, comment=comment)
     return alarm
 
@@ -257,7 +264,7 @@ def unacknowledge(alarm_id: int, *, actor: User, comment: str, now: datetime | N
         raise NoComment
     with transaction.atomic():
         alarm = alarm_steps.locked(alarm_id)
-        if (alarm_steps.state(alarm), Action.UNACKNOWLEDGED) not in alarm_life.TABLE:
+        if alarm_steps.after(alarm, Action.UNACKNOWLEDGED) is None:
             raise NotAcknowledged
         alarm_steps.acknowledge(alarm, by=None, at=None)
         alarm_steps.record(alarm, Action.UNACKNOWLEDGED, at=now or timezone.now(), actor=actor, comment=comment)

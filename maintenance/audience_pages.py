@@ -22,6 +22,7 @@ KIND_WORDS = {
     "alarm.raised": "Alarm raised in priority",
     "alarm.reopened": "Alarm active again",
     "alarm.returned": "Back to normal",
+    "alarm.re_alarmed": "Still active, told again",
     "alarm.unshelves_soon": "Shelving ends soon, still active",
     "alarm.unshelved": "No longer shelved, still active",
     "alarm.unsuppressed": "No longer suppressed by design, still active",

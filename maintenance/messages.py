@@ -17,7 +17,7 @@ PRIORITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 
 KINDS = (
     "alarm.opened", "alarm.raised", "alarm.reopened", "alarm.returned", "alarm.unshelves_soon", "alarm.unshelved",
-    "alarm.unsuppressed", "alarm.back_in_service", "work-order.opened",
+    "alarm.unsuppressed", "alarm.back_in_service", "alarm.re_alarmed", "work-order.opened",
 )  # fmt: skip
 """The kinds of event that are told. What people do themselves (acknowledge, comment, shelve) is not, but for what ends
 the hiding of an alarm that is still active."""
@@ -34,6 +34,16 @@ class Evidence:
     observed: float | None
     expected_low: float | None
     expected_high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """What people laid down for the alarm; a text is empty where they said nothing of it."""
+
+    cause: str
+    consequence: str
+    response: str
+    respond_within_minutes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,7 @@ class Transition:
     """The machine and the lines it stands in."""
     past: tuple[PastCase, ...] = ()
     """The newest first."""
+    guidance: Guidance | None = None
 
     @property
     def kind(self) -> str:

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from maintenance.definition_models import AlarmDefinition, AlarmPriority
 from sensors.models import Equipment, Sensor, Site
 
 
@@ -19,6 +20,7 @@ class Priority(models.TextChoices):
 
 
 PRIORITY_KNOWN = Q(priority__in=["CRITICAL", "HIGH", "MEDIUM", "LOW"])
+ALARM_PRIORITY_KNOWN = PRIORITY_KNOWN | Q(priority="ADVISORY")
 
 
 class Triaged(models.Model):
@@ -143,7 +145,7 @@ class Alarm(Triaged):
     site = models.ForeignKey(Site, models.PROTECT, related_name="alarms")
     machine = models.ForeignKey(Equipment, models.PROTECT, related_name="alarms")
     failure_mode = models.CharField(max_length=3)
-    priority = models.CharField(max_length=16, choices=Priority.choices)
+    priority = models.CharField(max_length=16, choices=AlarmPriority.choices)
     is_active = models.BooleanField(default=True, help_text="The condition stands.")
     is_acknowledged = models.BooleanField(default=False)
     is_open = models.GeneratedField(
@@ -161,6 +163,11 @@ class Alarm(Triaged):
     )
     acknowledged_at = models.DateTimeField(null=True)
     assigned_to = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="alarms")
+    definition = models.ForeignKey(
+        AlarmDefinition, models.SET_NULL, null=True, related_name="alarms", help_text="What holds for it."
+    )
+    re_alarm_at = models.DateTimeField(null=True, editable=False, help_text="When it is told again.")
+    re_alarms = models.PositiveSmallIntegerField(db_default=0, default=0, help_text="How often it was told again.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -171,12 +178,16 @@ class Alarm(Triaged):
                 condition=Q(is_active=True) | Q(is_acknowledged=False),
                 name="alarm_one_open",
             ),
-            models.CheckConstraint(condition=PRIORITY_KNOWN, name="alarm_priority"),
+            models.CheckConstraint(condition=ALARM_PRIORITY_KNOWN, name="alarm_priority"),
+            models.CheckConstraint(
+                condition=Q(re_alarm_at__isnull=True) | Q(is_active=True), name="alarm_re_alarm_while_active"
+            ),
             models.CheckConstraint(condition=VERDICT_KNOWN, name="alarm_verdict"),
         ]
         indexes = [
             models.Index(fields=["site", "-raised_at", "-id"], name="alarm_of_site"),
             models.Index(fields=["machine", "failure_mode", "-raised_at"], name="alarm_of_mode"),
+            models.Index(fields=["re_alarm_at"], condition=Q(re_alarm_at__isnull=False), name="alarm_re_alarm_due"),
         ]
 
     def __str__(self) -> str:
@@ -188,9 +199,11 @@ class AlarmTransition(models.Model):
 
     class Action(models.TextChoices):
         OPENED = "OPENED", "Opened"
+        NOTED = "NOTED", "Noted: an advisory"
         RAISED = "RAISED", "Raised in priority"
         RETURNED = "RETURNED", "Returned to normal"
         REOPENED = "REOPENED", "Active again"
+        RE_ALARMED = "RE_ALARMED", "Still active: told again"
         ACKNOWLEDGED = "ACKNOWLEDGED", "Acknowledged"
         UNACKNOWLEDGED = "UNACKNOWLEDGED", "No longer acknowledged"
         COMMENTED = "COMMENTED", "Commented"
@@ -225,7 +238,7 @@ class AlarmTransition(models.Model):
                     action__in=[
                         "OPENED", "RAISED", "RETURNED", "REOPENED", "ACKNOWLEDGED", "UNACKNOWLEDGED", "COMMENTED",
                         "ASSIGNED", "SHELVED", "UNSHELVES_SOON", "UNSHELVED", "SUPPRESSED", "UNSUPPRESSED",
-                        "OUT_OF_SERVICE", "BACK_IN_SERVICE",
+                        "OUT_OF_SERVICE", "BACK_IN_SERVICE", "NOTED", "RE_ALARMED",
                     ]
                 ),
                 name="alarm_transition_action",

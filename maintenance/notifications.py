@@ -16,7 +16,9 @@ from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Greatest, Now
 
 from maintenance import audience, messages, similar, targets
-from maintenance.messages import Evidence, Pending, Row, Transition
+from maintenance.alarm_life import ADVISORY
+from maintenance.definition_models import AlarmDefinition
+from maintenance.messages import Evidence, Guidance, Pending, Row, Transition
 from maintenance.models import AlarmTransition, Anomaly, Notification, WorkOrderTransition
 
 ALARMS, ORDERS = AlarmTransition._meta.db_table, WorkOrderTransition._meta.db_table
@@ -35,7 +37,7 @@ def pending(run_id: int) -> Pending:
     alarms = _told_of(AlarmTransition.objects.filter(run_id=run_id, suppression=""))
     orders = list(
         WorkOrderTransition.objects.filter(run_id=run_id, from_status="")
-        .select_related("order__machine", "order__site")
+        .select_related("order__machine", "order__site", "order__alarm__definition")
         .annotate(anomaly_id=_newest_anomaly(of="order"))
         .order_by("id")
     )
@@ -77,7 +79,8 @@ def _complete(told: Sequence[Transition]) -> Pending:
 
 def _told_of(rows: QuerySet[AlarmTransition]) -> list[Any]:
     """The transitions with what a message says of them, oldest first."""
-    related = rows.select_related("alarm__machine", "alarm__site")
+    asking = rows.exclude(alarm__priority=ADVISORY)  # of an advisory nobody is told
+    related = asking.select_related("alarm__machine", "alarm__site", "alarm__definition")
     return list(related.annotate(anomaly_id=_newest_anomaly(of="alarm")).order_by("id"))
 
 
@@ -136,6 +139,7 @@ def _of_alarm(row: AlarmTransition, evidence: Evidence | None) -> Transition:
         at=row.at,
         evidence=evidence,
         remark=row.comment,
+        guidance=_guidance(alarm.definition),
     )
 
 
@@ -156,7 +160,14 @@ def _of_order(row: WorkOrderTransition, evidence: Evidence | None) -> Transition
         since=order.opened_at,
         at=row.at,
         evidence=evidence,
+        guidance=_guidance(order.alarm.definition if order.alarm is not None else None),
     )
+
+
+def _guidance(said: AlarmDefinition | None) -> Guidance | None:
+    if said is None:
+        return None
+    return Guidance(said.cause, said.consequence, said.response, said.respond_within_minutes)
 
 
 def create(rows: Sequence[Row], *, run_id: int | None) -> list[int]:

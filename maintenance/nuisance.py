@@ -2,7 +2,7 @@
 
 Counted in event time, by the rules of ``maintenance.isa182``, with one operator a site: what chattered or fleeted in
 the last ten minutes, what flapped within the hour, what is stale, and floods that have not ended. Old data that comes
-in late is nobody's nuisance.
+in late is nobody's nuisance, and neither is an advisory.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ from sensors.columns import Bool, Int64, from_instant
 HOUR = timedelta(hours=1)
 RETURNED, ACKNOWLEDGED = "action = 'RETURNED'", "action = 'ACKNOWLEDGED'"
 NO_INSTANT = "NULL::bigint"
-KNOWN = "id, site_id, machine_id, failure_mode, is_active, raised_at"
+KNOWN = "id, site_id, machine_id, failure_mode, is_active, raised_at, priority"
 QUERY = (
     f"WITH concerned AS (SELECT {KNOWN} FROM {ALARM} WHERE is_active OR NOT is_acknowledged"
     f" UNION SELECT recent.* FROM sensors_site AS site CROSS JOIN LATERAL (SELECT {KNOWN} FROM {ALARM}"
-    " WHERE site_id = site.id AND raised_at >= %(since)s) AS recent)"
+    " WHERE site_id = site.id AND raised_at >= %(since)s) AS recent),"
+    " asking AS (SELECT * FROM concerned WHERE priority <> 'ADVISORY')"
     f" SELECT site_id, machine_id, failure_mode, {MICROSECONDS.format(f'min(at) FILTER (WHERE {ACTIVE})')},"
     f" {MICROSECONDS.format(f'min(at) FILTER (WHERE {RETURNED})')},"
     f" {MICROSECONDS.format(f'min(at) FILTER (WHERE {ACKNOWLEDGED})')}"
-    " FROM (SELECT concerned.id, site_id, machine_id, failure_mode, step.action, step.at,"
-    f" count(*) FILTER (WHERE {ACTIVE}) OVER (PARTITION BY concerned.id ORDER BY step.id) AS episode"
-    f" FROM concerned JOIN {STEP} AS step ON step.alarm_id = concerned.id"
+    " FROM (SELECT asking.id, site_id, machine_id, failure_mode, step.action, step.at,"
+    f" count(*) FILTER (WHERE {ACTIVE}) OVER (PARTITION BY asking.id ORDER BY step.id) AS episode"
+    f" FROM asking JOIN {STEP} AS step ON step.alarm_id = asking.id"
     " WHERE step.at >= %(since)s AND step.at <= %(now)s) AS steps"
     f" GROUP BY id, site_id, machine_id, failure_mode, episode HAVING count(*) FILTER (WHERE {ACTIVE}) > 0"
     f" UNION ALL SELECT site_id, machine_id, failure_mode, {MICROSECONDS.format('raised_at')},"
-    f" {NO_INSTANT}, {NO_INSTANT} FROM concerned WHERE is_active AND raised_at < %(since)s"
+    f" {NO_INSTANT}, {NO_INSTANT} FROM asking WHERE is_active AND raised_at < %(since)s"
 )
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 
-from maintenance import hidden, history, triage, work_orders
+from maintenance import definition_book, definitions, hidden, history, triage, work_orders
 from maintenance.alarm_life import AlarmState, Condition, Situation
+from maintenance.definitions import Book, Definition, Subject
 from maintenance.models import Alarm, Anomaly, Decision, Triaged
 from maintenance.triage import Facts, Reason
 from sensors.columns import SECOND_US, from_instant
@@ -27,16 +29,17 @@ def load(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], lock: 
 
     ``clocks``: the newest reading judged in order, in microseconds, by machine. With ``lock``, in a transaction, the
     rows stay as they are until its end: machines are locked first, then alarms, then orders, each in ascending ids.
-    One query where nothing is to be decided, else eight at most, whatever the number of machines.
+    One query where nothing is to be decided, else nine at most, whatever the number of machines.
     """
     concerned = _concerned(machine_ids)
     if not concerned:
         return []
     machines = _machines(concerned, lock=lock)
-    alarms = _open_alarms(machines, lock=lock)
+    book = definition_book.of_machines(machines.values())
+    alarms = _open_alarms(machines, book, lock=lock)
     orders = work_orders.open_for(machines, lock=lock)
     hiding = hidden.standing(machines)
-    conditions, judged_until = _conditions(machines)
+    conditions, judged_until = _conditions(machines, book)
     groups = sorted({*conditions, *(group for group, alarm in alarms.items() if alarm.active)})
     return [
         Situation(
@@ -84,14 +87,15 @@ def _machines(machine_ids: Iterable[int], *, lock: bool) -> dict[int, Equipment]
     return {row.pk: row for row in rows}
 
 
-def _open_alarms(machine_ids: Iterable[int], *, lock: bool) -> dict[Group, AlarmState]:
+def _open_alarms(machine_ids: Iterable[int], book: Book, *, lock: bool) -> dict[Group, AlarmState]:
     rows: QuerySet[Alarm] = Alarm.objects.filter(machine_id__in=list(machine_ids), is_open=True).order_by("id")
     if lock:
         rows = rows.select_for_update(no_key=True)
-    return {(row.machine_id, row.failure_mode): state_of(row) for row in rows}
+    by_id = {definition.id: definition for definition in book.values()}
+    return {(row.machine_id, row.failure_mode): _state(row, by_id.get(row.definition_id or 0)) for row in rows}
 
 
-def state_of(row: Alarm) -> AlarmState:
+def _state(row: Alarm, definition: Definition | None) -> AlarmState:
     return AlarmState(
         id=row.pk,
         active=row.is_active,
@@ -104,6 +108,7 @@ def state_of(row: Alarm) -> AlarmState:
         peak_score=row.peak_score,
         verdict=row.verdict,
         reasons=_reasons(row),
+        definition=definition,
     )
 
 
@@ -111,14 +116,14 @@ def _reasons(row: Triaged) -> tuple[Reason, ...]:
     return tuple(Reason(**reason) for reason in row.verdict_reasons)
 
 
-def _conditions(machine_ids: Iterable[int]) -> tuple[dict[Group, list[Condition]], dict[Group, int]]:
+def _conditions(machines: Mapping[int, Equipment], book: Book) -> tuple[dict[Group, list[Condition]], dict[Group, int]]:
     """What is not settled, by group; and when the latest alarm that is closed by now returned."""
     closed = Alarm.objects.filter(
         machine=OuterRef("machine"), failure_mode=OuterRef("failure_mode"), is_active=False, is_acknowledged=True
     ).order_by("-raised_at")
     rows = list(
-        Anomaly.objects.filter(machine_id__in=list(machine_ids), is_settled=False)
-        .select_related("sensor")
+        Anomaly.objects.filter(machine_id__in=list(machines), is_settled=False)
+        .select_related("sensor__equipment")
         .annotate(judged_until=Subquery(closed.values("returned_at")[:1]))
         .order_by("id")
     )
@@ -133,10 +138,23 @@ def _conditions(machine_ids: Iterable[int]) -> tuple[dict[Group, list[Condition]
     for row in rows:
         group = (row.machine_id, row.failure_mode)
         known = facts.get(row.pk, triage.NOTHING)
-        conditions[group].append(_condition(row, known, frozenset(decided.get(row.pk, ()))))
+        condition = _condition(row, known, frozenset(decided.get(row.pk, ())))
+        definition = definitions.resolve(book, _subject(row, machines[row.machine_id]))
+        conditions[group].append(replace(condition, definition=definition))
         if row.judged_until is not None:
             judged_until[group] = from_instant(row.judged_until)
     return conditions, judged_until
+
+
+def _subject(row: Anomaly, machine: Equipment) -> Subject:
+    return Subject(
+        site_id=row.site_id,
+        machine_id=row.machine_id,
+        equipment_class=row.sensor.equipment.equipment_class or machine.equipment_class,
+        sensor_kind=row.sensor.kind,
+        anomaly_kind=row.kind,
+        failure_mode=row.failure_mode,
+    )
 
 
 def _condition(row: Anomaly, facts: Facts, decided: frozenset[str]) -> Condition:

@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from maintenance import alarm_life, alarm_steps, hidden
+from maintenance import alarm_life, alarm_steps, hidden, re_alarms
 from maintenance.alarm_life import State
 from maintenance.alarm_life import Suppression as Kind
 from maintenance.models import Alarm, AlarmTransition, Suppression, WorkOrder
@@ -107,7 +107,9 @@ def begin(new: Suppression) -> Suppression:
     """Store what hides alarms from now on, in a transaction in which the machine is locked."""
     new.save(force_insert=True)
     _journal(journal.SUPPRESSION_BEGAN, new, at=new.from_at, actor=new.created_by, said=new.reason)
-    for alarm in alarm_steps.lock_open(new.machine_id, failure_mode=new.failure_mode):
+    hidden_now = alarm_steps.lock_open(new.machine_id, failure_mode=new.failure_mode)
+    re_alarms.stop(hidden_now)
+    for alarm in hidden_now:
         alarm_steps.record(
             alarm, alarm_life.HIDES[Kind(new.kind)], at=new.from_at, actor=new.created_by, comment=new.reason,
             key=f"suppression/{new.pk}/began/alarm/{alarm.pk}",
@@ -194,7 +196,9 @@ def say_soon(suppression_id: int, *, now: datetime | None = None) -> int:
         shown_by_it = [
             alarm
             for alarm in alarm_steps.lock_open(row.machine_id, failure_mode=row.failure_mode)
-            if alarm.is_active and hidden.of(others, alarm.machine_id, alarm.failure_mode) is Kind.NONE
+            if alarm.is_active
+            and alarm.priority != alarm_life.ADVISORY
+            and hidden.of(others, alarm.machine_id, alarm.failure_mode) is Kind.NONE
         ]
         for alarm in shown_by_it:
             alarm_steps.record(
@@ -224,9 +228,11 @@ def _end(row: Suppression, *, now: datetime, actor: User | None, why: str) -> No
     for alarm in alarm_steps.lock_open(row.machine_id, failure_mode=row.failure_mode):
         still = hidden.of(left, alarm.machine_id, alarm.failure_mode)
         action = alarm_life.SHOWS[Kind(row.kind)]
-        shown = still is Kind.NONE and alarm_life.after(alarm_steps.state(alarm), action) is State.UNACK
+        shown = still is Kind.NONE and alarm_steps.after(alarm, action) is State.UNACK
         if shown and alarm.is_acknowledged:
             alarm_steps.acknowledge(alarm, by=None, at=None)
+        if shown:
+            re_alarms.start([alarm.pk], now=now)
         alarm_steps.record(
             alarm, action, at=now, actor=actor, comment=why, key=f"suppression/{row.pk}/ended/alarm/{alarm.pk}",
             suppression=still, to_tell=shown,

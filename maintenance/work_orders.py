@@ -12,9 +12,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from maintenance import alarm_steps, failure_modes, suppressions
-from maintenance.alarm_life import OrderState, Situation, Step
+from maintenance.alarm_life import OrderState, Situation
 from maintenance.models import WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
+from maintenance.verdicts import Step
 from sensors import journal
 from sensors.columns import to_instant
 from sensors.models import Membership

@@ -15,6 +15,8 @@ ALARM_OPENED = "alarm.opened"
 ALARM_RAISED = "alarm.raised"
 ALARM_RETURNED = "alarm.returned"
 ALARM_REOPENED = "alarm.reopened"
+ALARM_NOTED = "alarm.noted"
+ALARM_RE_ALARMED = "alarm.re_alarmed"
 ALARM_ACKNOWLEDGED = "alarm.acknowledged"
 ALARM_COMMENTED = "alarm.commented"
 ALARM_UNACKNOWLEDGED = "alarm.unacknowledged"
@@ -26,6 +28,9 @@ ALARM_SUPPRESSED = "alarm.suppressed"
 ALARM_UNSUPPRESSED = "alarm.unsuppressed"
 ALARM_OUT_OF_SERVICE = "alarm.out_of_service"
 ALARM_BACK_IN_SERVICE = "alarm.back_in_service"
+DEFINITION_ADDED = "alarm_definition.added"
+DEFINITION_CHANGED = "alarm_definition.changed"
+DEFINITION_DELETED = "alarm_definition.deleted"
 SUPPRESSION_BEGAN = "suppression.began"
 SUPPRESSION_ENDED = "suppression.ended"
 WORK_ORDER_OPENED = "work_order.opened"
@@ -54,6 +59,7 @@ CASE_CANCELLED = "case.cancelled"
 TYPES = frozenset(
     {
         ANOMALY_DETECTED, INSTRUMENT_FAULT,
+        ALARM_NOTED, ALARM_RE_ALARMED, DEFINITION_ADDED, DEFINITION_CHANGED, DEFINITION_DELETED,
         ALARM_OPENED, ALARM_RAISED, ALARM_RETURNED, ALARM_REOPENED, ALARM_ACKNOWLEDGED, ALARM_COMMENTED,
         ALARM_UNACKNOWLEDGED, ALARM_ASSIGNED, ALARM_SHELVED, ALARM_UNSHELVES_SOON, ALARM_UNSHELVED, ALARM_SUPPRESSED,
         ALARM_UNSUPPRESSED, ALARM_OUT_OF_SERVICE, ALARM_BACK_IN_SERVICE, SUPPRESSION_BEGAN, SUPPRESSION_ENDED,

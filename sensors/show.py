@@ -16,7 +16,7 @@ from sensors import ticks
 DASH = "–"
 
 TONES: Mapping[str, str] = {
-    "CRITICAL": "danger", "HIGH": "warning", "MEDIUM": "info", "LOW": "plain",
+    "CRITICAL": "danger", "HIGH": "warning", "MEDIUM": "info", "LOW": "plain", "ADVISORY": "plain",
     "OPEN": "warning", "ASSIGNED": "info", "IN_PROGRESS": "info", "COMPLETED": "fine", "CANCELLED": "plain",
     "ACTIVE": "info", "DONE": "fine", "FAILED": "danger", "REPLAY": "warning", "RETRY": "warning", "FENCED": "plain",
     "QUARANTINE": "warning", "SEARCHED": "violet", "DISCARDED": "plain",

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from agents import decide
+from agents import urgency
 from agents.backtests.figures import Activation, Found, Window
 from agents.backtests.known import History
-from maintenance.alarm_life import Action, AlarmState, Condition, OrderState, Situation, Step, Verdict
+from maintenance import definitions
+from maintenance.alarm_life import Action, AlarmState, Condition, OrderState, Situation
 from maintenance.sightings import INSTRUMENT, MACHINE, Place, Sighting, first_good, merge
 from maintenance.triage import Reason
+from maintenance.verdicts import Step, Verdict
 from sensors.columns import Columns
 
-ORDER_OPENED, ORDER_OCCURRED = decide.ORDER_OPENED, decide.ORDER_OCCURRED
+ORDER_OPENED, ORDER_OCCURRED = urgency.ORDER_OPENED, urgency.ORDER_OCCURRED
 Key = tuple[str, int, str, int, bool]
 
 
@@ -37,6 +39,7 @@ class Machine:
     on_delay: Mapping[int, int]
     off_delay: Mapping[int, int]
     labels: tuple[Window, ...] = ()
+    definitions: definitions.Book = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -146,7 +149,18 @@ class Book:
             facts=self._known.facts(seen),
             verdict=row.verdict,
             reasons=row.reasons,
+            definition=self._definition(row),
         )
+
+    def _definition(self, row: Row) -> definitions.Definition | None:
+        place = self.machine.places[row.sighting.sensor_id]
+        return definitions.resolve(
+            self.machine.definitions,
+            definitions.Subject(
+                self.machine.site_id, self.machine.id, place.equipment_class, place.kind, row.sighting.kind,
+                row.failure_mode,
+            ),
+        )  # fmt: skip
 
     def apply(self, verdicts: Sequence[Verdict]) -> None:
         """What was decided comes about; a decision that came about before does not do so again."""
@@ -178,7 +192,7 @@ class Book:
         elif step.action is Action.RAISED:
             begun, cause = self._active[mode]
             self._active[mode] = replace(begun, priority=alarm.priority), cause
-        elif step.action is Action.RETURNED:
+        elif step.action is Action.RETURNED and mode in self._active:  # an advisory was never an activation
             begun, cause = self._active.pop(mode)
             self._over.append((replace(begun, returned_at=step.at), cause))
 

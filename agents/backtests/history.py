@@ -13,6 +13,7 @@ from django.db.models import Q, QuerySet
 from agents.backtests.book import ORDER_OCCURRED, ORDER_OPENED, Machine
 from agents.backtests.figures import Activation, Found, Period, Window
 from agents.backtests.proposal import Proposal
+from maintenance import definition_book
 from maintenance.alarm_life import Action
 from maintenance.models import AlarmTransition, Anomaly, Decision
 from maintenance.sightings import Place
@@ -82,6 +83,7 @@ def of_machine(machine: Equipment, sensors: Sequence[Sensor]) -> tuple[SensorTab
         places=places,
         on_delay={s.pk: s.on_delay_seconds * SECOND_US for s in sensors},
         off_delay={s.pk: s.off_delay_seconds * SECOND_US for s in sensors},
+        definitions=definition_book.of_machines([machine]),
         labels=tuple(map(_window, Label.objects.filter(machine=machine, retracted_at=None).order_by("pk"))),
     )
 

@@ -90,7 +90,8 @@ def _words(payload: Mapping[str, Any], *, event_type: str, message: Message, zon
     }
     if "failure_mode" in payload:
         told["what"] = wording.event(event_type, language=language, otherwise=payload["what"])
-        told["mode"], told["response"] = wording.mode(payload["failure_mode"], language=language)
+        told["mode"], usual = wording.mode(payload["failure_mode"], language=language)
+        told["response"] = (payload.get("guidance") or {}).get("response") or usual
         told["past"] = [{**case, "closed_at": _local(case["closed_at"], zone)} for case in payload.get("past", ())]
     return told | {name: _local(payload[name], zone) for name in ("since", "at") if name in payload}
 

@@ -214,7 +214,7 @@ def test_many_machines_cost_as_many_queries_as_one(
             for each in sensors:
                 see(each, run=run, at=at, ended=at + 10, score=0.99)
         clocks: dict[int, int | None] = {s.machine_id: NOON + 200 * SECOND_US for s in sensors}
-        with django_assert_num_queries(8):
+        with django_assert_num_queries(9):
             situations = alarms.situations(clocks, clocks=clocks, lock=True)
         verdicts = decide.decide(situations)
         with django_assert_num_queries(9):

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from agents import decide
+from agents import decide, urgency
 from maintenance import alarm_life
-from maintenance.alarm_life import AlarmState, Condition, OrderState, Situation, State, Verdict
+from maintenance.alarm_life import AlarmState, Condition, OrderState, Situation, State
+from maintenance.verdicts import Verdict
 
 
 def condition(anomaly_id: int = 1, *, started_at: int = 100, **fields: Any) -> Condition:
@@ -133,12 +134,12 @@ def test_a_growing_severity_raises_the_alarm_and_asks_again_for_acknowledgement(
     assert (verdict.alarm.priority, verdict.alarm.acknowledged, verdict.alarm.peak_score) == ("HIGH", False, 1.0)
 
 
-@pytest.mark.parametrize("criticality", list(decide.PRIORITY))
+@pytest.mark.parametrize("criticality", list(urgency.PRIORITY))
 def test_the_priority_follows_from_criticality_and_severity(criticality: str) -> None:
     mild, severe = (one(situation(condition(peak_score=score), criticality=criticality)).alarm for score in (0.6, 0.99))
     assert mild is not None
     assert severe is not None
-    assert (mild.priority, severe.priority) == decide.PRIORITY[criticality]
+    assert (mild.priority, severe.priority) == urgency.PRIORITY[criticality]
     beyond = one(situation(condition(kind="LIMIT_HIGH_HIGH"), criticality=criticality)).alarm
     assert beyond is not None
     assert beyond.priority == severe.priority

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maintenance import alarm_life
-from maintenance.alarm_life import Action, AlarmState, Condition, OrderState, State, Step, Verdict
+from maintenance.alarm_life import Action, AlarmState, Condition, OrderState, State
+from maintenance.verdicts import Step, Verdict
 from tests.unit.test_decide import condition, one, situation
 
 QUIET = 2
