@@ -17,6 +17,7 @@ from agents.run_api import Runs
 from config import health
 from maintenance import link_views, performance_page
 from maintenance.api import Alarms, Anomalies, WorkOrders
+from maintenance.definition_api import AlarmDefinitions
 from maintenance.message_api import Notifications
 from maintenance.record_api import DetectorRecords
 from maintenance.report_api import AlarmReport
@@ -42,6 +43,7 @@ router.register("labels", Labels, basename="label")
 router.register("regimes", Regimes, basename="regime")
 router.register("anomalies", Anomalies, basename="anomaly")
 router.register("alarms", Alarms, basename="alarm")
+router.register("alarm-definitions", AlarmDefinitions, basename="alarm-definition")
 router.register("detector-records", DetectorRecords, basename="detector-record")
 router.register("suppressions", Suppressions, basename="suppression")
 router.register("work-orders", WorkOrders, basename="work-order")

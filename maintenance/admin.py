@@ -18,15 +18,16 @@ from maintenance import (
     order_pages,
     record_pages,
 )
-from maintenance.alarm_pages import AlarmSteps, Hideable, StateFilter
+from maintenance.alarm_pages import AlarmSteps, AsksFilter, Hideable, StateFilter
 from maintenance.decision_pages import DecisionLines, Judged
+from maintenance.definition_pages import HasGuidance
 from maintenance.models import Alarm, Anomaly, WorkOrder
 from sensors import columns, sensor_page, show
 from sensors.chart import Stretch
 from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
 __all__ = [
-    "alarm_pages", "audience_pages", "decision_pages", "ledger_pages", "message_pages", "order_pages", "record_pages",
+    "alarm_pages", "audience_pages", "decision_pages", "definition_pages", "ledger_pages", "message_pages", "order_pages", "record_pages",
 ]  # fmt: skip
 
 CONTEXT = 3
@@ -185,13 +186,22 @@ class OrderLines(Lines):
 
 
 @admin.register(Alarm)
-class AlarmPage(Judged, Hideable):
+class AlarmPage(Judged, HasGuidance, Hideable):
     list_display = (
         "priority_label", "machine_page", "failure_mode", "state_label", "raised_at", "returned_at", "occurrences",
         "peak", "verdict_label", "sensor_page", "acknowledged_by", "assigned_to",
     )  # fmt: skip
     list_display_links = ("priority_label", "raised_at")
-    list_filter = (SiteFilter, StateFilter, "priority", "verdict", "is_open", "is_active", "is_acknowledged")
+    list_filter = (
+        SiteFilter,
+        StateFilter,
+        AsksFilter,
+        "priority",
+        "verdict",
+        "is_open",
+        "is_active",
+        "is_acknowledged",
+    )
     list_select_related = ("machine", "sensor", "acknowledged_by", "assigned_to")
     search_fields = ("machine__tag", "machine__name", "sensor__external_id", "=failure_mode")
     date_hierarchy = "raised_at"
@@ -208,13 +218,26 @@ class AlarmPage(Judged, Hideable):
                 )
             },
         ),
+        (
+            "What to do",
+            {
+                "fields": (
+                    "response",
+                    ("time_to_respond", "definition_page"),
+                    "cause",
+                    "consequence",
+                    ("latches", "told_again"),
+                )
+            },
+        ),
         ("When", {"fields": (("raised_at", "returned_at"), ("acknowledged_by", "acknowledged_at"), "created_at")}),
         ("How much", {"fields": (("occurrences", "peak"),)}),
     )
     readonly_fields = (
         "machine_page", "sensor_page", "priority_label", "state_label", "failure_mode", "anomalies", "raised_at",
         "returned_at", "acknowledged_by", "acknowledged_at", "created_at", "occurrences", "peak", "assigned_to",
-        "verdict_label", "verdict_words",
+        "verdict_label", "verdict_words", "response", "time_to_respond", "definition_page", "cause", "consequence",
+        "latches", "told_again",
     )  # fmt: skip
     inlines = (OrderLines, AlarmSteps)
     actions = (

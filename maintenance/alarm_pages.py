@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
 from maintenance import buttons, hidden
-from maintenance.alarm_life import State
+from maintenance.alarm_life import ADVISORY, State
 from maintenance.models import Alarm, AlarmTransition, Suppression
 from sensors import show
 from sensors.desk import Desk, Lines, SiteFilter, column
@@ -39,6 +39,21 @@ class StateFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Alarm]) -> QuerySet[Alarm]:
         wanted = self.value() or ""
         return hidden.in_state(queryset, wanted) if wanted in STATES else queryset
+
+
+class AsksFilter(admin.SimpleListFilter):
+    """Advisories, which ask for nothing and tell nobody, apart from the alarms that ask for a response."""
+
+    title = "asks for"
+    parameter_name = "asks"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("response", "A response"), ("nothing", "Nothing: advisories")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Alarm]) -> QuerySet[Alarm]:
+        if self.value() == "response":
+            return queryset.exclude(priority=ADVISORY)
+        return queryset.filter(priority=ADVISORY) if self.value() == "nothing" else queryset
 
 
 class Hideable(Desk):

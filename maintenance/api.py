@@ -14,7 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from maintenance import alarms, hidden, suppressions, work_orders
-from maintenance.alarm_life import State, Suppression
+from maintenance.alarm_life import ADVISORY, State, Suppression
+from maintenance.definition_models import AlarmDefinition
 from maintenance.models import Alarm, AlarmTransition, Anomaly, WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
 from sensors import access
@@ -127,14 +128,27 @@ class Shelf(serializers.Serializer[Any]):
 
 class AlarmFilter(Filters):
     is_open = django_filters.BooleanFilter()
+    advisory = django_filters.BooleanFilter(method="asks_nothing", label="Whether it is an advisory, and no alarm.")
     state = django_filters.ChoiceFilter(choices=[(s.value, s.value) for s in State], method="in_state")
 
     def in_state(self, rows: QuerySet[Any], name: str, state: str) -> QuerySet[Any]:
         return hidden.in_state(rows, state)
 
+    def asks_nothing(self, rows: QuerySet[Any], name: str, advisory: bool) -> QuerySet[Any]:
+        return rows.filter(priority=ADVISORY) if advisory else rows.exclude(priority=ADVISORY)
+
     class Meta:
         model = Alarm
-        fields = ["site", "machine", "failure_mode", "priority", "verdict", "is_active", "is_acknowledged"]
+        fields = [
+            "site",
+            "machine",
+            "failure_mode",
+            "priority",
+            "verdict",
+            "is_active",
+            "is_acknowledged",
+            "definition",
+        ]
 
 
 @documented("alarms", "alarm", "alarms")
@@ -145,7 +159,15 @@ class Alarms(Acting):
                 model = AlarmTransition
                 fields = ["action", "at", "recorded_at", "actor", "reason", "comment", "suppression"]
 
+        class Guidance(serializers.ModelSerializer[AlarmDefinition]):
+            """What people laid down for it."""
+
+            class Meta:
+                model = AlarmDefinition
+                fields = ["id", "revision", "cause", "consequence", "response", "respond_within_minutes", "latching"]
+
         transitions = AlarmStep(many=True)
+        definition = Guidance(allow_null=True)
         verdict_reasons = ReasonOut(many=True)
         state = serializers.ChoiceField([s.value for s in State], help_text="By its ISA-18.2 name.")
         suppression = serializers.ChoiceField(
@@ -157,10 +179,11 @@ class Alarms(Acting):
             fields = [
                 "id", "site", "machine", "sensor", "failure_mode", "priority", "is_active", "is_acknowledged",
                 "is_open", "state", "suppression", "raised_at", "returned_at", "occurrences", "peak_score", "verdict",
-                "verdict_reasons", "acknowledged_by", "acknowledged_at", "assigned_to", "transitions",
+                "verdict_reasons", "acknowledged_by", "acknowledged_at", "assigned_to", "definition", "re_alarm_at",
+                "re_alarms", "transitions",
             ]  # fmt: skip
 
-    queryset = hidden.with_state(Alarm.objects.prefetch_related("transitions"))
+    queryset = hidden.with_state(Alarm.objects.select_related("definition").prefetch_related("transitions"))
     serializer_class = AlarmOut
     filterset_class = AlarmFilter
 

@@ -18,6 +18,7 @@ from django.utils import timezone
 from unfold import widgets
 
 from maintenance import alarms, suppressions, work_orders
+from maintenance.alarm_life import ADVISORY
 from maintenance.models import Alarm, Suppression, WorkOrder
 from maintenance.refusals import Refused
 from sensors import ask
@@ -136,7 +137,7 @@ COMMENT = Button(
 )  # fmt: skip
 UNACKNOWLEDGE = Button(
     "unacknowledge", "Take back the acknowledgement", "Unacknowledge", "No longer acknowledged",
-    fits=lambda alarm: alarm.is_active and alarm.is_acknowledged,
+    fits=lambda alarm: alarm.is_active and alarm.is_acknowledged and alarm.priority != ADVISORY,
     perform=lambda alarm, actor, said: alarms.unacknowledge(alarm.pk, actor=actor, comment=said["comment"]),
     form=lambda rows, data: Saying(data),
     explain="Nobody sees to it any more: it has to be acknowledged anew. Say why.",

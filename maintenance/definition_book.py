@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.forms import model_to_dict
 from django.utils import timezone
 
@@ -26,9 +26,13 @@ SAYS = (
 
 def of_machines(machines: Iterable[Equipment]) -> Book:
     """All that may hold for conditions of these machines. One query, however many machines and definitions."""
+    return definitions.book(map(value_of, rows_of(machines)))
+
+
+def rows_of(machines: Iterable[Equipment]) -> QuerySet[AlarmDefinition]:
     rows = list(machines)
     concerned = Q(machine__in=[row.pk for row in rows]) | Q(machine=None, site__in={row.site_id for row in rows})
-    return definitions.book(map(value_of, AlarmDefinition.objects.filter(concerned).order_by()))
+    return AlarmDefinition.objects.filter(concerned).order_by()
 
 
 def value_of(row: AlarmDefinition) -> Definition:

@@ -29,7 +29,7 @@ ADVISORY_ASKS_NOTHING = Q(
 
 
 class AlarmDefinition(models.Model):
-    """What people laid down about the alarms of a scope (see ``maintenance.definitions``); what is empty of it is any."""
+    """What people laid down about the alarms of a scope (see ``maintenance.definitions``); empty = any."""
 
     ANOMALY_KINDS = tuple((kind, kind.replace("_", " ").capitalize()) for kind in definitions.ANOMALY_KINDS)
 

@@ -21,6 +21,7 @@ MAY: dict[str, frozenset[str]] = {
     "read": frozenset(Role.values),
     "ingest": frozenset({Role.INGEST, Role.ADMIN}),
     "act": frozenset({Role.TECHNICIAN, Role.ADMIN}),
+    "edit": frozenset({Role.ADMIN}),
 }
 """What -> the roles that may do it in their site. A superuser may do everything in every site."""
 

@@ -136,6 +136,7 @@ class SensorLines(Lines):
 @admin.register(Equipment)
 class EquipmentPage(HasNewNormal):
     backtest_of = "machine"
+    change_form_outer_after_template = "admin/sensors/machine.html"
     list_display = ("tag", "name", "site", "level_label", "parent_page", "equipment_class", "criticality_label")
     list_filter = (SiteFilter, "level", "criticality", "equipment_class")
     list_select_related = ("site", "parent")

@@ -79,6 +79,11 @@ def count(value: int | None) -> str:
     return DASH if value is None else f"{value:,}".replace(",", "\u202f")
 
 
+def re_alarm(seconds: int | None, count: int) -> str:
+    """After how long an alarm is told again, and how often."""
+    return f"after {ticks.span(seconds)}, {count} times at most" if seconds else DASH
+
+
 def lasted(start: datetime | None, end: datetime | None) -> str:
     return DASH if start is None or end is None else ticks.span((end - start).total_seconds())
 

@@ -10,6 +10,7 @@ from itertools import count
 import numpy as np
 
 from agents.models import Backtest, Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
+from maintenance.definition_models import AlarmDefinition
 from maintenance.models import (
     Alarm,
     AlarmTransition,
@@ -192,7 +193,11 @@ def _anomaly(sensor: Sensor, run: Run) -> Anomaly:
 
 def _consequences(anomaly: Anomaly, run: Run, n: int) -> tuple[Alarm, WorkOrder]:
     about = {"site": anomaly.site, "machine": anomaly.machine, "failure_mode": "LOO", "priority": "HIGH"}
-    alarm = Alarm.objects.create(**about, raised_at=NOON, sensor=anomaly.sensor, peak_score=7.5)
+    definition = AlarmDefinition.objects.create(
+        site=anomaly.site, machine=anomaly.machine, sensor_kind="FLOW", priority="HIGH", cause="A <b>clogged</b> filter",
+        consequence="The pump runs dry", response="Change the filter", respond_within_minutes=30,
+    )  # fmt: skip
+    alarm = Alarm.objects.create(**about, raised_at=NOON, sensor=anomaly.sensor, peak_score=7.5, definition=definition)
     AlarmTransition.objects.create(alarm=alarm, action="OPENED", key=f"alarm/{n}", at=NOON, run_id=run.pk)
     Decision.objects.create(
         machine=anomaly.machine, failure_mode="LOO", anomaly=anomaly, action="OPENED", reason="above the threshold",

@@ -132,6 +132,7 @@ def test_the_message_says_what_where_since_when_and_expected_against_seen() -> N
             "expected_low": 18.0,
             "expected_high": None,
         },
+        "guidance": None,
         "past": [],
         "path": "/admin/maintenance/alarm/7/change/",
     }
