@@ -12,6 +12,7 @@ from maintenance import (
     alarm_pages,
     audience_pages,
     decision_pages,
+    definition_pages,
     labelling,
     ledger_pages,
     message_pages,
@@ -27,7 +28,8 @@ from sensors.chart import Stretch
 from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
 __all__ = [
-    "alarm_pages", "audience_pages", "decision_pages", "definition_pages", "ledger_pages", "message_pages", "order_pages", "record_pages",
+    "alarm_pages", "audience_pages", "decision_pages", "definition_pages", "ledger_pages", "message_pages",
+    "order_pages", "record_pages",
 ]  # fmt: skip
 
 CONTEXT = 3

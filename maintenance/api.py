@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from maintenance import alarms, hidden, suppressions, work_orders
 from maintenance.alarm_life import ADVISORY, State, Suppression
-from maintenance.definition_models import AlarmDefinition
+from maintenance.definition_api import Guidance
 from maintenance.models import Alarm, AlarmTransition, Anomaly, WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
 from sensors import access
@@ -158,13 +158,6 @@ class Alarms(Acting):
             class Meta:
                 model = AlarmTransition
                 fields = ["action", "at", "recorded_at", "actor", "reason", "comment", "suppression"]
-
-        class Guidance(serializers.ModelSerializer[AlarmDefinition]):
-            """What people laid down for it."""
-
-            class Meta:
-                model = AlarmDefinition
-                fields = ["id", "revision", "cause", "consequence", "response", "respond_within_minutes", "latching"]
 
         transitions = AlarmStep(many=True)
         definition = Guidance(allow_null=True)

@@ -26,6 +26,14 @@ class DefinitionFilter(Filters):
         ]  # fmt: skip
 
 
+class Guidance(serializers.ModelSerializer[AlarmDefinition]):
+    """What people laid down for an alarm."""
+
+    class Meta:
+        model = AlarmDefinition
+        fields = ["id", "revision", "cause", "consequence", "response", "respond_within_minutes", "latching"]
+
+
 class Said(serializers.ModelSerializer[AlarmDefinition]):
     class Meta:
         model = AlarmDefinition
