@@ -194,7 +194,7 @@ def _anomaly(sensor: Sensor, run: Run) -> Anomaly:
 def _consequences(anomaly: Anomaly, run: Run, n: int) -> tuple[Alarm, WorkOrder]:
     about = {"site": anomaly.site, "machine": anomaly.machine, "failure_mode": "LOO", "priority": "HIGH"}
     definition = AlarmDefinition.objects.create(
-        site=anomaly.site, machine=anomaly.machine, sensor_kind="FLOW", priority="HIGH", cause="A <b>clogged</b> filter",
+        site=anomaly.site, machine=anomaly.machine, sensor_kind="FLOW", priority="HIGH", cause="A <b>worn</b> seal",
         consequence="The pump runs dry", response="Change the filter", respond_within_minutes=30,
     )  # fmt: skip
     alarm = Alarm.objects.create(**about, raised_at=NOON, sensor=anomaly.sensor, peak_score=7.5, definition=definition)

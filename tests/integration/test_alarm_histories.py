@@ -11,21 +11,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from maintenance import alarm_life, alarms, hidden, suppressions, work_orders
+from maintenance import alarm_life, alarms, hidden, re_alarms, suppressions, work_orders
 from maintenance.alarm_life import Action, State
+from maintenance.definition_models import AlarmDefinition
 from maintenance.models import Alarm, AlarmTransition, Suppression, WorkOrder
 from maintenance.refusals import Refused
 from tests import factories
 from tests.factories import NOON
 from tests.integration.test_alarms import judge, see
 
-MINUTE = timedelta(minutes=1)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 SEVERE, MILD = 0.99, 0.6
 
 
 @dataclass
 class Model:
-    """What should be. ``shelves``: end and whether it is one-shot, by failure mode (empty: all of the machine)."""
+    """What should be. ``shelves``: end and whether it is one-shot, by failure mode (empty: all of the machine).
+
+    ``again``: when it is told again, of an alarm that is told again after an hour, twice at most.
+    """
+
+    latching: bool = False
+    again: datetime | None = None
+    repeats: int = 0
+    retold: int = 0
 
     active: bool = False
     acknowledged: bool = True
@@ -43,19 +52,37 @@ class Model:
             return "OOSRV" if self.work else "SHLVD"
         return ("ACKED" if self.acknowledged else "UNACK") if self.active else "RTNUN"
 
-    def shown(self) -> None:
+    @property
+    def hidden(self) -> bool:
+        return self.work or bool(self.shelves)
+
+    def begin(self, now: datetime) -> None:
+        """It is told of: an hour from now it is told again."""
+        if not self.hidden:
+            self.again, self.repeats = now + HOUR, 0
+
+    def shown(self, now: datetime) -> None:
         """Something that hid the alarm has ended."""
-        if self.active and not self.work and not self.shelves:
+        if self.active and not self.hidden:
             self.acknowledged = False
             self.told += 1
+            self.begin(now)
 
-    def abnormal(self, severe: bool) -> None:
+    def abnormal(self, severe: bool, now: datetime) -> None:
         is_open = self.active or not self.acknowledged
         self.severe = severe or (self.severe and is_open)
         self.active, self.acknowledged, self.known = True, False, True
+        self.begin(now)
+
+    def worse(self, now: datetime) -> None:
+        if not self.severe:
+            self.severe, self.acknowledged = True, False
+            self.begin(now)
 
     def normal(self, mode: str) -> None:
-        self.active = False
+        self.active, self.again = False, None
+        if self.latching:
+            self.acknowledged = False
         if self.shelves.get(mode, (NOON, False))[1]:
             del self.shelves[mode]
 
@@ -63,16 +90,22 @@ class Model:
         for mode, (until, _) in sorted(self.shelves.items(), key=lambda item: item[1][0]):
             if until <= now:
                 del self.shelves[mode]
-                self.shown()
+                self.shown(now)
+        if self.again is not None and self.again <= now:
+            self.acknowledged, self.repeats, self.retold = False, self.repeats + 1, self.retold + 1
+            self.again = now + HOUR if self.repeats < 2 else None
 
 
 class Plant:
     """A machine whose alarm people and time work on, and the model beside it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, latching: bool) -> None:
         self.sensor = factories.sensor(machine=factories.machine(site=factories.site()))
         self.person = factories.user(is_superuser=True)
-        self.model, self.now, self.run = Model(), NOON, 0
+        AlarmDefinition.objects.create(
+            site=self.sensor.site, latching=latching, re_alarm_seconds=3_600, re_alarm_count=2, response="Look"
+        )
+        self.model, self.now, self.run = Model(latching=latching), NOON, 0
         self.since, self.score = 0, MILD
         self.standing = False
 
@@ -85,6 +118,8 @@ class Plant:
             suppressions.say_soon(one, now=self.now)
         for one in suppressions.due(now=self.now):
             suppressions.expire(one, now=self.now)
+        for one in re_alarms.due(now=self.now):
+            re_alarms.tell_again(one, now=self.now)
         self.model.time(self.now)
 
     def alarm_id(self) -> int | None:
@@ -94,20 +129,19 @@ class Plant:
         self.run += 1
         last = ended or self.seconds()
         see(self.sensor, run=self.run, at=self.since, last=last, ended=ended, score=self.score)
-        judge(self.sensor, run=self.run, clock=self.seconds())
+        judge(self.sensor, run=self.run, clock=self.seconds(), now=self.now)
 
     def abnormal(self, severe: bool) -> None:
         if not self.standing:
             self.since, self.score, self.standing = self.seconds(), SEVERE if severe else MILD, True
             self.decide()
-            self.model.abnormal(severe)
+            self.model.abnormal(severe, self.now)
 
     def worsen(self) -> None:
         if self.standing:
             self.score = SEVERE
             self.decide()
-            if not self.model.severe:
-                self.model.severe, self.model.acknowledged = True, False
+            self.model.worse(self.now)
 
     def normal(self) -> None:
         if self.standing:
@@ -133,6 +167,8 @@ class Plant:
             not self.model.acknowledged, lambda key: alarms.acknowledge(key, actor=self.person, now=self.now)
         ):
             self.model.acknowledged = True
+            if self.model.again is not None:
+                self.model.again = self.now + HOUR
 
     def unacknowledge(self) -> None:
         if self.attempt(
@@ -150,14 +186,14 @@ class Plant:
                 key, actor=self.person, reason="why", until=until, one_shot=one_shot, whole_machine=whole, now=self.now
             ),
         ):
-            self.model.shelves[mode] = (until, one_shot)
+            self.model.shelves[mode], self.model.again = (until, one_shot), None
 
     def unshelve(self) -> None:
         if self.attempt(
             bool(self.model.shelves), lambda key: suppressions.unshelve_alarm(key, actor=self.person, now=self.now)
         ):
             self.model.shelves.clear()
-            self.model.shown()
+            self.model.shown(self.now)
 
     def start_work(self) -> None:
         if not self.model.work:
@@ -167,7 +203,7 @@ class Plant:
             )  # fmt: skip
             work_orders.assign(order.pk, actor=self.person, assignee=self.person)
             work_orders.start(order.pk, actor=self.person, now=self.now)
-            self.model.work = True
+            self.model.work, self.model.again = True, None
 
     def end_work(self, well: bool) -> None:
         if self.model.work:
@@ -177,19 +213,24 @@ class Plant:
             else:
                 work_orders.cancel(order.pk, actor=self.person, comment="why", now=self.now)
             self.model.work = False
-            self.model.shown()
+            self.model.shown(self.now)
 
     def check(self) -> None:
         alarm_id = self.alarm_id()
         if alarm_id is not None:
             alarm = hidden.with_state(Alarm.objects.all()).get(pk=alarm_id)
             assert (alarm.is_active, alarm.is_acknowledged) == (self.model.active, self.model.acknowledged)
+            assert (alarm.re_alarm_at, alarm.is_open and alarm.re_alarms) == (
+                self.model.again,
+                alarm.is_open and self.model.repeats,
+            )
             assert hidden.with_state(Alarm.objects.filter(pk=alarm_id)).values_list("state", flat=True).get() == (
                 self.model.state
             )
         mine = AlarmTransition.objects.filter(alarm__machine=self.sensor.machine)
         shown = mine.filter(action__in=list(alarm_life.SHOWS.values()), to_tell=True)
         assert shown.count() == self.model.told
+        assert mine.filter(action="RE_ALARMED", to_tell=True).count() == self.model.retold
         endless = Suppression.objects.filter(machine=self.sensor.machine, ended_at=None).exclude(
             Q(until__gt=self.now) | Q(work_order__status="IN_PROGRESS")
         )
@@ -205,7 +246,8 @@ def replayed(alarm: Alarm) -> State:
     state = State.NORMAL
     for step in alarm.transitions.order_by("id"):
         if step.action in KNOWN and not (step.action in SHOWS and step.suppression):
-            state = alarm_life.after(state, Action(step.action))
+            latching = alarm.definition is not None and alarm.definition.latching
+            state = alarm_life.after(state, Action(step.action), latching=latching)
     return state
 
 
@@ -221,11 +263,11 @@ steps = st.one_of(
 
 class AnyHistory(TestCase):
     @settings(max_examples=12, deadline=None)
-    @given(st.lists(steps, max_size=20))
+    @given(st.booleans(), st.lists(steps, max_size=20))
     def test_the_alarm_is_what_the_model_says_and_nothing_is_hidden_without_an_end(
-        self, history: list[tuple[object, ...]]
+        self, latching: bool, history: list[tuple[object, ...]]
     ) -> None:
-        plant = Plant()
+        plant = Plant(latching=latching)
         plant.abnormal(False)
         for name, *more in history:
             plant.pass_time(1)

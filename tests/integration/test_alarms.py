@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -38,12 +39,12 @@ def see(sensor: Sensor, *, run: int, at: int, ended: int | None = None, score: f
     return anomalies.record([sighting], run_id=run)[0]
 
 
-def judge(*sensors: Sensor, run: int, clock: int | None) -> list[int]:
+def judge(*sensors: Sensor, run: int, clock: int | None, now: datetime | None = None) -> list[int]:
     """What the pipeline does: decide, then once more on locked rows, and apply."""
     machines = {sensor.machine_id: None if clock is None else NOON + clock * SECOND_US for sensor in sensors}
     decide.decide(alarms.situations(machines, clocks=machines))
     with transaction.atomic():
-        return alarms.apply(decide.decide(alarms.situations(machines, clocks=machines, lock=True)), run_id=run)
+        return alarms.apply(decide.decide(alarms.situations(machines, clocks=machines, lock=True)), run_id=run, now=now)
 
 
 def actions() -> list[str]:
