@@ -98,7 +98,7 @@ class AlarmDefinition(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(re_alarm_seconds__isnull=True, re_alarm_count=0)
-                | Q(re_alarm_seconds__gte=60, re_alarm_count__gte=1),
+                | Q(re_alarm_seconds__isnull=False, re_alarm_seconds__gte=60, re_alarm_count__gte=1),
                 name="definition_re_alarm",
                 violation_error_message="Give both for a re-alarm: after how long (60 seconds or more), and how often.",
             ),
