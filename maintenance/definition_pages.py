@@ -98,7 +98,8 @@ class DefinitionPage(Desk):
         if row is not None:
             lines, total = definition_view.of_definition(row)
             shown = {"holds_for": {"definition": row, "lines": lines, "more": total - len(lines)}}
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
+        page: HttpResponse = super().change_view(request, object_id, form_url, {**(extra_context or {}), **shown})
+        return page
 
     @column("For", ordering="machine__tag")
     def place(self, row: AlarmDefinition) -> str:
