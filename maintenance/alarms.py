@@ -71,7 +71,7 @@ def apply(verdicts: Sequence[Verdict], *, run_id: int, now: datetime | None = No
         alarm_id = verdict.situation.alarm.id if verdict.situation.alarm else None
         for step in steps:
             if step.alarm is not None:
-                alarm_id = ids[step.key] if step.key in ids else step.alarm.id
+                alarm_id = ids.get(step.key, step.alarm.id)
                 transitions.append(_transition(verdict, step, alarm_id, run_id))
                 entries.append(_told(verdict, step, transitions[-1]))
                 if re_alarms.begins(verdict.situation, step):
