@@ -71,7 +71,7 @@ def apply(verdicts: Sequence[Verdict], *, run_id: int, now: datetime | None = No
         alarm_id = verdict.situation.alarm.id if verdict.situation.alarm else None
         for step in steps:
             if step.alarm is not None:
-                alarm_id = ids.get(step.key, step.alarm.id)
+                alarm_id = step.alarm.id or ids[step.key]
                 transitions.append(_transition(verdict, step, alarm_id, run_id))
                 entries.append(_told(verdict, step, transitions[-1]))
                 if re_alarms.begins(verdict.situation, step):
@@ -220,7 +220,7 @@ def _fields(alarm: AlarmState) -> dict[str, Any]:
     }
 
 
-def _transition(verdict: Verdict, step: Step, alarm_id: int | None, run_id: int) -> AlarmTransition:
+def _transition(verdict: Verdict, step: Step, alarm_id: int, run_id: int) -> AlarmTransition:
     return AlarmTransition(
         alarm_id=alarm_id, action=step.action, key=step.key, at=to_instant(step.at), run_id=run_id, reason=step.reason,
         suppression=verdict.situation.suppression,
