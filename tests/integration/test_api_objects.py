@@ -14,6 +14,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents import sweeper
 from agents.models import Backtest, Run
+from maintenance.definition_models import AlarmDefinition
 from maintenance.models import Alarm, Anomaly, Channel, DetectorRecord, Notification, Suppression, WorkOrder
 from sensors import api, inbox, labels, problems, regimes
 from sensors.models import Batch, Label, Membership, Regime, Sensor
@@ -48,8 +49,9 @@ def tell(sensor: Sensor) -> None:
     )
     to = Channel.objects.create(site=sensor.site, kind="CONSOLE", name=f"log {sensor.pk}")
     Notification.objects.create(
-        site=sensor.site, channel=to, event_type="alarm.opened", payload={}, key=f"told {sensor.pk}"
+        site=sensor.site, channel=to, event_type="alarm.opened", payload={}, key=f"told/{sensor.pk}"
     )
+    AlarmDefinition.objects.create(site=sensor.site, machine=sensor.machine, response="Look", priority="HIGH")
     Suppression.objects.create(
         site=sensor.site, machine=sensor.machine, kind="SHELVED", reason="Loose", from_at=noon,
         until=noon + timedelta(hours=1), ended_at=noon + timedelta(hours=1),
@@ -71,7 +73,7 @@ def member(sensor: Sensor, role: str = Membership.Role.TECHNICIAN, **fields: Any
 
 
 LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "labels", "regimes",
-         "detector-records", "backtests", "suppressions", "notifications")  # fmt: skip
+         "detector-records", "backtests", "suppressions", "notifications", "alarm-definitions")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -302,7 +304,7 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "work-orders": WorkOrder.objects.get().pk, "labels": Label.objects.get().pk,
         "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,
         "backtests": Backtest.objects.get().pk, "notifications": Notification.objects.get().pk,
-        "suppressions": Suppression.objects.get().pk,
+        "suppressions": Suppression.objects.get().pk, "alarm-definitions": AlarmDefinition.objects.get().pk,
     }  # fmt: skip
     for route in set(routes()) - OPEN:
         name = route.split("/")[2]
