@@ -47,6 +47,7 @@ MENU = (
         ("Alarm performance", "monitoring", performance_page.NAME),
         ("Hidden alarms", "visibility_off", "maintenance_suppression"),
         ("Alarm definitions", "tune", "maintenance_alarmdefinition"),
+        ("Maintenance windows", "event_repeat", "maintenance_maintenancewindow"),
         ("Work orders", "build", "maintenance_workorder"),
         ("Anomalies", "troubleshoot", "maintenance_anomaly"),
         ("Decisions", "rule", "maintenance_decision"),

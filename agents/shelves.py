@@ -1,4 +1,4 @@
-"""What time does to alarms: hidden ones are announced and shown again, standing ones are told again; and the messages.
+"""What time does to alarms: windows hide them, hidden ones are announced and shown again, standing ones told again.
 
 Due times are columns, looked at by every pass of the sweep. Each step is a transaction of its own behind the lock of
 its machine, and does nothing where it was done: any number of sweeps may race, and any of them die in between.
@@ -12,7 +12,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, transaction
 
 from agents import notify
-from maintenance import notifications, re_alarms, suppressions
+from maintenance import notifications, re_alarms, suppressions, windows
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +24,7 @@ def look() -> None:
     """One pass. One that fails holds up no other."""
     _each(suppressions.ending_soon(), suppressions.say_soon)
     _each(suppressions.due(), suppressions.expire)
+    _each(windows.due(), windows.look)
     _each(re_alarms.due(), re_alarms.tell_again)
     tell()
 
@@ -43,4 +44,4 @@ def _each(ids: Iterable[int], step: Callable[[int], object]) -> None:
         except (OperationalError, InterfaceError):
             raise
         except Exception:
-            log.exception("agents.shelves.failed", id=row_id, step=step.__name__)
+            log.exception("agents.shelves.failed", row=row_id, step=f"{step.__module__}.{step.__name__}")

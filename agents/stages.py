@@ -199,7 +199,7 @@ def detect_step(run: Run, attempt: int, only: Units = None) -> Finish:
     frozen = np.zeros(len(machine), np.bool_)
     for alarmed, since in situations.alarmed(machines).items():
         frozen |= (machine == alarmed) & (cargo.columns.at >= columns.from_instant(since))
-    frozen |= _out_of_service(cargo.columns, machine=machine)
+    frozen |= _not_as_usual(cargo.columns, machine=machine)
     frozen |= labels.in_fault(cargo.columns, machine=machine, until=table.fault_until[rows])
     newest = run.place - run.was_aside  # of what may have been judged before it
     overtaken = np.isin(machine, [m for m, last in seen.items() if last > newest])  # a replay comes late (P3)
@@ -226,13 +226,14 @@ def detect_step(run: Run, attempt: int, only: Units = None) -> Finish:
     return Finish({"findings": {"clocks": told}}, commit)
 
 
-def _out_of_service(readings: Columns, *, machine: Int64) -> Bool:
-    """Of each of n readings, whether its machine (array of length n) was out of service when it was measured."""
+def _not_as_usual(readings: Columns, *, machine: Int64) -> Bool:
+    """Of each of n readings, whether its machine (array of length n) was out of service, or suppressed by design, when
+    it was measured."""
     found = np.zeros(len(readings), np.bool_)
     if not len(readings):
         return found
     first, last = (columns.to_instant(int(at)) for at in (readings.at.min(), readings.at.max()))
-    for worked_on, begin, end in hidden.out_of_service(np.unique(machine).tolist(), first=first, last=last):
+    for worked_on, begin, end in hidden.not_as_usual(np.unique(machine).tolist(), first=first, last=last):
         mine = (machine == worked_on) & (readings.at >= columns.from_instant(begin))
         found |= mine if end is None else mine & (readings.at <= columns.from_instant(end))
     return found

@@ -70,7 +70,8 @@ def tell_silence() -> int:
 def _report(silences: Sequence[Silence]) -> None:
     """A fault for each, and a run in each of their lanes that will decide on them, in the caller's transaction.
 
-    A sensor that no reading is known of has nothing that a gap could begin with.
+    Where a gateway fell silent, the faults of the sensors behind it are its own: so they come to one order. A sensor
+    that no reading is known of has nothing that a gap could begin with.
     """
     newest = _newest(silences)
     by_lane: dict[int, list[Silence]] = {}
@@ -82,7 +83,7 @@ def _report(silences: Sequence[Silence]) -> None:
             lane=lane,
             status=Run.Status.REPLAY,
             stage=Run.Stage.DECIDE,
-            findings={"clocks": {str(silence.machine_id): None for silence in found}},
+            findings={"clocks": {str(silence.blamed_id): None for silence in found}},
         )
         anomalies.record(
             [
@@ -92,12 +93,18 @@ def _report(silences: Sequence[Silence]) -> None:
                     started_at=newest[silence.sensor_id],
                     last_at=newest[silence.sensor_id],
                     readings=0,
-                    detail=f"silent: a reading is expected every {silence.period_seconds} s",
+                    detail=_words(silence),
                 )
                 for silence in found
             ],
             run_id=run.pk,
+            of_machine={silence.sensor_id: silence.blamed_id for silence in found},
         )
+
+
+def _words(silence: Silence) -> str:
+    with_others = "" if silence.blamed_id == silence.machine_id else ", with others behind its gateway"
+    return f"silent{with_others}: a reading is expected every {silence.period_seconds} s"
 
 
 def _newest(silences: Sequence[Silence]) -> dict[int, int]:

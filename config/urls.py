@@ -22,6 +22,7 @@ from maintenance.message_api import Notifications
 from maintenance.record_api import DetectorRecords
 from maintenance.report_api import AlarmReport
 from maintenance.suppression_api import Suppressions
+from maintenance.window_api import Windows
 from sensors import problems, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.label_api import Labels, Regimes
@@ -46,6 +47,7 @@ router.register("alarms", Alarms, basename="alarm")
 router.register("alarm-definitions", AlarmDefinitions, basename="alarm-definition")
 router.register("detector-records", DetectorRecords, basename="detector-record")
 router.register("suppressions", Suppressions, basename="suppression")
+router.register("maintenance-windows", Windows, basename="maintenance-window")
 router.register("work-orders", WorkOrders, basename="work-order")
 router.register("notifications", Notifications, basename="notification")
 router.register("runs", Runs, basename="run")

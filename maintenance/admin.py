@@ -18,6 +18,7 @@ from maintenance import (
     message_pages,
     order_pages,
     record_pages,
+    window_pages,
 )
 from maintenance.alarm_pages import AlarmSteps, AsksFilter, Hideable, StateFilter
 from maintenance.decision_pages import DecisionLines, Judged
@@ -29,7 +30,7 @@ from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
 __all__ = [
     "alarm_pages", "audience_pages", "decision_pages", "definition_pages", "ledger_pages", "message_pages",
-    "order_pages", "record_pages",
+    "order_pages", "record_pages", "window_pages",
 ]  # fmt: skip
 
 CONTEXT = 3

@@ -5,7 +5,8 @@ A row only ever grows: the same sighting twice, or sightings out of order, end i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -51,9 +52,10 @@ GROWTH = ", ".join(
 )
 
 
-def record(sightings: Sequence[Sighting], *, run_id: int) -> list[int]:
+def record(sightings: Sequence[Sighting], *, run_id: int, of_machine: Mapping[int, int] | None = None) -> list[int]:
     """Store new anomalies and let known ones grow; ids in the order of the sightings.
 
+    ``of_machine``: by sensor, the machine that new ones are of, where that is not the sensor's own.
     One statement for each nature, in the caller's transaction; a new one gets its entry in the journal. Raises
     ``UnknownSensor``.
     """
@@ -64,6 +66,8 @@ def record(sightings: Sequence[Sighting], *, run_id: int) -> list[int]:
         key = (sighting.nature, *sighting.identity)
         merged[key] = merge(merged[key], sighting) if key in merged else sighting
     places = _places({sighting.sensor_id for sighting in merged.values()})
+    for sensor_id, machine_id in (of_machine or {}).items():
+        places[sensor_id] = replace(places[sensor_id], machine_id=machine_id)
     ids: dict[tuple[Any, ...], int] = {}
     entries: list[journal.Entry] = []
     for nature in CONFLICT:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, CharField, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, CharField, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
 from maintenance import alarm_life
@@ -64,14 +64,16 @@ def in_state(rows: QuerySet[Any], state: str) -> QuerySet[Any]:
     return rows.filter(is_open=state != State.NORMAL.value, state=state)
 
 
-def out_of_service(
+def not_as_usual(
     machine_ids: Iterable[int], *, first: datetime, last: datetime
 ) -> list[tuple[int, datetime, datetime | None]]:
-    """When work was done on these machines between two instants: machine, begin, and end (None while it lasts)."""
+    """When these machines were worked on, or suppressed by design, between two instants: machine, begin, and end (None:
+    not known yet)."""
     rows = Suppression.objects.filter(
         Q(ended_at=None) | Q(ended_at__gte=first),
         machine_id__in=list(machine_ids),
-        kind=Kind.OUT_OF_SERVICE,
+        kind__in=[Kind.OUT_OF_SERVICE, Kind.BY_DESIGN],
         from_at__lte=last,
     )
-    return list(rows.order_by("id").values_list("machine_id", "from_at", "ended_at"))
+    ends = Coalesce(F("ended_at"), F("until"))
+    return list(rows.order_by("id").values_list("machine_id", "from_at", ends))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from django.conf import settings
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -257,6 +259,73 @@ class AlarmTransition(models.Model):
         return f"{self.action} {self.alarm_id}"
 
 
+class MaintenanceWindow(models.Model):
+    """Time set aside for work: the alarms of its machines are suppressed by design. See ``maintenance.occurrences``."""
+
+    MOST_DAYS = 28
+    A_DAY = 24 * 60
+    LATEST = date(2199, 12, 31)
+
+    site = models.ForeignKey(Site, models.PROTECT, related_name="maintenance_windows")
+    equipment = models.ForeignKey(
+        Equipment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="maintenance_windows",
+        help_text="A machine, or a line with all that stands in it. Empty for the whole site.",
+    )
+    reason = models.TextField(help_text="Who looks at what is hidden reads it.")
+    first_on = models.DateField(
+        validators=[MaxValueValidator(LATEST)], help_text="Day of the first one, in the site's time zone."
+    )
+    starts = models.TimeField(help_text="In the site's time zone.")
+    minutes = models.PositiveIntegerField(
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_DAYS * A_DAY)], help_text="How long it lasts."
+    )
+    weekdays = models.JSONField(
+        default=list, blank=True, help_text="Days on which it comes again: 1 = Monday to 7 = Sunday. None = once."
+    )
+    last_on = models.DateField(
+        null=True, blank=True, validators=[MaxValueValidator(LATEST)],
+        help_text="Last day on which it may begin; of one that comes again.",
+    )  # fmt: skip
+    look_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the sweep looks at it next; empty: nothing more comes of it."
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", editable=False
+    )
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    cancelled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", editable=False
+    )
+    cancelled_at = models.DateTimeField(null=True, editable=False)
+    cancel_reason = models.TextField(blank=True, editable=False)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(reason=""), name="window_reason"),
+            models.CheckConstraint(condition=Q(minutes__gte=1), name="window_lasts"),
+            models.CheckConstraint(condition=Q(weekdays__contained_by=[1, 2, 3, 4, 5, 6, 7]), name="window_weekdays"),
+            models.CheckConstraint(
+                condition=Q(weekdays=[], last_on=None)
+                | (~Q(weekdays=[]) & Q(last_on__isnull=False, last_on__gte=F("first_on"))),
+                name="window_has_an_end",
+                violation_error_message="What comes again needs a last day, not before the first; "
+                "nothing else has one.",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["look_at"], condition=Q(look_at__isnull=False), name="window_due"),
+            models.Index(fields=["site", "-id"], name="window_of_site"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.equipment or self.site}: {self.reason}"[:120]
+
+
 class Suppression(models.Model):
     """Hides the alarms of a machine, or of one failure mode of it, while it stands: ``ended_at`` is empty.
 
@@ -279,6 +348,9 @@ class Suppression(models.Model):
     until = models.DateTimeField(null=True, help_text="When it ends at the latest.")
     work_order = models.ForeignKey(
         "WorkOrder", models.PROTECT, null=True, related_name="suppressions", help_text="It ends with this order."
+    )
+    window = models.ForeignKey(
+        MaintenanceWindow, models.PROTECT, null=True, related_name="suppressions", help_text="Whose occurrence it is."
     )
     notice_at = models.DateTimeField(
         null=True, help_text="When to say that it ends soon; empty where that is done or not called for."
@@ -314,6 +386,7 @@ class Suppression(models.Model):
             models.UniqueConstraint(
                 fields=["work_order"], condition=Q(ended_at=None), name="suppression_one_of_an_order"
             ),
+            models.UniqueConstraint(fields=["window", "machine", "from_at"], name="suppression_once_an_occurrence"),
         ]
         indexes = [
             models.Index(fields=["machine"], condition=Q(ended_at=None), name="suppression_standing"),
@@ -321,7 +394,11 @@ class Suppression(models.Model):
             models.Index(
                 fields=["notice_at"], condition=Q(ended_at=None, notice_at__isnull=False), name="suppression_notice"
             ),
-            models.Index(fields=["machine", "from_at"], condition=Q(kind="OUT_OF_SERVICE"), name="suppression_of_work"),
+            models.Index(
+                fields=["machine", "from_at"],
+                condition=Q(kind__in=["OUT_OF_SERVICE", "BY_DESIGN"]),
+                name="suppression_of_work",
+            ),
             models.Index(fields=["site", "-id"], name="suppression_of_site"),
         ]
 

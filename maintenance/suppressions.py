@@ -27,6 +27,7 @@ from sensors import journal
 MOST = 200
 """Suppressions looked after in one pass of the sweep."""
 TIME_IS_UP, RETURNED = "Its time is up.", "The alarm has returned to normal."
+MISSED = "It was over before it could begin."
 
 
 class NoReason(Refused):
@@ -117,6 +118,13 @@ def begin(new: Suppression) -> Suppression:
     return new
 
 
+def note(missed: Suppression) -> None:
+    """Store what was to hide alarms and was over before anybody came to it: it hid nothing, but the readings of that
+    time are known by it."""
+    missed.ended_at, missed.end_reason = missed.until, MISSED
+    missed.save(force_insert=True)
+
+
 def unshelve(suppression_id: int, *, actor: User, comment: str = "", now: datetime | None = None) -> Suppression:
     """End a shelving before its time. Raises ``NotShelved``, and ``Suppression.DoesNotExist``."""
     with transaction.atomic():
@@ -171,6 +179,27 @@ def expire(suppression_id: int, *, now: datetime | None = None) -> bool:
         if row.ended_at is not None or row.until is None or row.until > now:
             return False
         _end(row, now=now, actor=None, why=TIME_IS_UP)
+    return True
+
+
+def end(suppression_id: int, *, actor: User | None, why: str, now: datetime) -> bool:
+    """End it before its time if it still stands; whether it was this call that did."""
+    with transaction.atomic():
+        row = _locked(suppression_id)
+        if row.ended_at is not None:
+            return False
+        _end(row, now=now, actor=actor, why=why)
+    return True
+
+
+def move_end(suppression_id: int, *, until: datetime) -> bool:
+    """Have it end at another instant, if it still stands and that is after its begin; whether it does."""
+    with transaction.atomic():
+        row = _locked(suppression_id)
+        if row.ended_at is not None or until <= row.from_at:
+            return False
+        row.until = until
+        row.save(update_fields=["until"])
     return True
 
 

@@ -183,9 +183,10 @@ class SensorPage(HasNewNormal):
     list_filter = (SiteFilter, "kind", "calibration_due_on")
     list_select_related = ("site", "equipment")
     search_fields = ("external_id", "name", "equipment__tag", "equipment__name")
-    autocomplete_fields = ("equipment",)
+    autocomplete_fields = ("equipment", "gateway")
     fieldsets = (
         (None, {"fields": (("site", "equipment"), ("external_id", "name"), ("kind", "unit"), "measuring_point")}),
+        ("How readings come", {"fields": ("gateway",)}),
         ("What it can measure", {"fields": (("physical_low", "physical_high"), ("resolution", "max_rate"))}),
         ("Alarm limits", {"fields": (("low_low", "low"), ("high", "high_high"), "deadband")}),
         (

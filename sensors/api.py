@@ -123,9 +123,9 @@ class Sensors(Scoped):
         class Meta:
             model = Sensor
             fields = [
-                "id", "site", "equipment", "machine", "external_id", "name", "kind", "unit", "measuring_point",
-                "physical_low", "physical_high", "low_low", "low", "high", "high_high", "deadband", "resolution",
-                "max_rate", "period_seconds", "lateness_seconds", "on_delay_seconds", "off_delay_seconds",
+                "id", "site", "equipment", "machine", "gateway", "external_id", "name", "kind", "unit",
+                "measuring_point", "physical_low", "physical_high", "low_low", "low", "high", "high_high", "deadband",
+                "resolution", "max_rate", "period_seconds", "lateness_seconds", "on_delay_seconds", "off_delay_seconds",
                 "calibration_due_on", "vibration_zones", "zones_refused",
             ]  # fmt: skip
 

@@ -187,6 +187,14 @@ class Sensor(models.Model):
     site = models.ForeignKey(Site, models.PROTECT, related_name="sensors")
     equipment = models.ForeignKey(Equipment, models.PROTECT, related_name="sensors")
     machine = models.ForeignKey(Equipment, models.PROTECT, related_name="machine_sensors", editable=False)
+    gateway = models.ForeignKey(
+        Equipment,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="sensors_behind",
+        help_text="The device its readings come through: if that falls silent, one order for it, not one a machine.",
+    )
     external_id = models.CharField(max_length=200, help_text="The name readings come under, unique in the site.")
     name = models.CharField(max_length=200)
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.OTHER)
@@ -278,6 +286,11 @@ class Sensor(models.Model):
                 raise ValidationError({"equipment": "The equipment belongs to another site."})
             if self.equipment.level == Equipment.Level.LINE:
                 raise ValidationError({"equipment": "A sensor sits on a machine or a component, not on a line."})
+        if self.gateway is not None:
+            if self.gateway.site_id != self.site_id:
+                raise ValidationError({"gateway": "The gateway belongs to another site."})
+            if self.gateway.level != Equipment.Level.MACHINE:
+                raise ValidationError({"gateway": "A gateway is equipment of level machine, with orders of its own."})
 
 
 class SensorPresence(models.Model):

@@ -33,13 +33,32 @@ TABLE = SensorPresence._meta.db_table
 SENSOR, PART, EQUIPMENT = Sensor._meta.db_table, BatchPart._meta.db_table, Equipment._meta.db_table
 TOLERANCE = "greatest(%(least)s, %(periods)s * sensor.period_seconds) * interval '1 second'"
 
+QUIET = 2 * SLACK
+"""Of its tolerance: a sensor that was not heard for longer has missed readings, though it is not overdue."""
+GATEWAY_IS_SILENT = (
+    "SELECT coalesce(bool_or(greatest(other.heard_at, %(listening_since)s::timestamptz) + %(quiet)s * span"
+    " < statement_timestamp()), false)"
+    # A row is written once in a part of the tolerance: the silent sensor may have been heard so much later, and was to
+    # read again a period after that.
+    f" AND NOT coalesce(bool_or(other.heard_at > known.heard_at + %(slack)s * {TOLERANCE}"
+    " + sensor.period_seconds * interval '1 second'), false)"
+    f" FROM {TABLE} AS other JOIN {SENSOR} AS beside ON beside.id = other.sensor_id"
+    f" CROSS JOIN LATERAL (SELECT {TOLERANCE.replace('sensor.', 'beside.')}) AS tolerance(span)"
+    " WHERE beside.gateway_id = sensor.gateway_id AND beside.period_seconds > 0 AND beside.id <> sensor.id"
+)
+"""Whether it was the gateway: another sensor behind it has missed readings too, and none was heard after this one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """A sensor from which nothing current has arrived since ``heard_at``, although its period says it should."""
+    """A sensor from which nothing current has arrived since ``heard_at``, although its period says it should.
+
+    ``blamed_id``: its machine, or its gateway where that is what fell silent; ``lane``: of what is blamed.
+    """
 
     sensor_id: int
     machine_id: int
+    blamed_id: int
     site_id: int
     lane: int
     period_seconds: int
@@ -91,10 +110,11 @@ def take_silent(*, arrived_until: Mapping[int, datetime], listening_since: datet
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT known.sensor_id, sensor.machine_id, sensor.site_id, machine.lane, sensor.period_seconds,"
-            f" known.heard_at FROM {TABLE} AS known"
+            "SELECT known.sensor_id, sensor.machine_id, coalesce(gateway.id, machine.id), sensor.site_id,"
+            f" coalesce(gateway.lane, machine.lane), sensor.period_seconds, known.heard_at FROM {TABLE} AS known"
             f" JOIN {SENSOR} AS sensor ON sensor.id = known.sensor_id AND sensor.period_seconds > 0"
             f" JOIN {EQUIPMENT} AS machine ON machine.id = sensor.machine_id"
+            f" LEFT JOIN {EQUIPMENT} AS gateway ON gateway.id = sensor.gateway_id AND ({GATEWAY_IS_SILENT})"
             " LEFT JOIN unnest(%(lanes)s::integer[], %(until_when)s::timestamptz[]) AS waits(lane, since)"
             " ON waits.lane = machine.lane"
             " WHERE known.silent_since IS NULL AND known.due_at <= statement_timestamp()"
@@ -107,6 +127,7 @@ def take_silent(*, arrived_until: Mapping[int, datetime], listening_since: datet
                 "until_when": list(arrived_until.values()),
                 "listening_since": listening_since,
                 "most": most,
+                "quiet": QUIET,
                 **_tolerance(),
             },
         )

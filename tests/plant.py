@@ -19,6 +19,7 @@ from maintenance.models import (
     Channel,
     Decision,
     LinkUse,
+    MaintenanceWindow,
     Notification,
     Reader,
     Subscription,
@@ -140,6 +141,10 @@ def rows(site: Site, *, name: str = "") -> Rows:
     suppression = Suppression.objects.create(
         site=site, machine=machine, failure_mode="VIB", kind="SHELVED", reason="Probe is <b>loose</b>", from_at=NOON,
         until=NOON + HOUR,
+    )  # fmt: skip
+    MaintenanceWindow.objects.create(
+        site=site, equipment=machine, reason=f"Stop of {tag} for <b>cleaning</b>", first_on=NOON.date(),
+        starts=NOON.time(), minutes=60, look_at=NOON + 9_999 * HOUR,
     )  # fmt: skip
     return Rows(
         machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest,

@@ -15,7 +15,16 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from agents import sweeper
 from agents.models import Backtest, Run
 from maintenance.definition_models import AlarmDefinition
-from maintenance.models import Alarm, Anomaly, Channel, DetectorRecord, Notification, Suppression, WorkOrder
+from maintenance.models import (
+    Alarm,
+    Anomaly,
+    Channel,
+    DetectorRecord,
+    MaintenanceWindow,
+    Notification,
+    Suppression,
+    WorkOrder,
+)
 from sensors import api, inbox, labels, problems, regimes
 from sensors.models import Batch, Label, Membership, Regime, Sensor
 from tests import factories
@@ -44,6 +53,9 @@ def tell(sensor: Sensor) -> None:
     actor, noon = factories.user(), factories.NOON
     labels.add(machine=sensor.machine, sensor=sensor, from_at=noon, to_at=noon, kind="FAULT", actor=actor)
     regimes.declare(machine=sensor.machine, sensor=None, since=noon, reason="New impeller", actor=actor)
+    MaintenanceWindow.objects.create(
+        site=sensor.site, reason="Stop", first_on=noon.date(), starts=noon.time(), minutes=60
+    )
     Backtest.objects.create(
         site=sensor.site, sensor=sensor, from_at=noon, to_at=noon + timedelta(days=1), look_back_days=1
     )
@@ -73,7 +85,8 @@ def member(sensor: Sensor, role: str = Membership.Role.TECHNICIAN, **fields: Any
 
 
 LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "labels", "regimes",
-         "detector-records", "backtests", "suppressions", "notifications", "alarm-definitions")  # fmt: skip
+         "detector-records", "backtests", "suppressions", "notifications", "alarm-definitions",
+         "maintenance-windows")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)

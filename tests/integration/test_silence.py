@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -16,7 +18,7 @@ from agents.doorbell import Bell
 from agents.models import JobRun, Run
 from maintenance.models import Alarm, Anomaly, Channel, Notification, WorkOrder
 from sensors import inbox, presence
-from sensors.models import BatchPart, Event, Sensor, SensorPresence
+from sensors.models import BatchPart, Equipment, Event, Sensor, SensorPresence
 from tests import factories
 from tests.integration.test_alarm_locks import in_thread
 
@@ -251,3 +253,80 @@ def test_of_two_watchdogs_at_once_one_tells(sensor: Sensor) -> None:
     assert errors == []
     assert counts == [1, 0]
     assert told() == ["sensor.silent"]
+
+
+# Behind a gateway
+
+
+@pytest.fixture
+def gateway(sensor: Sensor) -> Equipment:
+    made = factories.machine(site=sensor.site, tag="PLC-7", equipment_class="GATEWAY")
+    Sensor.objects.update(gateway=made)
+    return made
+
+
+def behind(gateway: Equipment, **fields: Any) -> Sensor:
+    machine = factories.machine(site=gateway.site)
+    return factories.sensor(machine=machine, gateway=gateway, **{"period_seconds": PERIOD_SECONDS} | fields)
+
+
+def last_heard(ago: dict[Sensor, float]) -> None:
+    """All of them were heard, so many seconds ago."""
+    for one, seconds in ago.items():
+        send(one, 0)
+        span = timedelta(seconds=seconds)
+        rows = SensorPresence.objects.filter(sensor=one)
+        rows.update(heard_at=F("heard_at") - span, due_at=F("due_at") - span)
+
+
+def test_a_gateway_that_falls_silent_has_one_order_however_many_machines_are_behind_it(
+    sensor: Sensor, gateway: Equipment
+) -> None:
+    channel = Channel.objects.create(site=sensor.site, kind="CONSOLE", name="log")
+    others = [behind(gateway) for _ in range(3)]
+    last_heard({sensor: 400, others[0]: 390, others[1]: 340, others[2]: 320})  # the last two are told a minute later
+    assert watchdog.tell_silence() == 2
+    decide()
+    let_pass(timedelta(seconds=70))
+    assert watchdog.tell_silence() == 2
+    decide()
+    order = WorkOrder.objects.get()
+    assert (order.maintenance_type, order.machine, order.occurrences) == ("INSTRUMENTATION", gateway, 4)
+    assert Notification.objects.filter(channel=channel).count() == 1
+    assert set(Anomaly.objects.values_list("machine", "kind")) == {(gateway.pk, "GAP")}
+    assert "with others behind its gateway" in Anomaly.objects.earliest("id").detail
+    assert sorted(Anomaly.objects.values_list("sensor", flat=True)) == [sensor.pk, *(one.pk for one in others)]
+    for one in (sensor, *others):
+        send(one, 0)
+    assert not Anomaly.objects.filter(ended_at=None).exists()
+    assert WorkOrder.objects.get().occurrences == 4
+
+
+def test_a_sensor_that_falls_silent_alone_is_its_machines(sensor: Sensor, gateway: Equipment) -> None:
+    last_heard({sensor: 400, behind(gateway): 5})
+    assert watchdog.tell_silence() == 1
+    decide()
+    assert WorkOrder.objects.get().machine == sensor.machine
+
+
+def test_a_sensor_that_fell_silent_before_the_gateway_did_is_its_machines(sensor: Sensor, gateway: Equipment) -> None:
+    later = behind(gateway), behind(gateway)
+    last_heard({sensor: 700, later[0]: 400, later[1]: 400})
+    assert watchdog.tell_silence() == 3
+    decide()
+    assert set(WorkOrder.objects.values_list("machine", "occurrences")) == {(sensor.machine_id, 1), (gateway.pk, 2)}
+
+
+def test_one_that_reports_rarely_says_nothing_about_its_gateway(sensor: Sensor, gateway: Equipment) -> None:
+    last_heard({sensor: 400, behind(gateway, period_seconds=3_600): 500})
+    assert watchdog.tell_silence() == 1
+    decide()
+    assert WorkOrder.objects.get().machine == sensor.machine
+
+
+def test_a_gateway_of_another_site_or_that_is_no_machine_is_refused(sensor: Sensor) -> None:
+    line = factories.machine(site=sensor.site, level="LINE")
+    for wrong in (line, factories.machine(site=factories.site())):
+        with pytest.raises(ValidationError) as refused:
+            factories.sensor(machine=sensor.machine, gateway=wrong)
+        assert list(refused.value.message_dict) == ["gateway"]

@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from agents import pipeline, stages, sweeper
 from agents.doorbell import Bell
 from agents.models import Run
-from maintenance import situations, work_orders
-from maintenance.models import Alarm, Anomaly, WorkOrder
+from maintenance import situations, windows, work_orders
+from maintenance.models import Alarm, Anomaly, MaintenanceWindow, WorkOrder
 from mlops import machine_states
 from sensors import labels, regimes, store
 from sensors.models import Sensor
@@ -160,6 +160,22 @@ def test_readings_that_were_measured_while_the_machine_was_out_of_service_teach_
     for one in (s, other):
         Feed(one).send(288)
     assert int(learned(s, "learned")) == 288 - 96
+    assert int(learned(other, "learned")) == 288
+
+
+def test_readings_that_were_measured_in_a_maintenance_window_teach_nothing() -> None:
+    s, other = sensor(), sensor()
+    start = when(96)
+    window = MaintenanceWindow(
+        site=s.site, equipment=s.machine, reason="Cleaning", first_on=start.date(), starts=start.time(), minutes=599
+    )
+    windows.add(window, actor=factories.user(), now=when(0))
+    windows.look(window.pk, now=when(0))
+    MaintenanceWindow.objects.update(look_at=start)
+    windows.look(window.pk, now=start)
+    for one in (s, other):
+        Feed(one).send(288)
+    assert int(learned(s, "learned")) == 288 - 60
     assert int(learned(other, "learned")) == 288
 
 

@@ -74,6 +74,7 @@ PURE = (
     "maintenance.alarm_life",
     "maintenance.definitions",
     "maintenance.verdicts",
+    "maintenance.occurrences",
     "maintenance.triage",
     "maintenance.sightings",
     "agents.sighted",
@@ -93,8 +94,8 @@ NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", 
 
 MOST_FILE_LINES, MOST_FUNCTION_LINES = 300, 50
 LONGER_FILES = {
-    "sensors/models.py": (580, "the facts' tables on one page: fields and constraints, no logic"),
-    "maintenance/models.py": (690, "the judgements' tables on one page: fields and constraints, no logic"),
+    "sensors/models.py": (600, "the facts' tables on one page: fields and constraints, no logic"),
+    "maintenance/models.py": (780, "the judgements' tables on one page: fields and constraints, no logic"),
     "agents/models.py": (400, "the flow's tables on one page: fields and constraints, no logic"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {}
