@@ -15,6 +15,8 @@ class Kind(StrEnum):
     OVERDUE_DELIVERIES = "overdue-deliveries"
     STALLED_LANES = "stalled-lanes"
     OVERDUE_JOBS = "overdue-jobs"
+    MISSING_ESCALATIONS = "missing-escalations"
+    OVERDUE_ESCALATIONS = "overdue-escalations"
     SILENT_SENSORS = "silent-sensors"
 
 
@@ -38,6 +40,14 @@ TEXTS: dict[Kind, tuple[str, str]] = {
     Kind.OVERDUE_JOBS: (
         "Periodic jobs that were not done for several of their periods.",
         "Look at the list of periodic jobs, at beat and at the worker of the queue housekeeping.",
+    ),
+    Kind.MISSING_ESCALATIONS: (
+        "Alarms that nobody acknowledged, and whose chain does not escalate them.",
+        "Look at the list of escalations, and at the sweeper.",
+    ),
+    Kind.OVERDUE_ESCALATIONS: (
+        "Steps of escalations that were due minutes ago.",
+        "Look at the list of escalations, and at the sweeper.",
     ),
     Kind.SILENT_SENSORS: (
         "Sensors that were due and have sent nothing current.",

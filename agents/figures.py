@@ -12,6 +12,8 @@ from django.db import connection
 
 from agents import timetable
 from agents.audit import Figure, Kind
+from maintenance.escalation_life import CAUSES
+from maintenance.messages import PRIORITIES
 from sensors.models import LANES
 
 STUCK_LEASES = 6
@@ -19,6 +21,7 @@ LOST_SWEEPS = 30
 DELIVERY_LATE_SECONDS = 300
 STALLED_SECONDS = 60
 JOB_PERIODS = 3
+ESCALATION_LATE_SECONDS = 120
 ON_THEIR_WAY = ("ACTIVE", "QUARANTINE")
 SUMMARY = "SELECT count(*), coalesce(max(age), 0)"
 SINCE = "extract(epoch FROM statement_timestamp() - {})"
@@ -32,6 +35,8 @@ def queries() -> Mapping[Kind, str]:
         Kind.OVERDUE_DELIVERIES: _overdue_deliveries(DELIVERY_LATE_SECONDS),
         Kind.STALLED_LANES: _stalled_lanes(STALLED_SECONDS),
         Kind.OVERDUE_JOBS: _overdue_jobs(),
+        Kind.MISSING_ESCALATIONS: _missing_escalations(ESCALATION_LATE_SECONDS),
+        Kind.OVERDUE_ESCALATIONS: _overdue_escalations(ESCALATION_LATE_SECONDS),
         Kind.SILENT_SENSORS: _silent_sensors(),
     }
 
@@ -98,6 +103,33 @@ def _overdue_jobs() -> str:
     return (
         f"{SUMMARY} FROM (SELECT {SINCE.format(done)} AS age, length FROM (VALUES {jobs}) AS jobs(name, length)) AS due"
         f" WHERE age > {JOB_PERIODS} * length"
+    )
+
+
+def _missing_escalations(limit: int) -> str:
+    """Alarms that need somebody since, and have a chain since, and no escalation for it. The query is not the sweep's
+    own, so that a fault in one does not hide in the other."""
+    urgency = f"array_position(ARRAY{list(PRIORITIES)}::text[], {{}}::text)"
+    cause = "SELECT id, recorded_at FROM maintenance_alarmtransition WHERE alarm_id = alarm.id"
+    cause += f" AND action IN {tuple(map(str, CAUSES))} ORDER BY id DESC LIMIT 1"
+    chain = "SELECT min(changed_at) AS changed_at FROM maintenance_chain AS one WHERE site_id = alarm.site_id"
+    chain += f" AND is_enabled AND {urgency.format('lowest_priority')} >= {urgency.format('alarm.priority')}"
+    chain += " AND EXISTS (SELECT FROM maintenance_chainstep WHERE chain_id = one.id)"
+    hiding = "SELECT FROM maintenance_suppression WHERE machine_id = alarm.machine_id AND ended_at IS NULL"
+    hiding += " AND failure_mode IN ('', alarm.failure_mode)"
+    known = "SELECT FROM maintenance_escalation WHERE alarm_id = alarm.id AND (ended_at IS NULL OR cause >= begun.id)"
+    return (
+        f"{SUMMARY} FROM (SELECT {SINCE.format('greatest(begun.recorded_at, chain.changed_at)')} AS age"
+        f" FROM maintenance_alarm AS alarm CROSS JOIN LATERAL ({cause}) AS begun CROSS JOIN LATERAL ({chain}) AS chain"
+        " WHERE is_active AND NOT is_acknowledged AND chain.changed_at IS NOT NULL"
+        f" AND NOT EXISTS ({hiding}) AND NOT EXISTS ({known})) AS needing WHERE age > {limit}"
+    )
+
+
+def _overdue_escalations(limit: int) -> str:
+    return (
+        f"SELECT count(*), coalesce({SINCE.format('min(due_at)')}, 0) FROM maintenance_escalation"
+        f" WHERE ended_at IS NULL AND due_at < statement_timestamp() - {limit} * interval '1 second'"
     )
 
 

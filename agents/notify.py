@@ -26,6 +26,8 @@ WORDS = {
     ("work-order", "OPENED"): "Work order",
 }
 """What is sent, and how its subject line begins. What people do themselves (acknowledge, comment) is not sent."""
+TO_NAMED = {("alarm", "ESCALATED"): "Not acknowledged"}
+"""What goes to whom an escalation names, whatever they have subscribed to."""
 
 PATHS = {"alarm": "/admin/maintenance/alarm/{}/change/", "work-order": "/admin/maintenance/workorder/{}/change/"}
 SUBJECT_LIMIT = 300
@@ -71,15 +73,14 @@ def _row(transition: Transition, channel: Recipient) -> Row:
 
 def subject_line(transition: Transition) -> str:
     """Such as ``[HIGH] Alarm: P-101 – Feed pump, LOO``; one line whatever the names hold."""
-    words = WORDS[transition.source, transition.action]
     what = transition.title or f"{transition.machine}, {transition.failure_mode}"
-    return messages.one_line(f"[{transition.priority}] {words}: {what}", limit=SUBJECT_LIMIT)
+    return messages.one_line(f"[{transition.priority}] {_words(transition)}: {what}", limit=SUBJECT_LIMIT)
 
 
 def payload(transition: Transition) -> dict[str, Any]:
     """What a message is rendered from: plain JSON, instants in ISO 8601 UTC, values in the sensor's unit."""
     return {
-        "what": WORDS[transition.source, transition.action],
+        "what": _words(transition),
         "action": transition.action,
         "subject": f"{transition.source}/{transition.subject_id}",
         "title": _name(transition.title),
@@ -98,6 +99,10 @@ def payload(transition: Transition) -> dict[str, Any]:
         ],
         "path": PATHS[transition.source].format(transition.subject_id),
     }
+
+
+def _words(transition: Transition) -> str:
+    return (WORDS | TO_NAMED)[transition.source, transition.action]
 
 
 def _evidence(evidence: Evidence) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from config import health
 from maintenance import link_views, performance_page
 from maintenance.api import Alarms, Anomalies, WorkOrders
 from maintenance.definition_api import AlarmDefinitions
+from maintenance.escalation_api import Escalations, Rotas
 from maintenance.message_api import Notifications
 from maintenance.record_api import DetectorRecords
 from maintenance.report_api import AlarmReport
@@ -48,6 +49,8 @@ router.register("alarm-definitions", AlarmDefinitions, basename="alarm-definitio
 router.register("detector-records", DetectorRecords, basename="detector-record")
 router.register("suppressions", Suppressions, basename="suppression")
 router.register("maintenance-windows", Windows, basename="maintenance-window")
+router.register("escalations", Escalations, basename="escalation")
+router.register("rotas", Rotas, basename="rota")
 router.register("work-orders", WorkOrders, basename="work-order")
 router.register("notifications", Notifications, basename="notification")
 router.register("runs", Runs, basename="run")

@@ -13,11 +13,13 @@ from maintenance import (
     audience_pages,
     decision_pages,
     definition_pages,
+    escalation_pages,
     labelling,
     ledger_pages,
     message_pages,
     order_pages,
     record_pages,
+    rota_pages,
     window_pages,
 )
 from maintenance.alarm_pages import AlarmSteps, AsksFilter, Hideable, StateFilter
@@ -29,8 +31,8 @@ from sensors.chart import Stretch
 from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
 __all__ = [
-    "alarm_pages", "audience_pages", "decision_pages", "definition_pages", "ledger_pages", "message_pages",
-    "order_pages", "record_pages", "window_pages",
+    "alarm_pages", "audience_pages", "decision_pages", "definition_pages", "escalation_pages", "ledger_pages",
+    "message_pages", "order_pages", "record_pages", "rota_pages", "window_pages",
 ]  # fmt: skip
 
 CONTEXT = 3

@@ -24,7 +24,7 @@ def recipients(sites: Sequence[int]) -> tuple[Recipient, ...]:
             site_id=channel.site_id,
             lowest_priority=channel.lowest_priority,
             wishes=(*of_channel.get(channel.pk, ()), *of_reader.get(channel.reader_id or 0, ())),
-            address=_address(channel),
+            address=address(channel),
         )
         for channel in enabled
     )
@@ -41,7 +41,7 @@ def _wishes(sites: Sequence[int]) -> tuple[Mapping[int, list[Wish]], Mapping[int
     return of_channel, of_reader
 
 
-def _address(channel: Channel) -> str:
+def address(channel: Channel) -> str:
     """A mailbox is the same to its reader whatever its channel is called; programs know messages by their keys."""
     return f"{channel.kind}/{channel.target.lower()}" if channel.kind == Channel.Kind.EMAIL else ""
 

@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from unfold import widgets
 
-from maintenance import alarms, suppressions, work_orders
+from maintenance import alarms, escalations, suppressions, work_orders
 from maintenance.alarm_life import ADVISORY
 from maintenance.models import Alarm, Suppression, WorkOrder
 from maintenance.refusals import Refused
@@ -163,6 +163,14 @@ END_SHELVING = Button(
     perform=lambda row, actor, said: suppressions.unshelve(row.pk, actor=actor, comment=said["comment"]),
     explain="What is still active has to be acknowledged anew, and whoever must know is told.",
 )  # fmt: skip
+STOP = Button(
+    "stop", "Stop escalations", "Stop", "Stopped",
+    fits=lambda row: row.ended_at is None,
+    perform=lambda row, actor, said: escalations.stop(row.pk, actor=actor, reason=said["comment"]),
+    form=lambda rows, data: Saying(data),
+    explain="Nobody else is told that the alarm waits, until it becomes active anew or worse. Acknowledging the alarm "
+    "ends it as well, and says that somebody sees to it. Say why.",
+)  # fmt: skip
 ASSIGN_ALARM = Button(
     "assign_alarm", "Assign alarms", "Assign", "Assigned",
     fits=lambda alarm: alarm.is_open,
@@ -200,8 +208,8 @@ CANCEL = Button(
 BY_NAME = {
     button.name: button
     for button in (
-        ACKNOWLEDGE, UNACKNOWLEDGE, SHELVE, UNSHELVE, END_SHELVING, ASSIGN_ALARM, COMMENT, ASSIGN, START, COMPLETE,
-        CANCEL,
+        ACKNOWLEDGE, UNACKNOWLEDGE, SHELVE, UNSHELVE, END_SHELVING, STOP, ASSIGN_ALARM, COMMENT, ASSIGN, START,
+        COMPLETE, CANCEL,
     )
 }  # fmt: skip
 

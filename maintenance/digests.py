@@ -76,13 +76,17 @@ def _quiet(channel: Channel, now: datetime) -> datetime | None:
     reader = channel.reader
     if reader is None:
         return None
-    zone = zone_of(reader, channel.site)
-    return courtesy.quiet_end(now, zone=zone, starts=reader.quiet_from, ends=reader.quiet_until)
+    theirs = zone_of(reader, channel.site)
+    return courtesy.quiet_end(now, zone=theirs, starts=reader.quiet_from, ends=reader.quiet_until)
 
 
 def zone_of(reader: Reader | None, site: Site) -> ZoneInfo:
-    """The person's time zone, else the site's. A message is not held back because somebody mistyped it."""
-    name = (reader.time_zone if reader is not None else "") or site.time_zone
+    """The person's time zone, else the site's."""
+    return zone((reader.time_zone if reader is not None else "") or site.time_zone)
+
+
+def zone(name: str) -> ZoneInfo:
+    """The zone of that name, else UTC: a message is not held back because somebody mistyped it."""
     try:
         return ZoneInfo(name)
     except (ValueError, ZoneInfoNotFoundError) as error:

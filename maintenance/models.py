@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from maintenance import escalation_models  # noqa: F401  # Django looks for tables here
 from maintenance.definition_models import AlarmDefinition, AlarmPriority
 from sensors.models import Equipment, Sensor, Site
 
@@ -190,6 +191,7 @@ class Alarm(Triaged):
             models.Index(fields=["site", "-raised_at", "-id"], name="alarm_of_site"),
             models.Index(fields=["machine", "failure_mode", "-raised_at"], name="alarm_of_mode"),
             models.Index(fields=["re_alarm_at"], condition=Q(re_alarm_at__isnull=False), name="alarm_re_alarm_due"),
+            models.Index(fields=["site"], condition=Q(is_active=True, is_acknowledged=False), name="alarm_unseen"),
         ]
 
     def __str__(self) -> str:
@@ -253,6 +255,7 @@ class AlarmTransition(models.Model):
         indexes = [
             models.Index(fields=["run_id"], condition=Q(run_id__isnull=False), name="alarm_transition_of_run"),
             models.Index(fields=["id"], condition=Q(to_tell=True), name="alarm_transition_to_tell"),
+            models.Index(fields=["alarm", "id"], name="alarm_transition_in_order"),
         ]
 
     def __str__(self) -> str:

@@ -62,6 +62,14 @@ def take_untold(*, most: int) -> Pending:
     return _complete([_of_alarm(row, evidence.get(row.anomaly_id)) for row in rows])
 
 
+def escalated(transition_id: int, *, at: datetime) -> Transition:
+    """What a message says that goes out ``at`` because nobody acknowledged what a transition of an alarm began."""
+    (row,) = _told_of(AlarmTransition.objects.filter(pk=transition_id))
+    evidence = _evidence([row.anomaly_id])
+    told = _complete([_of_alarm(row, evidence.get(row.anomaly_id))]).transitions[0]
+    return replace(told, action="ESCALATED", at=at)
+
+
 def _complete(told: Sequence[Transition]) -> Pending:
     """The transitions with where their machines stand and what was found before, and who may be told of them."""
     stand = audience.places(transition.machine_id for transition in told)
@@ -170,8 +178,10 @@ def _guidance(said: AlarmDefinition | None) -> Guidance | None:
     return Guidance(said.cause, said.consequence, said.response, said.respond_within_minutes)
 
 
-def create(rows: Sequence[Row], *, run_id: int | None) -> list[int]:
+def create(rows: Sequence[Row], *, run_id: int | None, at_once: bool = False) -> list[int]:
     """Put messages into the outbox, in the caller's transaction; a key that is there already stays as it is.
+
+    ``at_once``: they wait for no quiet hours, limit or digest; they count against the person's limit all the same.
 
     Returns the ids of those that wait to be sent: the ones to ring for.
     """
@@ -187,6 +197,7 @@ def create(rows: Sequence[Row], *, run_id: int | None) -> list[int]:
                 payload=row.payload,
                 key=row.key,
                 run_id=run_id,
+                admitted_at=Now() if at_once else None,
                 ring_after=Now() + A_MOMENT,
             )
             for row in rows

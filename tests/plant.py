@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from itertools import count
 
 import numpy as np
+from django.utils import timezone
 
 from agents.models import Backtest, Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
 from maintenance.definition_models import AlarmDefinition
+from maintenance.escalation_life import Step
+from maintenance.escalation_models import Call, Chain, ChainStep, Escalation, Override, Rota, Shift
 from maintenance.models import (
     Alarm,
     AlarmTransition,
@@ -146,10 +149,28 @@ def rows(site: Site, *, name: str = "") -> Rows:
         site=site, equipment=machine, reason=f"Stop of {tag} for <b>cleaning</b>", first_on=NOON.date(),
         starts=NOON.time(), minutes=60, look_at=NOON + 9_999 * HOUR,
     )  # fmt: skip
+    _escalation(alarm, reader, n)
     return Rows(
         machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest,
         suppression,
     )  # fmt: skip
+
+
+def _escalation(alarm: Alarm, reader: Reader, n: int) -> None:
+    rota = Rota.objects.create(site=alarm.site, name=f"{alarm.machine.tag} nights")
+    Shift.objects.create(rota=rota, reader=reader, first_on=NOON.date(), starts=NOON.time(), ends=NOON.time())
+    Override.objects.create(rota=rota, reader=reader, from_at=NOON, until_at=NOON + HOUR)
+    chain = Chain.objects.create(
+        site=alarm.site, name=f"{alarm.machine.tag} chain", lowest_priority="CRITICAL",
+        is_enabled=not Chain.objects.filter(site=alarm.site).exists(),
+    )  # fmt: skip
+    ChainStep.objects.create(chain=chain, position=1, rota=rota)
+    step = asdict(Step("rota", rota.pk, rota.name, after_minutes=10))
+    row = Escalation.objects.create(
+        site=alarm.site, alarm=alarm, chain=chain, chain_name=chain.name, plan=[step], priority="HIGH", cause=n,
+        looked_until=n, due_at=timezone.now() + HOUR, started_at=NOON,
+    )  # fmt: skip
+    Call.objects.create(escalation=row, step=0, time=1, due_at=NOON, at=NOON, outcome="TOLD", whom=str(reader))
 
 
 def _told(sensor: Sensor) -> tuple[Label, Regime]:

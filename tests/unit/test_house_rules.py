@@ -88,6 +88,8 @@ PURE = (
     "maintenance.isa182",
     "maintenance.messages",
     "maintenance.courtesy",
+    "maintenance.rotas",
+    "maintenance.escalation_life",
     "maintenance.wording",
 )
 NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", "requests", "structlog")
