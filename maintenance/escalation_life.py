@@ -35,7 +35,7 @@ ENDS: dict[str, End] = {
 }
 """What happens to an alarm that ends its escalation."""
 CAUSES: tuple[str, ...] = (
-    Action.OPENED, Action.REOPENED, Action.RAISED, Action.UNACKNOWLEDGED, *SHOWS.values(),
+    Action.OPENED, Action.REOPENED, Action.RAISED, Action.RE_ALARMED, Action.UNACKNOWLEDGED, *SHOWS.values(),
 )  # fmt: skip
 """What happens to an alarm that can make it active, unacknowledged and not hidden."""
 
