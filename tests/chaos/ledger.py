@@ -19,6 +19,7 @@ from maintenance.models import (
     Alarm,
     AlarmTransition,
     Anomaly,
+    Attempt,
     Decision,
     Notification,
     WorkOrder,
@@ -119,8 +120,8 @@ ONE_OPEN_AND_COUNTED = (
 """Those of the storm's contradictions that are none only if they are none at any moment."""
 
 WRITTEN: tuple[type[models.Model], ...] = (
-    Notification, WorkOrderTransition, WorkOrder, Decision, AlarmTransition, Alarm, Anomaly, MachineState, Event,
-    ReadingConflict, StageAttempt, BatchPart, Run, Batch,
+    Attempt, Notification, WorkOrderTransition, WorkOrder, Decision, AlarmTransition, Alarm, Anomaly, MachineState,
+    Event, ReadingConflict, StageAttempt, BatchPart, Run, Batch,
 )  # fmt: skip
 
 
