@@ -86,11 +86,11 @@ def runs(first: int, count: int, *, stages: Iterable[str]) -> There:
     )
 
 
-def something_waits(first: int, count: int) -> bool:
-    """Whether a part waits in one of these lanes."""
+def waiting(first: int, count: int, *, most: int = 1) -> int:
+    """How many parts wait in these lanes, counted up to ``most``."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT EXISTS (SELECT FROM {PART} WHERE state = 'WAITING' AND lane >= %s AND lane < %s)",
-            [first, first + count],
+            f"SELECT count(*) FROM (SELECT FROM {PART} WHERE state = 'WAITING' AND lane >= %s AND lane < %s LIMIT %s)",
+            [first, first + count, most],
         )
-        return bool(cursor.fetchone()[0])
+        return int(cursor.fetchone()[0])

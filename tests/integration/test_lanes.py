@@ -50,9 +50,12 @@ def test_the_bells_of_one_run_are_one(settings: Settings) -> None:
     assert lanes.span(63) == (48, LANES - 48)
 
 
-@pytest.mark.parametrize(("most", "rests"), [(50_000, True), (1, False)])
-def test_lanes_rest_between_runs_only_while_a_run_takes_all_that_waits(
-    settings: Settings, most: int, *, rests: bool
+@pytest.mark.parametrize(
+    ("most", "waiting", "rests"),
+    [(50_000, pipeline.CROWD, True), (50_000, pipeline.CROWD - 1, False), (1, pipeline.CROWD, False)],
+)
+def test_lanes_rest_between_runs_only_while_a_crowd_waits_that_a_run_takes(
+    settings: Settings, most: int, waiting: int, *, rests: bool
 ) -> None:
     settings.RUN_MAX_READINGS = most
     one = sensor(0, factories.site())
@@ -61,7 +64,8 @@ def test_lanes_rest_between_runs_only_while_a_run_takes_all_that_waits(
     assert hearsay.lanes_told_of([0]) == {0}
     while bells[0].queue != "ingest":
         if bells[0].queue == "notify":
-            send(one)
+            for _ in range(waiting):
+                send(one)
         bells = pipeline.perform(bells[0].queue.upper(), bells[0].id).bells
     assert [bell.id for bell in bells] == [0]
     assert 0 <= bells[0].rest <= pipeline.MOST_REST
