@@ -22,8 +22,8 @@ import apprise
 import requests
 from requests.adapters import HTTPAdapter
 
-from agents.channels import addresses
-from agents.channels.addresses import Network, Refused, Target
+from maintenance import addresses
+from maintenance.addresses import Network, Refused, Target
 
 LOCAL = {"blink1", "dbus", "glib", "gnome", "kde", "macosx", "qt", "rsyslog", "syslog", "windows"}
 """What the library does on this machine itself: it reaches nobody."""

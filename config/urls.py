@@ -17,11 +17,13 @@ from agents.run_api import Runs
 from config import health
 from maintenance import link_views, performance_page
 from maintenance.api import Alarms, Anomalies, WorkOrders
+from maintenance.audience_api import Channels, Readers, Subscriptions
 from maintenance.definition_api import AlarmDefinitions
-from maintenance.escalation_api import Escalations, Rotas
+from maintenance.escalation_api import Chains, Escalations
 from maintenance.message_api import Notifications
 from maintenance.record_api import DetectorRecords
 from maintenance.report_api import AlarmReport
+from maintenance.rota_api import Overrides, Rotas
 from maintenance.suppression_api import Suppressions
 from maintenance.window_api import Windows
 from sensors import problems, tokens
@@ -50,7 +52,12 @@ router.register("detector-records", DetectorRecords, basename="detector-record")
 router.register("suppressions", Suppressions, basename="suppression")
 router.register("maintenance-windows", Windows, basename="maintenance-window")
 router.register("escalations", Escalations, basename="escalation")
+router.register("escalation-chains", Chains, basename="escalation-chain")
 router.register("rotas", Rotas, basename="rota")
+router.register("on-call-overrides", Overrides, basename="on-call-override")
+router.register("persons", Readers, basename="person")
+router.register("channels", Channels, basename="channel")
+router.register("subscriptions", Subscriptions, basename="subscription")
 router.register("work-orders", WorkOrders, basename="work-order")
 router.register("notifications", Notifications, basename="notification")
 router.register("runs", Runs, basename="run")

@@ -25,6 +25,7 @@ from maintenance import (
 from maintenance.alarm_pages import AlarmSteps, AsksFilter, Hideable, StateFilter
 from maintenance.decision_pages import DecisionLines, Judged
 from maintenance.definition_pages import HasGuidance
+from maintenance.escalation_pages import HasEscalation
 from maintenance.models import Alarm, Anomaly, WorkOrder
 from sensors import columns, sensor_page, show
 from sensors.chart import Stretch
@@ -191,7 +192,7 @@ class OrderLines(Lines):
 
 
 @admin.register(Alarm)
-class AlarmPage(Judged, HasGuidance, Hideable):
+class AlarmPage(Judged, HasGuidance, HasEscalation, Hideable):
     list_display = (
         "priority_label", "machine_page", "failure_mode", "state_label", "raised_at", "returned_at", "occurrences",
         "peak", "verdict_label", "sensor_page", "acknowledged_by", "assigned_to",
@@ -235,6 +236,7 @@ class AlarmPage(Judged, HasGuidance, Hideable):
                 )
             },
         ),
+        ("While nobody acknowledges it", {"fields": (("escalation_page", "next_call"), "called_so_far")}),
         ("When", {"fields": (("raised_at", "returned_at"), ("acknowledged_by", "acknowledged_at"), "created_at")}),
         ("How much", {"fields": (("occurrences", "peak"),)}),
     )
@@ -242,13 +244,15 @@ class AlarmPage(Judged, HasGuidance, Hideable):
         "machine_page", "sensor_page", "priority_label", "state_label", "failure_mode", "anomalies", "raised_at",
         "returned_at", "acknowledged_by", "acknowledged_at", "created_at", "occurrences", "peak", "assigned_to",
         "verdict_label", "verdict_words", "response", "time_to_respond", "definition_page", "cause", "consequence",
-        "latches", "told_again",
+        "latches", "told_again", "escalation_page", "next_call", "called_so_far",
     )  # fmt: skip
     inlines = (OrderLines, AlarmSteps)
     actions = (
         "acknowledge_selected", "unacknowledge_selected", "shelve_selected", "unshelve_selected", "assign_selected",
     )  # fmt: skip
-    actions_detail = ("acknowledge", "unacknowledge", "shelve", "unshelve", "assign_alarm", "comment")
+    actions_detail = (
+        "acknowledge", "stop_escalation", "unacknowledge", "shelve", "unshelve", "assign_alarm", "comment",
+    )  # fmt: skip
 
     @column("Priority", ordering="priority")
     def priority_label(self, row: Alarm) -> str:

@@ -110,6 +110,10 @@ class Hideable(Desk):
     def comment(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return buttons.on_one(self, request, object_id, buttons.COMMENT)
 
+    @action(description="Stop escalation", url_path="stop-escalation", permissions=["act"], icon="notifications_off")
+    def stop_escalation(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, buttons.STOP_ESCALATION)
+
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         return buttons.fitting(self, request, object_id, super().get_actions_detail(request, object_id))
 

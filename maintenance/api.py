@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from maintenance import alarms, hidden, suppressions, work_orders
 from maintenance.alarm_life import ADVISORY, State, Suppression
 from maintenance.definition_api import Guidance
+from maintenance.escalation_view import Running, with_running
 from maintenance.models import Alarm, AlarmTransition, Anomaly, WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
 from sensors import access
@@ -161,6 +162,7 @@ class Alarms(Acting):
 
         transitions = AlarmStep(many=True)
         definition = Guidance(allow_null=True)
+        escalation = Running(allow_null=True)
         verdict_reasons = ReasonOut(many=True)
         state = serializers.ChoiceField([s.value for s in State], help_text="By its ISA-18.2 name.")
         suppression = serializers.ChoiceField(
@@ -172,11 +174,13 @@ class Alarms(Acting):
             fields = [
                 "id", "site", "machine", "sensor", "failure_mode", "priority", "is_active", "is_acknowledged",
                 "is_open", "state", "suppression", "raised_at", "returned_at", "occurrences", "peak_score", "verdict",
-                "verdict_reasons", "acknowledged_by", "acknowledged_at", "assigned_to", "definition", "re_alarm_at",
-                "re_alarms", "transitions",
+                "verdict_reasons", "acknowledged_by", "acknowledged_at", "assigned_to", "definition", "escalation",
+                "re_alarm_at", "re_alarms", "transitions",
             ]  # fmt: skip
 
-    queryset = hidden.with_state(Alarm.objects.select_related("definition").prefetch_related("transitions"))
+    queryset = with_running(
+        hidden.with_state(Alarm.objects.select_related("definition").prefetch_related("transitions"))
+    )
     serializer_class = AlarmOut
     filterset_class = AlarmFilter
 

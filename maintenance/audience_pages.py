@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from unfold import widgets
 
 from maintenance import messages
 from maintenance.models import Reader, Subscription
+from maintenance.owned_pages import Journaled, Ruled
 from sensors import show
-from sensors.desk import EDITORS, Desk, KeepsSite, SiteFilter, column
-from sensors.models import Equipment
+from sensors.desk import EDITORS, SiteFilter, column
 
 KIND_WORDS = {
     "alarm.opened": "Alarm",
@@ -31,24 +29,9 @@ KIND_WORDS = {
 }
 
 
-class ReaderForm(KeepsSite):
-    def clean_time_zone(self) -> str:
-        name: str = self.cleaned_data["time_zone"]
-        if name and name not in available_timezones():
-            raise ValidationError("There is no such time zone; write a name such as Europe/Lisbon.")
-        return name
-
-    def clean(self) -> dict[str, Any] | None:
-        user, site = self.cleaned_data.get("user"), self.cleaned_data.get("site") or self.instance.site
-        if user and site and not user.is_superuser and not user.memberships.filter(site=site).exists():
-            self.add_error("user", "This person is no member of the site.")
-        return super().clean()
-
-
 @admin.register(Reader)
-class ReaderPage(Desk):
-    owned = True
-    form = ReaderForm
+class ReaderPage(Journaled):
+    form = Ruled
     list_before_template = "admin/maintenance/no_readers.html"
     list_display = ("user", "site", "zone", "quiet", "limit", "critical_at_once", "subscribed", "channels_of")
     list_filter = (SiteFilter, "critical_at_once")
@@ -90,28 +73,15 @@ class ReaderPage(Desk):
         return show.listing("maintenance_channel", "show", reader__id__exact=row.pk)
 
 
-class SubscriptionForm(KeepsSite):
+class SubscriptionForm(Ruled):
     kinds = forms.MultipleChoiceField(
         required=False, choices=[(kind, KIND_WORDS[kind]) for kind in messages.KINDS],
         widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget, help_text="None chosen = all.",
     )  # fmt: skip
 
-    def clean(self) -> dict[str, Any] | None:
-        said = self.cleaned_data
-        site = said.get("site") or (self.instance.site if self.instance.site_id else None)
-        for name in ("reader", "channel", "equipment"):
-            chosen = said.get(name)
-            if chosen is not None and site is not None and chosen.site_id != site.pk:
-                self.add_error(name, "It belongs to another site.")
-        equipment = said.get("equipment")
-        if equipment is not None and equipment.level == Equipment.Level.COMPONENT:
-            self.add_error("equipment", "Alarms are a machine's: choose the machine this is a component of.")
-        return super().clean()
-
 
 @admin.register(Subscription)
-class SubscriptionPage(Desk):
-    owned = True
+class SubscriptionPage(Journaled):
     form = SubscriptionForm
     list_before_template = "admin/maintenance/no_subscriptions.html"
     list_display = ("whom", "site", "where", "lowest_label", "what")

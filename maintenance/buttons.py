@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -171,6 +171,11 @@ STOP = Button(
     explain="Nobody else is told that the alarm waits, until it becomes active anew or worse. Acknowledging the alarm "
     "ends it as well, and says that somebody sees to it. Say why.",
 )  # fmt: skip
+STOP_ESCALATION = replace(
+    STOP, name="stop_escalation", title="Stop the escalation of alarms",
+    fits=lambda alarm: escalations.running(alarm.pk) is not None,
+    perform=lambda alarm, actor, said: escalations.stop_of_alarm(alarm.pk, actor=actor, reason=said["comment"]),
+)  # fmt: skip
 ASSIGN_ALARM = Button(
     "assign_alarm", "Assign alarms", "Assign", "Assigned",
     fits=lambda alarm: alarm.is_open,
@@ -208,8 +213,8 @@ CANCEL = Button(
 BY_NAME = {
     button.name: button
     for button in (
-        ACKNOWLEDGE, UNACKNOWLEDGE, SHELVE, UNSHELVE, END_SHELVING, STOP, ASSIGN_ALARM, COMMENT, ASSIGN, START,
-        COMPLETE, CANCEL,
+        ACKNOWLEDGE, UNACKNOWLEDGE, SHELVE, UNSHELVE, END_SHELVING, STOP, STOP_ESCALATION, ASSIGN_ALARM, COMMENT,
+        ASSIGN, START, COMPLETE, CANCEL,
     )
 }  # fmt: skip
 

@@ -1,23 +1,27 @@
-"""Escalations, and who is on call, over REST."""
+"""Escalations that run and ran, and the chains they follow, over REST."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import django_filters
-from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from maintenance import escalations, on_call
+from maintenance import escalations
 from maintenance.api import Acting, example
-from maintenance.escalation_models import Call, Escalation, Rota
-from sensors.api import Filters, Scoped
+from maintenance.escalation_models import Chain, ChainStep, Escalation, Rota
+from maintenance.escalation_view import CallOut
+from maintenance.models import Channel, Reader
+from maintenance.owned_api import Mine, Owned, written
+from sensors.api import Filters
+from sensors.models import Site
 from sensors.schema import documented
+
+MOST_STEPS = 50
 
 
 @example(reason="The line is down for the drill; the shift leader knows.")
@@ -46,11 +50,6 @@ class EscalationFilter(Filters):
 @documented("alarms", "escalation", "escalations")
 class Escalations(Acting):
     class EscalationOut(serializers.ModelSerializer[Escalation]):
-        class CallOut(serializers.ModelSerializer[Call]):
-            class Meta:
-                model = Call
-                fields = ["step", "time", "due_at", "at", "outcome", "whom"]
-
         calls = CallOut(many=True)
         plan = StepOut(many=True, help_text="The steps as they were when it began.")
 
@@ -74,60 +73,64 @@ class Escalations(Acting):
         return self.act(request, escalations.stop, form=Reason)
 
 
-class PersonOut(serializers.Serializer[Any]):
-    reader = serializers.IntegerField(source="pk")
-    user = serializers.IntegerField(source="user_id")
-    name = serializers.CharField(source="user.get_username")
+class ChainFilter(Filters):
+    class Meta:
+        model = Chain
+        fields = ["site", "name", "lowest_priority", "is_enabled"]
 
 
-class OnCall(serializers.Serializer[Any]):
-    at = serializers.DateTimeField()
-    persons = PersonOut(many=True, source="readers")
-    until = serializers.DateTimeField(allow_null=True, help_text="When that changes; empty: not within five weeks.")
+class ChainStepIn(serializers.ModelSerializer[ChainStep]):
+    """Whom a chain calls: a person, a channel or whoever is on call in a rota, one of the three."""
+
+    reader = Mine(queryset=Reader.objects.all(), required=False, allow_null=True, help_text="Id of a person.")
+    channel = Mine(queryset=Channel.objects.all(), required=False, allow_null=True)
+    rota = Mine(queryset=Rota.objects.all(), required=False, allow_null=True)
+
+    class Meta:
+        model = ChainStep
+        fields = ["reader", "channel", "rota", "medium", "after_minutes", "times", "every_minutes"]
+        validators: list[Any] = []
 
 
-class When(serializers.Serializer[Any]):
-    at = serializers.DateTimeField(required=False, help_text="An instant; now where it is not given.")
+@example(
+    site=1, name="Night", lowest_priority="HIGH",
+    steps=[
+        {"rota": 1, "after_minutes": 10, "times": 2, "every_minutes": 5},
+        {"reader": 4, "after_minutes": 15, "medium": "SERVICE"},
+        {"channel": 2, "after_minutes": 30, "times": None, "every_minutes": 60},
+    ],
+)  # fmt: skip
+class ChainIn(serializers.ModelSerializer[Chain]):
+    site = Mine(queryset=Site.objects.all(), path="pk", help_text="Id of a site of yours; it stays the same.")
+    steps = ChainStepIn(many=True, allow_empty=False, max_length=MOST_STEPS, help_text="The first is called first.")
+
+    class Meta:
+        model = Chain
+        fields = ["site", "name", "lowest_priority", "is_enabled", "steps"]
+        validators: list[Any] = []
 
 
-def _on_call(rota: Rota, at: datetime) -> dict[str, Any]:
-    duty = on_call.duty(rota, at=at)
-    return dict(OnCall({"at": at, "readers": duty.readers, "until": duty.until}).data)
-
-
-@documented("alarms", "on-call rota", "on-call rotas")
-class Rotas(Scoped):
-    class RotaOut(serializers.ModelSerializer[Rota]):
-        time_zone = serializers.SerializerMethodField(help_text="In which its shifts are written down.")
-        on_call = serializers.SerializerMethodField(help_text="Who is, now.")
-
+class ChainOut(serializers.ModelSerializer[Chain]):
+    class ChainStepOut(serializers.ModelSerializer[ChainStep]):
         class Meta:
-            model = Rota
-            fields = ["id", "site", "name", "time_zone", "on_call"]
+            model = ChainStep
+            fields = ["reader", "channel", "rota", "medium", "after_minutes", "times", "every_minutes"]
 
-        def get_time_zone(self, row: Rota) -> str:
-            return on_call.zone_of(row).key
+    steps = ChainStepOut(many=True)
 
-        @extend_schema_field(OnCall)
-        def get_on_call(self, row: Rota) -> dict[str, Any]:
-            return _on_call(row, timezone.now())
+    class Meta:
+        model = Chain
+        fields = ["id", "site", "name", "lowest_priority", "is_enabled", "steps", "changed_at", "created_at"]
 
-    class RotaFilter(Filters):
-        class Meta:
-            model = Rota
-            fields = ["site", "name"]
 
-    queryset = on_call.with_people(Rota.objects.all())
-    serializer_class = RotaOut
-    filterset_class = RotaFilter
-
-    @extend_schema(
-        tags=["alarms"], summary="Who is on call", responses={200: OnCall},
-        parameters=[OpenApiParameter("at", datetime, description="An instant; now where it is not given.")],
-        description="The persons who are on call in a rota at an instant, and until when.",
-    )  # fmt: skip
-    @action(detail=True, methods=["get"], url_path="on-call", filterset_class=None)
-    def on_call(self, request: Request, pk: str) -> Response:
-        asked = When(data=request.query_params)
-        asked.is_valid(raise_exception=True)
-        return Response(_on_call(self.get_object(), asked.validated_data.get("at") or timezone.now()))
+@written(
+    "alarms", "an escalation chain", form=ChainIn, shown=ChainOut, add="With its steps, in their order.",
+    change="Steps that are given take the place of all there are. What runs goes on as it began.",
+    delete="What runs goes on as it began.",
+)  # fmt: skip
+@documented("alarms", "escalation chain", "escalation chains")
+class Chains(Owned):
+    queryset = Chain.objects.prefetch_related("steps")
+    serializer_class = ChainOut
+    filterset_class = ChainFilter
+    form = ChainIn

@@ -9,14 +9,16 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.decorators import action
 
-from maintenance import buttons, escalations
+from maintenance import buttons, escalation_view, escalations, owned_rules
 from maintenance.escalation_life import Step
 from maintenance.escalation_models import Call, Chain, ChainStep, Escalation
+from maintenance.owned_pages import Journaled, Ruled
 from maintenance.rota_pages import OfOneSite, Owned
 from sensors import show, ticks
-from sensors.desk import Desk, KeepsSite, Lines, SiteFilter, column
+from sensors.desk import Desk, Lines, SiteFilter, column
 
 
 class Steps(OfOneSite):
@@ -31,10 +33,9 @@ class Steps(OfOneSite):
             (one for one in said if not one.get("DELETE") and one.get("position") is not None),
             key=lambda one: int(one["position"]),
         )
-        if any(one.get("times") is None for one in kept[:-1]):
-            raise ValidationError("Only the last step may go on until somebody acknowledges: no other comes after it.")
-        if not kept and not any(form.errors for form in self.forms):
-            raise ValidationError("A chain needs a step: whom to tell.")
+        told = owned_rules.steps([one.get("times") for one in kept])
+        if told and not (told == owned_rules.NO_STEP and any(form.errors for form in self.forms)):
+            raise ValidationError(told)
 
 
 class StepLines(Owned):
@@ -47,9 +48,8 @@ class StepLines(Owned):
 
 
 @admin.register(Chain)
-class ChainPage(Desk):
-    owned = True
-    form = KeepsSite
+class ChainPage(Journaled):
+    form = Ruled
     list_before_template = "admin/maintenance/no_chains.html"
     list_display = ("name", "site", "lowest_label", "is_enabled", "in_words", "at_work")
     list_filter = (SiteFilter, "lowest_priority", "is_enabled")
@@ -162,21 +162,44 @@ class EscalationPage(Desk):
     def next_step(self, row: Escalation) -> str:
         if row.ended_at is not None:
             return show.DASH
-        step = escalations.plan(row)[row.step]
-        return f"step {row.step + 1} of {len(row.plan)}: {step.name}" + (
-            f", time {row.called + 1}" if row.called else ""
-        )
+        return escalation_view.next_step(row)
 
     @column("Due", ordering="due_at")
     def due_label(self, row: Escalation) -> str:
-        if row.due_at is None:
-            return show.DASH
-        left = (row.due_at - timezone.now()).total_seconds()
-        return f"{row.due_at:%Y-%m-%d %H:%M} UTC, " + (f"in {ticks.span(left)}" if left > 0 else "now")
+        return _due(row)
 
     @column("Steps, as they were when it began")
     def the_plan(self, row: Escalation) -> str:
         return "; ".join(_words(step) for step in escalations.plan(row))
+
+
+class HasEscalation(Desk):
+    """Columns of an alarm's page that say who is called while nobody acknowledges it."""
+
+    @column("Escalation")
+    def escalation_page(self, row: Any) -> str:
+        running = escalations.running(row.pk)
+        before = show.listing("maintenance_escalation", "all of this alarm", alarm__id__exact=row.pk, running="all")
+        now = show.DASH if running is None else show.link(running, running.chain_name)
+        return format_html("{} ({})", now, before)
+
+    @column("Next call")
+    def next_call(self, row: Any) -> str:
+        running = escalations.running(row.pk)
+        return show.DASH if running is None else f"{escalation_view.next_step(running)}, {_due(running)}"
+
+    @column("Called so far")
+    def called_so_far(self, row: Any) -> str:
+        running = escalations.running(row.pk)
+        calls = [] if running is None else list(running.calls.all())
+        return "; ".join(f"{call.at:%Y-%m-%d %H:%M} UTC: {call.whom}" for call in calls) or show.DASH
+
+
+def _due(row: Escalation) -> str:
+    if row.due_at is None:
+        return show.DASH
+    left = (row.due_at - timezone.now()).total_seconds()
+    return f"{row.due_at:%Y-%m-%d %H:%M} UTC, " + (f"in {ticks.span(left)}" if left > 0 else "now")
 
 
 def _words(step: Step) -> str:

@@ -237,6 +237,19 @@ def _end(row: Escalation, why: End, *, now: datetime, actor: User | None = None,
     _journal(journal.ESCALATION_ENDED, row, key=str(row.pk), at=now, data=data, actor=actor)
 
 
+def running(alarm_id: int) -> Escalation | None:
+    """The escalation that runs on an alarm, if one does; with whom it called so far in two queries."""
+    return Escalation.objects.filter(alarm=alarm_id, ended_at=None).prefetch_related("calls").first()
+
+
+def stop_of_alarm(alarm_id: int, *, actor: User, reason: str) -> Escalation:
+    """Stop the one that runs on an alarm. Raises ``NoReason``, ``NotRunning``."""
+    found = running(alarm_id)
+    if found is None:
+        raise NotRunning
+    return stop(found.pk, actor=actor, reason=reason)
+
+
 def stop(escalation_id: int, *, actor: User, reason: str, now: datetime | None = None) -> Escalation:
     """Tell nobody any more, until the alarm becomes active and unacknowledged anew or worse.
 

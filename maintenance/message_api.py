@@ -1,4 +1,4 @@
-"""Messages and each try to send them, over REST: for reading. Channels with their secrets are the admin's alone."""
+"""Messages and each try to send them, over REST: for reading."""
 
 from __future__ import annotations
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from unfold import widgets
 from unfold.decorators import action
 
-from maintenance import targets
-from maintenance.models import Attempt, Channel, Notification, Reader
+from maintenance import owned, targets
+from maintenance.models import Attempt, Channel, Notification
+from maintenance.owned_pages import Journaled, Ruled
 from maintenance.refusals import Refused
 from sensors import ask, show
-from sensors.desk import ACTORS, Desk, KeepsSite, Lines, SiteFilter, column
-
-SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
 
-class ChannelForm(KeepsSite):
-    """The secret is taken, never shown; left empty, the one there is stays. Of a service its kind is the target."""
+class ChannelForm(Ruled):
+    """The secret is taken, never shown; left empty, the one there is stays."""
 
     secret = forms.CharField(
         required=False, max_length=1_000,
@@ -36,22 +33,6 @@ class ChannelForm(KeepsSite):
     def clean_secret(self) -> str:
         given: str = self.cleaned_data["secret"]
         return given or str(self.instance.secret)
-
-    def clean(self) -> dict[str, Any] | None:
-        said = super().clean()
-        if self.cleaned_data.get("kind") == Channel.Kind.SERVICE and "secret" in self.cleaned_data:
-            scheme, found, rest = self.cleaned_data["secret"].partition("://")
-            if not (found and rest and SCHEME.fullmatch(scheme)):
-                self.add_error("secret", "Of a service it is an address such as slack://… or ntfys://….")
-            self.cleaned_data["target"] = scheme[:30] if found else ""
-        return said
-
-    def clean_reader(self) -> Reader | None:
-        reader: Reader | None = self.cleaned_data["reader"]
-        site = self.cleaned_data.get("site") or (self.instance.site if self.instance.site_id else None)
-        if reader is not None and site is not None and reader.site_id != site.pk:
-            raise ValidationError("This person is named for another site.")
-        return reader
 
 
 class Confirmation(forms.Form):
@@ -73,8 +54,7 @@ FIELDS = (
 
 
 @admin.register(Channel)
-class ChannelPage(Desk):
-    owned = True
+class ChannelPage(Journaled):
     form = ChannelForm
     list_display = ("name", "site", "kind", "target", "reader", "lowest_label", "is_enabled", "why_disabled", "waiting")
     list_filter = (SiteFilter, "kind", "is_enabled")
@@ -103,11 +83,8 @@ class ChannelPage(Desk):
         return super().get_actions_detail(request, object_id) if self.may(request, row, ACTORS) else []
 
     def save_model(self, request: HttpRequest, obj: Channel, form: Any, change: bool) -> None:
-        """Who makes a channel looks after it, unless somebody else is named. Enabled anew, it starts afresh."""
-        if not change and obj.owner is None:
-            obj.owner = request.user  # type: ignore[assignment]  # staff have logged in
-        if "is_enabled" in form.changed_data and obj.is_enabled:
-            obj.disabled_reason, obj.failures, obj.silent_until = "", 0, None
+        actor: Any = request.user
+        owned.settle(obj, actor=actor)
         super().save_model(request, obj, form, change)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:

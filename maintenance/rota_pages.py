@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from unfold.admin import TabularInline
 
-from maintenance import on_call
+from maintenance import on_call, owned_rules
 from maintenance.escalation_models import Override, Rota, Shift
+from maintenance.owned_pages import Journaled, Ruled
 from sensors import show
-from sensors.desk import EDITORS, Desk, KeepsSite, Scoped, SiteFilter, column, roles, sees_all
+from sensors.desk import EDITORS, Scoped, SiteFilter, column, roles, sees_all
 
 
 class Owned(Scoped, TabularInline):
@@ -48,7 +47,7 @@ class OfOneSite(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # the class
             for name in self.names:
                 chosen = form.cleaned_data.get(name) if hasattr(form, "cleaned_data") else None
                 if chosen is not None and self.instance.site_id is not None and chosen.site_id != self.instance.site_id:
-                    form.add_error(name, "It belongs to another site.")
+                    form.add_error(name, owned_rules.OTHER_SITE)
 
 
 class ShiftLines(Owned):
@@ -69,18 +68,9 @@ class OverrideLines(Owned):
         return super().get_queryset(request).select_related("reader__user")
 
 
-class RotaForm(KeepsSite):
-    def clean_time_zone(self) -> str:
-        name: str = self.cleaned_data["time_zone"]
-        if name and name not in available_timezones():
-            raise ValidationError("There is no such time zone; write a name such as Europe/Lisbon.")
-        return name
-
-
 @admin.register(Rota)
-class RotaPage(Desk):
-    owned = True
-    form = RotaForm
+class RotaPage(Journaled):
+    form = Ruled
     list_before_template = "admin/maintenance/no_rotas.html"
     list_display = ("name", "site", "zone", "now", "until")
     list_filter = (SiteFilter,)

@@ -61,8 +61,14 @@ CASE_OPENED = "case.opened"
 CASE_NEEDS_PERSON = "case.needs_person"
 CASE_RESOLVED = "case.resolved"
 CASE_CANCELLED = "case.cancelled"
+OWNED = frozenset(
+    f"{name}.{what}"
+    for name in ("person", "channel", "subscription", "rota", "override", "chain")
+    for what in ("added", "changed", "deleted")
+)
+"""Rows that people own and change as they like."""
 
-TYPES = frozenset(
+TYPES = OWNED | frozenset(
     {
         ANOMALY_DETECTED, INSTRUMENT_FAULT,
         ALARM_NOTED, ALARM_RE_ALARMED, DEFINITION_ADDED, DEFINITION_CHANGED, DEFINITION_DELETED,

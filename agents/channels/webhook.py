@@ -28,11 +28,10 @@ from types import MappingProxyType
 
 from django.conf import settings
 
-from agents.channels import addresses
-from agents.channels.addresses import Refused, Target
 from agents.channels.contract import Message, Permanent, Transient
 from agents.channels.deadline import Deadline
-from maintenance import messages
+from maintenance import addresses, messages
+from maintenance.addresses import Refused, Target
 
 LIMIT_SECONDS = 5.0
 RESPONSE_LIMIT = 65_536

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agents.channels import addresses, webhook
+from agents.channels import webhook
+from maintenance import addresses
 
 PUBLIC = ["93.184.215.14"]
 

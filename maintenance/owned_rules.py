@@ -1,0 +1,122 @@
+"""What has to be true of the rows that people own beyond what their tables say: who is told, who is on call, chains.
+
+One page for forms and REST: each rule takes a row whose fields are valid and says by field what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from zoneinfo import available_timezones
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db.models import Model
+
+from maintenance import addresses, messages
+from maintenance.escalation_models import Chain, ChainStep, Override, Rota, Shift
+from maintenance.models import Channel, Reader, Subscription
+from sensors.models import Equipment
+
+Wrong = dict[str, str]
+
+OTHER_SITE = "It belongs to another site."
+NO_ZONE = "There is no such time zone; write a name such as Europe/Lisbon."
+NO_STEP = "A chain needs a step: whom to tell."
+ENDLESS = "Only the last step may go on until somebody acknowledges: no other comes after it."
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+SERVICE = "Of a service it is an address such as slack://… or ntfys://…."
+UNSIGNED = "A webhook is signed: give it a secret."
+
+
+def wrong(row: Model) -> Wrong:
+    """What is wrong with a row, by field; nothing where no rule is broken."""
+    return RULES[type(row)](row)
+
+
+def steps(times: Sequence[int | None]) -> str:
+    """What is wrong with a chain's steps as a whole; empty where nothing is. ``times``: of each, in their order."""
+    if not times:
+        return NO_STEP
+    return ENDLESS if None in times[:-1] else ""
+
+
+def service_scheme(address: str) -> str:
+    """The kind of service that an address of the library apprise is for; empty where it is no such address."""
+    scheme, found, rest = address.partition("://")
+    return scheme if found and rest and SCHEME.fullmatch(scheme) else ""
+
+
+def _elsewhere(row: Any, site_id: int, *names: str) -> Wrong:
+    """Which of the rows that it names are of another site."""
+    chosen = {name: getattr(row, name) for name in names}
+    return {name: OTHER_SITE for name, one in chosen.items() if one is not None and one.site_id != site_id}
+
+
+def _zone(row: Any) -> Wrong:
+    return {"time_zone": NO_ZONE} if row.time_zone and row.time_zone not in available_timezones() else {}
+
+
+def _reader(row: Reader) -> Wrong:
+    """Somebody who is named has to be a member of the site; who has left it can still be changed."""
+    outsider = not row.user.is_superuser and not row.user.memberships.filter(site=row.site_id).exists()
+    return _zone(row) | ({"user": "This person is no member of the site."} if row._state.adding and outsider else {})
+
+
+def _subscription(row: Subscription) -> Wrong:
+    found = _elsewhere(row, row.site_id, "reader", "channel", "equipment")
+    if row.equipment is not None and row.equipment.level == Equipment.Level.COMPONENT:
+        found["equipment"] = "Alarms are a machine's: choose the machine this is a component of."
+    unknown = sorted(set(map(str, row.kinds)) - set(messages.KINDS)) if isinstance(row.kinds, list) else ["no list"]
+    return found | ({"kinds": f"There is no such kind: {', '.join(unknown)}."} if unknown else {})
+
+
+def _channel(row: Channel) -> Wrong:
+    found = _elsewhere(row, row.site_id, "reader")
+    if row.kind == Channel.Kind.SERVICE:
+        return found | ({} if service_scheme(row.secret) else {"secret": SERVICE})
+    if not row.is_enabled:
+        return found  # it may be switched off whatever is wrong with it
+    if row.kind == Channel.Kind.EMAIL:
+        return found | _mailbox(row.target)
+    if row.kind == Channel.Kind.WEBHOOK:
+        return found | _webhook(row.target) | ({} if row.secret else {"secret": UNSIGNED})
+    return found
+
+
+def _mailbox(target: str) -> Wrong:
+    try:
+        validate_email(target)
+    except ValidationError as error:
+        return {"target": error.messages[0]}
+    return {}
+
+
+def _webhook(url: str) -> Wrong:
+    """What can be said without looking up a name: that is done, and judged again, for every connection."""
+    allowed = [ipaddress.ip_network(network) for network in settings.WEBHOOK_ALLOWED_NETWORKS]
+    try:
+        target = addresses.parse(url)
+        literal = addresses.literal(target)
+        if literal is not None:
+            addresses.judge(target, [literal], allowed=allowed)
+        elif target.scheme != "https" and not allowed:
+            raise addresses.Refused("the URL must begin with https://")
+    except addresses.Refused as refused:
+        return {"target": f"It is refused: {refused}."}
+    return {}
+
+
+RULES: Mapping[type[Model], Callable[[Any], Wrong]] = {
+    Reader: _reader,
+    Subscription: _subscription,
+    Channel: _channel,
+    Rota: _zone,
+    Shift: lambda row: _elsewhere(row, row.rota.site_id, "reader"),
+    Override: lambda row: _elsewhere(row, row.rota.site_id, "reader"),
+    Chain: lambda row: {},
+    ChainStep: lambda row: _elsewhere(row, row.chain.site_id, "reader", "channel", "rota"),
+}
