@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from maintenance import alarm_steps, hidden
+from maintenance import alarm_steps, hidden, wording
 from maintenance.alarm_life import Action, Situation, Suppression
 from maintenance.definition_models import AlarmDefinition
 from maintenance.models import Alarm
@@ -86,7 +86,10 @@ def tell_again(alarm_id: int, *, now: datetime | None = None) -> bool:
         _set(alarm, _next(alarm, now=now))
         alarm_steps.record(
             alarm, Action.RE_ALARMED, at=now, actor=None, to_tell=True,
-            comment=f"It is still active: told again, {alarm.re_alarms} of {said.re_alarm_count} times.",
+            comment=wording.noted(
+                "It is still active: told again, {time} of {times} times.",
+                time=alarm.re_alarms, times=said.re_alarm_count,
+            ),
         )  # fmt: skip
     return True
 

@@ -79,9 +79,7 @@ class RotaOut(serializers.ModelSerializer[Rota]):
             model = Shift
             fields = SHIFT
 
-    time_zone = serializers.SerializerMethodField(
-        help_text="Of its shifts: its own or the site's."
-    )
+    time_zone = serializers.SerializerMethodField(help_text="Of its shifts: its own or the site's.")
     shifts = ShiftOut(many=True)
     on_call = serializers.SerializerMethodField(help_text="Who is, now.")
 

@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from maintenance import alarm_life, alarm_steps, hidden, re_alarms
+from maintenance import alarm_life, alarm_steps, hidden, re_alarms, wording
 from maintenance.alarm_life import State
 from maintenance.alarm_life import Suppression as Kind
 from maintenance.models import Alarm, AlarmTransition, Suppression, WorkOrder
@@ -232,7 +232,10 @@ def say_soon(suppression_id: int, *, now: datetime | None = None) -> int:
         for alarm in shown_by_it:
             alarm_steps.record(
                 alarm, AlarmTransition.Action.UNSHELVES_SOON, at=now, actor=None, to_tell=True,
-                comment=f"Hidden until {row.until:%Y-%m-%d %H:%M} UTC by {row.created_by}: {row.reason}",
+                comment=wording.noted(
+                    "Hidden until {until} UTC by {who}: {why}",
+                    until=f"{row.until:%Y-%m-%d %H:%M}", who=row.created_by, why=row.reason,
+                ),
                 key=f"suppression/{row.pk}/soon/alarm/{alarm.pk}",
             )  # fmt: skip
     return len(shown_by_it)

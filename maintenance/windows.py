@@ -19,7 +19,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from maintenance import alarm_steps, occurrences, suppressions
+from maintenance import alarm_steps, occurrences, suppressions, wording
 from maintenance.alarm_life import Suppression as Kind
 from maintenance.models import MaintenanceWindow, Suppression
 from maintenance.occurrences import Occurrence, Rule
@@ -185,7 +185,8 @@ def _end_what_is_past(row: MaintenanceWindow, machines: Collection[int], *, now:
     """Bring what stands because of the window to its end, where the window no longer says so or says another one."""
     running = None if row.cancelled_at else occurrences.current(_rule(row), now)
     standing = row.suppressions.filter(ended_at=None, until__gt=now).order_by("machine_id")
-    why = f"The window was cancelled: {row.cancel_reason}" if row.cancelled_at else "The window was changed."
+    cancelled, changed = "The window was cancelled: {why}", "The window was changed."
+    why = wording.noted(cancelled, why=row.cancel_reason) if row.cancelled_at else wording.noted(changed)
     done = 0
     for suppression in standing[:MOST]:
         if running is None or suppression.machine_id not in machines:

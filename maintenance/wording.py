@@ -7,6 +7,7 @@ complete. Pure: no Django.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ LANGUAGES = ("en", "pt")
 UNKNOWN = "UNK"
 
 _WORDS: Mapping[str, Mapping[str, Any]] = json.loads(FILE.read_text("utf-8"))
+_BRACES = re.compile(r"\\{(\w+)\\}")
+_REMARKS = [
+    (re.compile(_BRACES.sub(r"(?P<\1>.+)", re.escape(pattern))), words) for pattern, words in _WORDS["remarks"].items()
+]
 
 
 def event(kind: str, *, language: str, otherwise: str) -> str:
@@ -28,9 +33,18 @@ def note(kind: str, *, language: str) -> str:
     return str(_WORDS["notes"].get(kind, {}).get(language, ""))
 
 
+def noted(pattern: str, **words: object) -> str:
+    """What this product notes of an event, kept in English; ``remark`` says it in other languages.
+
+    ``pattern`` is one of the remarks in the data, and ``words`` fill its braces. Raises ``KeyError``.
+    """
+    return str(_WORDS["remarks"][pattern]["en"]).format(**words)
+
+
 def remark(text: str, *, language: str) -> str:
     """What was noted of an event: this product's own words in the language, those of people as they are."""
-    return str(_WORDS["remarks"].get(text, {}).get(language, text))
+    found = ((words, shape.fullmatch(text)) for shape, words in _REMARKS)
+    return next((str(words[language]).format(**match.groupdict()) for words, match in found if match), text)
 
 
 def hidden(kind: str, *, language: str) -> str:

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
-from maintenance import alarm_steps, failure_modes, suppressions
+from maintenance import alarm_steps, failure_modes, suppressions, wording
 from maintenance.alarm_life import OrderState, Situation
 from maintenance.models import WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
@@ -187,7 +187,7 @@ def complete(order_id: int, *, actor: User, findings: str, now: datetime | None 
     with transaction.atomic():
         order = _behind_its_machine(order_id)
         _step(order, COMPLETED, actor=actor, now=now, comment=findings, findings=findings, completed_at=now)
-        suppressions.back_in_service(order, actor=actor, now=now, why=f"{order} is completed.")
+        suppressions.back_in_service(order, actor=actor, now=now, why=_over("WO-{order} is completed.", order))
         return order
 
 
@@ -198,8 +198,12 @@ def cancel(order_id: int, *, actor: User, comment: str, now: datetime | None = N
     now = now or timezone.now()
     with transaction.atomic():
         order = _step(_behind_its_machine(order_id), CANCELLED, actor=actor, now=now, comment=comment)
-        suppressions.back_in_service(order, actor=actor, now=now, why=f"{order} is cancelled.")
+        suppressions.back_in_service(order, actor=actor, now=now, why=_over("WO-{order} is cancelled.", order))
         return order
+
+
+def _over(pattern: str, order: WorkOrder) -> str:
+    return wording.noted(pattern, order=f"{order.pk} {order.title}")
 
 
 def _behind_its_machine(order_id: int) -> WorkOrder:

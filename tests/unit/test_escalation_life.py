@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from maintenance import escalation_life
+from maintenance.alarm_life import HIDES, SHOWS, Suppression
 from maintenance.escalation_life import BEGIN, CALL, NOTHING, Chain, Do, End, Escalation, Move, Standing, Step
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -126,11 +127,16 @@ class Spell:
 
 @dataclass
 class World:
-    """An alarm with its history; the escalations that ``escalation_life`` makes of it; and the oracle's spells."""
+    """An alarm with its history; the escalations that ``escalation_life`` makes of it; and the oracle's spells.
 
+    ``hiding``: what hides it: a shelf, a maintenance window, a work order. A latching alarm that has returned has to be
+    acknowledged, whatever it was; an advisory (``priority``) never has to.
+    """
+
+    latching: bool = False
     active: bool = False
     acknowledged: bool = True
-    shelved: bool = False
+    hiding: set[Suppression] = field(default_factory=set)
     priority: str = "HIGH"
     version: int = 0
     enabled: bool = True
@@ -141,28 +147,32 @@ class World:
     spells: list[Spell] = field(default_factory=list)
 
     def chain(self) -> Chain | None:
-        return CHAINS[self.priority][self.version] if self.enabled else None
+        return CHAINS[self.priority][self.version] if self.enabled and self.priority in CHAINS else None
 
     def happen(self, action: str) -> None:
         self.history.append(action)
-        needing = self.active and not self.acknowledged and not self.shelved
+        needing = self.active and not self.acknowledged and not self.hiding
         if not needing:
             self.spell = None
         elif self.spell is None:
             self.spell = Spell(len(self.known))
             self.spells.append(self.spell)
 
-    def condition(self) -> None:
-        if not self.active:
-            action = "OPENED" if self.acknowledged else "REOPENED"
-            if self.acknowledged:
-                self.priority = "HIGH"
-            self.active, self.acknowledged = True, False
-            self.happen(action)
+    def condition(self, advisory: bool = False) -> None:
+        if self.active:
+            return
+        if not self.acknowledged:
+            self.active = True
+            self.happen("REOPENED")
+            return
+        self.active, self.acknowledged, self.priority = True, advisory, "ADVISORY" if advisory else "HIGH"
+        self.happen("NOTED" if advisory else "OPENED")
 
     def normal(self) -> None:
         if self.active:
             self.active = False
+            if self.latching and self.priority != "ADVISORY":
+                self.acknowledged = False
             self.happen("RETURNED")
 
     def acknowledge(self) -> None:
@@ -171,16 +181,30 @@ class World:
             self.happen("ACKNOWLEDGED")
 
     def unacknowledge(self) -> None:
-        if self.active and self.acknowledged:
+        if self.active and self.acknowledged and self.priority != "ADVISORY":
             self.acknowledged = False
             self.happen("UNACKNOWLEDGED")
 
     def worsen(self) -> None:
-        if self.active and self.priority == "HIGH":
+        if self.active and self.priority == "ADVISORY":
+            self.priority, self.acknowledged = "HIGH", False  # from now on it asks for a response
+            self.happen("OPENED")
+        elif self.active and self.priority == "HIGH":
             self.priority, self.acknowledged = "CRITICAL", False
-            if self.spell is not None and self.spell.steps is not None and self._spent():
-                self.spell = None  # it is worse than what ran out or was stopped
+            self._anew_if_spent()
             self.happen("RAISED")
+
+    def re_alarm(self) -> None:
+        """It has stood for too long: it is told again, and has to be acknowledged anew."""
+        if self.active and not self.hiding and self.priority != "ADVISORY":
+            self.acknowledged = False
+            self._anew_if_spent()
+            self.happen("RE_ALARMED")
+
+    def _anew_if_spent(self) -> None:
+        """What ran out or was stopped was for what the alarm was before."""
+        if self.spell is not None and self.spell.steps is not None and self._spent():
+            self.spell = None
 
     def _spent(self) -> bool:
         spell = self.spell
@@ -188,17 +212,17 @@ class World:
         assert spell.steps is not None
         return spell.stopped or len(spell.calls) == len(oracle(spell.steps, count=99)) < 99
 
-    def shelve(self) -> None:
-        if not self.shelved and (self.active or not self.acknowledged):
-            self.shelved = True
-            self.happen("SHELVED")
+    def hide(self, by: Suppression) -> None:
+        if by not in self.hiding and (self.active or not self.acknowledged):
+            self.hiding.add(by)
+            self.happen(HIDES[by])
 
-    def unshelve(self) -> None:
-        if self.shelved:
-            self.shelved = False
-            if self.active:
+    def show(self, by: Suppression) -> None:
+        if by in self.hiding:
+            self.hiding.remove(by)
+            if self.active and not self.hiding and self.priority != "ADVISORY":
                 self.acknowledged = False
-            self.happen("UNSHELVED")
+            self.happen(SHOWS[by])
 
     def edit(self, version: int) -> None:
         self.version = version
@@ -250,7 +274,7 @@ class World:
     def _standing(self, until: int) -> Standing:
         causes = [n for n, action in enumerate(self.history, start=1) if action in escalation_life.CAUSES]
         return Standing(
-            self.active, self.acknowledged, self.shelved, self.priority, causes[-1] if causes else 0,
+            self.active, self.acknowledged, bool(self.hiding), self.priority, causes[-1] if causes else 0,
             escalation_life.interruption(self.history[until:]),
         )  # fmt: skip
 
@@ -276,6 +300,12 @@ class World:
             after = escalation_life.told(escalation_life.seen(known, alarm), now=self.now, reached=True)
             self.known = [*self.known[:-1], (after, len(self.history))]
             return step, time, self.now
+
+
+def check_state(world: World) -> None:
+    """The oracle's spells are the times in which the alarm is active, not acknowledged and not hidden."""
+    assert (world.spell is not None) == (world.active and not world.acknowledged and not world.hiding)
+    assert world.acknowledged or world.priority != "ADVISORY"
 
 
 def check_after_a_sweep(world: World) -> None:
@@ -309,9 +339,12 @@ def check_calls(world: World) -> None:
             before = at
 
 
-to_the_alarm = ["condition", "normal", "acknowledge", "unacknowledge", "worsen", "shelve", "unshelve"]
+to_the_alarm = ["condition", "normal", "acknowledge", "unacknowledge", "worsen", "re_alarm"]
+SHELF, WINDOW, WORK = Suppression.SHELVED, Suppression.BY_DESIGN, Suppression.OUT_OF_SERVICE
 acts = st.one_of(
     *[st.tuples(st.just(name)) for name in (*to_the_alarm, *to_the_alarm, "stop", "switch")],
+    *[st.tuples(st.just(name), st.sampled_from([SHELF, WINDOW, WORK])) for name in ("hide", "show", "show")],
+    st.tuples(st.just("condition"), st.booleans()),
     st.tuples(st.just("edit"), st.integers(0, 2)),
     *[st.tuples(st.just("wait"), st.sampled_from([1, 3, 5, 10, 30]))] * 3,
     *[st.tuples(st.just("sweep"), st.booleans())] * 8,
@@ -321,18 +354,23 @@ acts = st.one_of(
 SWEEP = ("sweep", False)
 
 
-@example([SWEEP, ("shelve",), SWEEP, ("unshelve",), SWEEP])
-@example([SWEEP, ("normal",), ("condition",), SWEEP])
-@example([SWEEP, ("normal",), SWEEP, ("condition",), SWEEP])
-@example([SWEEP, ("worsen",), SWEEP])
-@example([SWEEP, ("acknowledge",), ("unacknowledge",), SWEEP])
+@example(False, [SWEEP, ("hide", SHELF), SWEEP, ("show", SHELF), SWEEP])
+@example(False, [SWEEP, ("hide", SHELF), ("hide", WINDOW), ("show", SHELF), SWEEP, ("show", WINDOW), SWEEP])
+@example(False, [SWEEP, ("normal",), ("condition",), SWEEP])
+@example(True, [SWEEP, ("acknowledge",), ("normal",), SWEEP, ("condition",), SWEEP])
+@example(False, [SWEEP, ("worsen",), SWEEP])
+@example(False, [SWEEP, ("acknowledge",), ("unacknowledge",), SWEEP])
+@example(False, [SWEEP, ("stop",), SWEEP, ("re_alarm",), SWEEP])
+@example(False, [SWEEP, ("acknowledge",), SWEEP, ("re_alarm",), SWEEP])
+@example(False, [("acknowledge",), ("normal",), ("condition", True), SWEEP, ("worsen",), SWEEP])
 @settings(max_examples=200, deadline=None)
-@given(st.lists(acts, min_size=20, max_size=60))
-def test_any_history_escalates_what_the_oracle_says(history: list[tuple[object, ...]]) -> None:
-    world = World()
+@given(st.booleans(), st.lists(acts, min_size=20, max_size=60))
+def test_any_history_escalates_what_the_oracle_says(latching: bool, history: list[tuple[object, ...]]) -> None:
+    world = World(latching=latching)
     world.condition()
     for name, *more in history:
         getattr(world, str(name))(*more)
+        check_state(world)
         if name == "sweep":
             check_after_a_sweep(world)
             check_calls(world)
