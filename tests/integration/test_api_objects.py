@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents import sweeper
 from agents.models import Backtest, Run
 from maintenance.definition_models import AlarmDefinition
+from maintenance.escalation_models import Chain, Escalation, Override, Rota
 from maintenance.models import (
     Alarm,
     Anomaly,
@@ -22,12 +24,14 @@ from maintenance.models import (
     DetectorRecord,
     MaintenanceWindow,
     Notification,
+    Reader,
+    Subscription,
     Suppression,
     WorkOrder,
 )
 from sensors import api, inbox, labels, problems, regimes
-from sensors.models import Batch, Label, Membership, Regime, Sensor
-from tests import factories
+from sensors.models import Batch, Label, Membership, Regime, Sensor, Site
+from tests import factories, plant
 from tests.client import JSON, client, problem
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_empty")]
@@ -86,7 +90,7 @@ def member(sensor: Sensor, role: str = Membership.Role.TECHNICIAN, **fields: Any
 
 LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "labels", "regimes",
          "detector-records", "backtests", "suppressions", "notifications", "alarm-definitions",
-         "maintenance-windows")  # fmt: skip
+         "maintenance-windows", "channels")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -308,6 +312,16 @@ def test_every_route_is_shut_to_the_anonymous() -> None:
             problem(answer, status=401, name="not-authenticated")
 
 
+def of_escalation(site: Site) -> dict[str, int]:
+    """Ids of what is told to whom, and of who is called, of a machine that is added to the site."""
+    plant.rows(site)
+    models: dict[str, type[Model]] = {
+        "escalation-chains": Chain, "rotas": Rota, "on-call-overrides": Override, "escalations": Escalation,
+        "persons": Reader, "channels": Channel, "subscriptions": Subscription,
+    }  # fmt: skip
+    return {name: model._default_manager.order_by("id")[0].pk for name, model in models.items()}
+
+
 def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> None:
     stranger = client(factories.user(site=factories.site()))
     ids = {
@@ -318,6 +332,7 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,
         "backtests": Backtest.objects.get().pk, "notifications": Notification.objects.get().pk,
         "suppressions": Suppression.objects.get().pk, "alarm-definitions": AlarmDefinition.objects.get().pk,
+        "maintenance-windows": MaintenanceWindow.objects.get().pk, **of_escalation(sensor.site),
     }  # fmt: skip
     for route in set(routes()) - OPEN:
         name = route.split("/")[2]

@@ -134,17 +134,7 @@ steps = st.one_of(
 
 class AnyHistory(TestCase):
     @example(False, [("stop",), ("pass_time", 300)])
-    @example(
-        True,
-        [
-            ("acknowledge",),
-            ("normal",),
-            ("begin", "DEVIATION_LOW"),
-            ("acknowledge",),
-            ("normal",),
-            ("begin", "DEVIATION_LOW"),
-        ],
-    )
+    @example(True, [("acknowledge",), ("normal",), ("acknowledge",), ("begin", "DEVIATION_LOW"), ("rise",)])
     @example(False, [("window", 10), ("shelve", 30, False, False), ("pass_time", 40), ("pass_time", 40)])
     @settings(max_examples=10, deadline=None)
     @given(st.booleans(), st.lists(steps, max_size=20))

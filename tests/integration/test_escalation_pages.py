@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from maintenance.escalation_models import Chain, Escalation, Override, Rota, Shift
-from maintenance.models import Channel, Reader
+from maintenance.models import Alarm, Channel, Reader
 from sensors.models import Membership, Site
 from tests import factories, plant
 from tests.client import JSON, client, problem
@@ -206,7 +206,66 @@ def test_a_viewer_does_not_stop_it(client: Client, site: Site) -> None:
     assert Escalation.objects.get().ended_at is None
 
 
+def test_an_alarms_page_says_who_is_called_and_stops_that(client: Client, site: Site) -> None:
+    rows = plant.rows(site)
+    row = Escalation.objects.get()
+    client.force_login(member(site, is_staff=True, username="tina"))
+    page = url(Alarm, "change", rows.alarm.pk)
+    text = client.get(page).content.decode()
+    assert url(Escalation, "change", row.pk) in text
+    assert page in client.get(url(Escalation, "change", row.pk)).content.decode()
+    assert f"step 1 of 1: {row.plan[0]['name']}" in text
+    assert f"2026-03-01 12:00 UTC: {row.calls.get().whom}" in text
+    stop = f"{url(Alarm, 'changelist')}{rows.alarm.pk}/stop-escalation/"
+    assert stop in text
+    assert "Say why" in client.get(stop).content.decode()
+    assert client.post(stop, {"confirmed": "1", "comment": ""}).status_code == 200
+    assert client.post(stop, {"confirmed": "1", "comment": "It is a drill"}).status_code == 302
+    row.refresh_from_db()
+    assert (row.ended, row.stop_reason, str(row.stopped_by)) == ("STOPPED", "It is a drill", "tina")
+    text = client.get(page).content.decode()
+    assert stop not in text
+    of_it = client.get(url(Escalation, "changelist"), {"alarm__id__exact": rows.alarm.pk, "running": "all"})
+    assert of_it.context["cl"].result_count == 1
+    again = client.post(stop, {"confirmed": "1", "comment": "again"}, follow=True)
+    assert "The escalation is over already." in again.content.decode()
+
+
+def test_a_viewer_sees_an_alarms_escalation_and_does_not_stop_it(client: Client, site: Site) -> None:
+    rows = plant.rows(site)
+    client.force_login(member(site, ROLES.VIEWER, is_staff=True))
+    stop = f"{url(Alarm, 'changelist')}{rows.alarm.pk}/stop-escalation/"
+    text = client.get(url(Alarm, "change", rows.alarm.pk)).content.decode()
+    assert "step 1 of 1" in text
+    assert stop not in text
+    assert client.post(stop, {"confirmed": "1", "comment": "x"}).status_code == 403
+    assert Escalation.objects.get().ended_at is None
+
+
 # REST
+
+
+def test_an_alarm_shows_the_escalation_that_runs_over_rest(site: Site) -> None:
+    rows = plant.rows(site)
+    http, row, path = client(member(site)), Escalation.objects.get(), f"{API}alarms/"
+    (listed,) = http.get(path).json()["results"]
+    said = listed["escalation"]
+    assert (said["id"], said["chain"], said["chain_name"]) == (row.pk, row.chain_id, row.chain_name)
+    assert (said["step"], said["steps"], said["next"]) == (0, 1, f"step 1 of 1: {row.plan[0]['name']}")
+    assert [call["whom"] for call in said["calls"]] == [row.calls.get().whom]
+    assert said["due_at"] is not None
+    http.post(f"{API}escalations/{row.pk}/stop/", {"reason": "A drill"}, JSON)
+    assert http.get(f"{path}{rows.alarm.pk}/").json()["escalation"] is None
+
+
+def test_a_list_of_alarms_with_escalations_costs_the_same_queries_whatever_its_length(site: Site) -> None:
+    http, counts = client(member(site)), []
+    for _ in range(2):
+        plant.rows(site)
+        with CaptureQueriesContext(connection) as queries:
+            assert all(row["escalation"] for row in http.get(f"{API}alarms/").json()["results"])
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
 
 
 def test_escalations_are_read_and_stopped_over_rest(site: Site) -> None:

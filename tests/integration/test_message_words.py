@@ -114,6 +114,9 @@ def test_what_hides_an_alarm_is_told_in_the_readers_language() -> None:
     assert f"Remark:        {remark}\n" in said.text
     assert "<td>Hidden until 2026-03-01 14:00 UTC by maria: Cable &lt;i&gt;</td>" in said.html
     assert "When the shelving ends it has to be acknowledged anew." in said.text
+    said = rendering.render(message("alarm.unshelves_soon", payload=payload, language="pt"))
+    assert "Observação:    Oculto até 2026-03-01 14:00 UTC por maria: Cable <i>\n" in said.text
+    assert "<td>Oculto até 2026-03-01 14:00 UTC por maria: Cable &lt;i&gt;</td>" in said.html
     ended = payload | {"action": "UNSHELVED", "remark": suppressions.TIME_IS_UP}
     said = rendering.render(message("alarm.unshelved", payload=ended, language="pt"))
     assert said.subject == "[ALTA] Alarme não está mais suspenso: P-101 – Feed pump <b>, LOO"
@@ -122,10 +125,26 @@ def test_what_hides_an_alarm_is_told_in_the_readers_language() -> None:
     assert "<p>O alarme estava oculto e continua ativo: tem de ser reconhecido novamente.</p>" in said.html
 
 
-@pytest.mark.parametrize("text", [suppressions.TIME_IS_UP, suppressions.RETURNED])
+@pytest.mark.parametrize(
+    "text",
+    [
+        suppressions.TIME_IS_UP, suppressions.RETURNED,
+        wording.noted("It is still active: told again, {time} of {times} times.", time=1, times=2),
+        wording.noted("The window was cancelled: {why}", why="Rain {0}"), wording.noted("The window was changed."),
+        wording.noted("WO-{order} is completed.", order="7 Low output"),
+        wording.noted("WO-{order} is cancelled.", order="7 Low output"),
+    ],
+)  # fmt: skip
 def test_what_the_product_itself_remarks_has_words(text: str) -> None:
     assert wording.remark(text, language="en") == text
     assert wording.remark(text, language="pt") != text
+
+
+def test_what_people_remark_stays_as_it_is() -> None:
+    for text in ("Cable fixed {0}", "The pump is completed.", "Hidden until noon"):
+        assert wording.remark(text, language="pt") == text
+    with pytest.raises(KeyError):
+        wording.noted("Something without words")
 
 
 def test_what_hides_has_words_in_every_language() -> None:

@@ -309,13 +309,7 @@ def test_what_the_operator_allowed_may_be_reached_and_the_form_holds_to_the_same
 
 def test_enabling_a_channel_anew_starts_afresh_and_any_may_be_switched_off(boss: Client, site: Site) -> None:
     off = Channel.objects.create(
-        site=site,
-        kind="EMAIL",
-        name="Mail",
-        target="a@example.org",
-        is_enabled=False,
-        disabled_reason="gone",
-        failures=9,
+        site=site, kind="EMAIL", name="Mail", target="a@b.org", is_enabled=False, disabled_reason="gone", failures=9
     )
     row = f"{API}channels/{off.pk}/"
     said = boss.patch(row, {"name": "Post"}, JSON).json()
