@@ -71,6 +71,7 @@ PURE = (
     "agents.case_life",
     "agents.diagnosis",
     "agents.urgency",
+    "maintenance.addresses",
     "maintenance.alarm_life",
     "maintenance.definitions",
     "maintenance.verdicts",
