@@ -227,6 +227,8 @@ SPECTACULAR_SETTINGS = {
         "BacktestStatus": "agents.models.Backtest.Status",
         "CaseStatus": "agents.models.Case.Status",
         "AttemptOutcome": "maintenance.models.Attempt.Outcome",
+        "ChannelKind": "maintenance.models.Channel.Kind",
+        "Priority": "maintenance.models.Priority",
         "NotificationStatus": "maintenance.models.Notification.Status",
         "LabelKind": "sensors.models.Label.Kind",
         "RunStatus": "agents.models.Run.Status",

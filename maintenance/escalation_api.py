@@ -102,7 +102,9 @@ class ChainStepIn(serializers.ModelSerializer[ChainStep]):
 )  # fmt: skip
 class ChainIn(serializers.ModelSerializer[Chain]):
     site = Mine(queryset=Site.objects.all(), path="pk", help_text="Id of a site of yours; it stays the same.")
-    steps = ChainStepIn(many=True, allow_empty=False, max_length=MOST_STEPS, help_text="The first is called first.")
+    steps = ChainStepIn(  # type: ignore[call-arg]  # the list takes it
+        many=True, allow_empty=False, max_length=MOST_STEPS, help_text="The first is called first."
+    )
 
     class Meta:
         model = Chain

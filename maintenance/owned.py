@@ -120,7 +120,7 @@ def said(row: Model) -> dict[str, Any]:
         found["secret"] = "set" if found["secret"] else ""
     if type(row) in LINES:
         name, table, parent = LINES[type(row)]
-        lines = table._default_manager.filter(**{parent: row}).order_by(*table._meta.ordering)
+        lines = table._default_manager.filter(**{parent: row}).order_by(*table._meta.ordering or ())
         found[name] = [
             {field: _plain(value) for field, value in model_to_dict(line, exclude=["id", parent]).items()}
             for line in lines

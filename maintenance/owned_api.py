@@ -29,14 +29,16 @@ class Mine(serializers.PrimaryKeyRelatedField[Any]):
         super().__init__(**more)
 
     def get_queryset(self) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset()
+        rows = super().get_queryset()
+        if rows is None:
+            raise TypeError("It needs a queryset.")
         return access.scope(rows, access.user_of(self.context["request"]), path=self.path)
 
 
 class Owned(Scoped):
     """``form``: what a body says; ``fixed``: fields of it that stay as they were when the row was added."""
 
-    form: type[serializers.ModelSerializer[Any]]
+    form: Any
     fixed: tuple[str, ...] = ("site",)
 
     def create(self, request: Request) -> Response:
