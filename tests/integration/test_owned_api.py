@@ -169,7 +169,8 @@ def test_the_steps_of_a_chain_are_replaced_as_a_whole_or_stay(boss: Client, site
 @pytest.mark.parametrize(
     ("steps", "pointer"),
     [
-        ([], "#/steps"), ("x", "#/steps"), ([{"reader": "anna"}] * 51, "#/steps"), ([{}], "#/steps/0"), ([{"reader": "anna", "rota": "nights"}], "#/steps/0"),
+        ([], "#/steps"), ("x", "#/steps"), ([{"reader": "anna"}] * 51, "#/steps"),
+        ([{}], "#/steps/0"), ([{"reader": "anna", "rota": "nights"}], "#/steps/0"),
         ([{"reader": "anna"}, {"reader": 999_999}], "#/steps/1/reader"),
         ([{"reader": "anna"}, {"reader": "anna", "times": 0}], "#/steps/1/times"),
         ([{"reader": "anna", "medium": "PIGEON"}], "#/steps/0/medium"),
