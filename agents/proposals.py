@@ -13,6 +13,7 @@ from maintenance.alarm_life import Condition
 from maintenance.alarm_report import Made
 from maintenance.isa182 import Actor
 from maintenance.models import Anomaly
+from sensors import timing
 from sensors.columns import SECOND_US, from_instant, to_instant
 from sensors.models import Label, Sensor
 
@@ -24,23 +25,28 @@ Group = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An alarm and the sensor behind most of its anomalies; ``proposal`` None where delays would not help."""
+    """An alarm and the sensor behind most of its anomalies; ``proposal`` None where other delays would not help.
+
+    ``undoable``: whether its delays were changed so, and can be changed back.
+    """
 
     actor: Actor
     tag: str
     anomalies: int
     sensor: Sensor | None
     proposal: Proposal | None
+    undoable: bool
 
 
 def make(made: Made) -> list[Offer]:
-    """For the worst alarms of a report, nuisances first. Three queries."""
+    """For the worst alarms of a report, nuisances first. Four queries."""
     wanted = {(a.machine, a.mode): a for a in (*made.report.nuisances, *made.report.top)}
     actors = list(wanted.values())[:MOST_ACTORS]
     found = _anomalies(actors, start=to_instant(made.report.start), end=to_instant(made.report.end))
     faults = _faults({actor.machine for actor in actors})
     leads = {group: Counter(row.sensor_id for row in rows).most_common(1)[0][0] for group, rows in found.items()}
     sensors = Sensor.objects.in_bulk(set(leads.values()))
+    undoable = timing.undoable(sensors.values())
     offers = []
     for actor in actors:
         group = (actor.machine, actor.mode)
@@ -51,7 +57,8 @@ def make(made: Made) -> list[Offer]:
                 [_condition(row) for row in found[group]], sensor_id=sensor.pk, clock=made.report.end,
                 faults=[window for mode, window in faults[actor.machine] if mode in ("", actor.mode)],
             )  # fmt: skip
-        offers.append(Offer(actor, made.tags[actor.machine], len(found.get(group, ())), sensor, proposal))
+        can_undo = sensor is not None and sensor.pk in undoable
+        offers.append(Offer(actor, made.tags[actor.machine], len(found.get(group, ())), sensor, proposal, can_undo))
     return offers
 
 

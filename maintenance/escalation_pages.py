@@ -176,21 +176,28 @@ class EscalationPage(Desk):
 class HasEscalation(Desk):
     """Columns of an alarm's page that say who is called while nobody acknowledges it."""
 
+    def _running(self, row: Any) -> Escalation | None:
+        """Looked up once for all columns of the page."""
+        if not hasattr(row, "escalation_that_runs"):
+            row.escalation_that_runs = escalations.running(row.pk)
+        found: Escalation | None = row.escalation_that_runs
+        return found
+
     @column("Escalation")
     def escalation_page(self, row: Any) -> str:
-        running = escalations.running(row.pk)
+        running = self._running(row)
         before = show.listing("maintenance_escalation", "all of this alarm", alarm__id__exact=row.pk, running="all")
         now = show.DASH if running is None else show.link(running, running.chain_name)
         return format_html("{} ({})", now, before)
 
     @column("Next call")
     def next_call(self, row: Any) -> str:
-        running = escalations.running(row.pk)
+        running = self._running(row)
         return show.DASH if running is None else f"{escalation_view.next_step(running)}, {_due(running)}"
 
     @column("Called so far")
     def called_so_far(self, row: Any) -> str:
-        running = escalations.running(row.pk)
+        running = self._running(row)
         calls = [] if running is None else list(running.calls.all())
         return "; ".join(f"{call.at:%Y-%m-%d %H:%M} UTC: {call.whom}" for call in calls) or show.DASH
 

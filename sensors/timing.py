@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -11,6 +12,7 @@ from django.utils import timezone
 from sensors import fleet, journal
 from sensors.models import Event, Sensor
 
+KINDS = (journal.SENSOR_RETIMED, journal.SENSOR_TIMING_UNDONE)
 FIELDS = ("on_delay_seconds", "off_delay_seconds")
 MOST_SECONDS = 86_400
 
@@ -35,14 +37,24 @@ def undo(sensor_id: int, *, actor: User) -> Sensor:
     Raises ``NothingToUndo`` where there was none, it is undone, or somebody set other delays since.
     """
     sensor = _locked(sensor_id)
-    kinds = (journal.SENSOR_RETIMED, journal.SENSOR_TIMING_UNDONE)
-    newest = Event.objects.filter(subject=f"sensor/{sensor_id}", type__in=kinds).order_by("-id").first()
+    newest = Event.objects.filter(subject=f"sensor/{sensor_id}", type__in=KINDS).order_by("-id").first()
     if newest is None or newest.type == journal.SENSOR_TIMING_UNDONE:
         raise NothingToUndo("No change of its delays is there to undo.")
     if newest.data["after"] != _timing(sensor):
         raise NothingToUndo("Its delays were set anew since: set them by hand.")
     _write(sensor, journal.SENSOR_TIMING_UNDONE, newest.data["before"], reason="", actor=actor, of=newest.pk)
     return sensor
+
+
+def undoable(sensors: Iterable[Sensor]) -> set[int]:
+    """Ids of those sensors whose newest change of delays can be undone. One query."""
+    by_subject = {f"sensor/{sensor.pk}": sensor for sensor in sensors}
+    newest = Event.objects.filter(subject__in=by_subject, type__in=KINDS).order_by("subject", "-id").distinct("subject")
+    return {
+        by_subject[event.subject].pk
+        for event in newest
+        if event.type == journal.SENSOR_RETIMED and event.data["after"] == _timing(by_subject[event.subject])
+    }
 
 
 def _locked(sensor_id: int) -> Sensor:

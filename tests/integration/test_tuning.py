@@ -87,7 +87,7 @@ def test_proposals_cost_the_same_queries_whatever_their_number(site: Site, now: 
         with CaptureQueriesContext(connection) as queries:
             found = proposals.make(made)
         counted.append((len(queries), len(found)))
-    assert counted == [(3, 1), (3, 5)]
+    assert counted == [(4, 1), (4, 5)]
 
 
 # Applied and undone
@@ -128,6 +128,9 @@ def test_what_was_never_changed_or_was_changed_by_hand_is_not_undone(site: Site)
     with pytest.raises(timing.NothingToUndo, match="No change"):
         timing.undo(sensor.pk, actor=actor)
     timing.change(sensor.pk, on_delay_seconds=6, off_delay_seconds=30, reason="", actor=actor)
+    assert timing.undoable([sensor]) == set()
+    sensor.refresh_from_db()
+    assert timing.undoable([sensor]) == {sensor.pk}
     Sensor.objects.filter(pk=sensor.pk).update(on_delay_seconds=7)
     with pytest.raises(timing.NothingToUndo, match="by hand"):
         timing.undo(sensor.pk, actor=actor)
@@ -159,10 +162,13 @@ def test_a_sites_administrator_applies_and_undoes_on_the_page(client: Client, si
     text = http.get(page(site)).content.decode()
     assert "activations 20 to 1, 1 of 1 labelled faults kept" in text
     assert "on 6 s, off 0 s" in text
+    assert "Undo</button>" not in text
     done = http.post(page(site), {"sensor": sensor.pk, "on": "6", "off": "0", "reason": "quieter"}, follow=True)
     assert f"{sensor}: on-delay 6 s, off-delay 0 s." in done.content.decode()
+    assert "Undo</button>" in done.content.decode()
     assert delays(sensor) == (6, 0)
-    http.post(page(site), {"sensor": sensor.pk})
+    undone = http.post(page(site), {"sensor": sensor.pk}, follow=True)
+    assert "Undo</button>" not in undone.content.decode()
     assert delays(sensor) == (0, 0)
     assert "No change of its delays" in http.post(page(site), {"sensor": sensor.pk}, follow=True).content.decode()
 
