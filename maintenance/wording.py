@@ -47,6 +47,11 @@ def remark(text: str, *, language: str) -> str:
     return next((str(words[language]).format(**match.groupdict()) for words, match in found if match), text)
 
 
+def finding(kind: str, *, language: str) -> str:
+    """What was found, such as ``below the limit`` for ``LIMIT_LOW``; a kind that has no words here stays as it is."""
+    return str(_WORDS["kinds"].get(kind, {}).get(language, kind))
+
+
 def hidden(kind: str, *, language: str) -> str:
     """Why an alarm is hidden, such as ``shelved``; empty where it is not."""
     return str(_WORDS["hidden"][kind][language]) if kind else ""

@@ -101,11 +101,12 @@ def _local(instant: str, zone: ZoneInfo) -> datetime:
 
 
 def _readable(evidence: Mapping[str, Any] | None, *, language: str) -> dict[str, Any] | None:
-    """The same with its figures as a person writes them: six digits, no trailing zeros, the language's own point."""
+    """The same in words, figures as a person writes them: six digits, no trailing zeros, the language's own point."""
     if evidence is None:
         return None
     point = {"en": ".", "pt": ","}[language]
-    return {
+    figures = {
         name: f"{value:.6g}".replace(".", point) if isinstance(value, float | int) else value
         for name, value in evidence.items()
     }
+    return figures | {"kind": wording.finding(evidence["kind"], language=language)}

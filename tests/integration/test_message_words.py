@@ -13,7 +13,8 @@ from agents import deliver, notify
 from agents.channels import rendering
 from agents.channels.contract import Message
 from agents.channels.sink import SmtpSink
-from maintenance import alarm_life, failure_modes, messages, suppressions, wording
+from agents.findings import FaultKind
+from maintenance import alarm_life, definitions, failure_modes, messages, suppressions, wording
 from maintenance.models import Channel, Suppression
 from tests import outgoing
 from tests.factories import NOON
@@ -152,6 +153,22 @@ def test_what_hides_has_words_in_every_language() -> None:
     hidden_before = {"alarm." + action.lower() for action in ("UNSHELVES_SOON", *alarm_life.SHOWS.values())}
     assert hidden_before <= set(messages.KINDS)
     assert {kind for kind in messages.KINDS if wording.note(kind, language="pt")} == hidden_before
+
+
+@pytest.mark.parametrize("kind", [*definitions.ANOMALY_KINDS, *FaultKind])
+def test_what_was_found_has_words_in_every_language(kind: str) -> None:
+    words = {wording.finding(kind, language=language) for language in wording.LANGUAGES}
+    assert len(words) == len(wording.LANGUAGES)
+    assert kind not in words
+
+
+def test_what_was_found_is_told_in_words() -> None:
+    payload = outgoing.PAYLOAD | {"evidence": outgoing.PAYLOAD["evidence"] | {"kind": "LIMIT_LOW"}}
+    said = [rendering.render(message("alarm.raised", payload=payload, language=name)) for name in wording.LANGUAGES]
+    assert "Seen:          3.5 l/s (below the limit)\n" in said[0].text
+    assert "Observado:     3,5 l/s (abaixo do limite)\n" in said[1].text
+    assert "l/s (abaixo do limite)" not in said[0].html
+    assert "</strong> (abaixo do limite)</td>" in said[1].html
 
 
 def test_a_kind_without_words_is_called_what_the_payload_says() -> None:
