@@ -48,6 +48,8 @@ MENU = (
         ("Hidden alarms", "visibility_off", "maintenance_suppression"),
         ("Alarm definitions", "tune", "maintenance_alarmdefinition"),
         ("Maintenance windows", "event_repeat", "maintenance_maintenancewindow"),
+        ("Operating states", "power_settings_new", "maintenance_operatingstate"),
+        ("Operating rules", "rule_settings", "sensors_operatingrule"),
         ("Work orders", "build", "maintenance_workorder"),
         ("Anomalies", "troubleshoot", "maintenance_anomaly"),
         ("Decisions", "rule", "maintenance_decision"),

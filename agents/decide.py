@@ -29,7 +29,7 @@ from agents import credibility, urgency, withheld
 from agents.urgency import NONE, ORDER_OCCURRED, ORDER_OPENED
 from maintenance import alarm_life, triage
 from maintenance.alarm_life import Action, AlarmState, Condition, OrderState, Situation, State
-from maintenance.verdicts import Step, Verdict
+from maintenance.verdicts import Step, Verdict, suppression_at
 
 INSTRUMENT_PRIORITY = {"CRITICAL": "MEDIUM", "HIGH": "MEDIUM", "MEDIUM": "LOW", "LOW": "LOW"}
 """Criticality of the machine -> priority of the order to see to its instrument."""
@@ -131,7 +131,7 @@ class _Case:
         peak = max([alarm.peak_score, *(c.peak_score for c in cover)])
         alarm = self.alarm = self._judged(replace(alarm, peak_score=peak), cover)
         alarm = self._raise(alarm, cover)
-        if self.situation.suppression not in withheld.REASONS:
+        if suppression_at(self.situation, self.situation.clock) not in withheld.REASONS:
             self._catch_up(alarm, cover)
         clock = self.situation.clock
         if end is None or clock is None or clock < end:
@@ -197,8 +197,8 @@ class _Case:
     def _call_for_work(self, alarm: AlarmState, at: int, cause: Condition, *, again: bool) -> None:
         """What the alarm's becoming active (``again``), or only more urgent, means for the work order."""
         action, reason, after = urgency.work_for(alarm.priority, self.order, again=again)
-        if self.situation.suppression in withheld.REASONS:
-            action, reason, after = NONE, withheld.REASONS[self.situation.suppression], None
+        if hidden := withheld.REASONS.get(suppression_at(self.situation, at)):
+            action, reason, after = NONE, hidden, None
         self.order = after or self.order
         key = f"{self.steps[-1].key}/order"
         self.steps.append(Step(action, reason, at, key, cause.anomaly_id, order=after))
@@ -247,15 +247,13 @@ def _instrument(situation: Situation) -> Verdict:
     What is hidden stays unsettled while it lasts, so that it calls for its order when it is no longer hidden.
     """
     steps = _late(situation)
-    if reason := withheld.REASONS.get(situation.suppression):
-        fresh = [c for c in situation.conditions if not c.retrospective and f"{NONE}:{reason}" not in c.decided]
-        steps += [_nothing(c, reason, at=c.started_at) for c in fresh]
-        over = tuple(c.anomaly_id for c in situation.conditions if c.retrospective or c.ended_at is not None)
-        return Verdict(situation, tuple(steps), over)
+    live = [c for c in situation.conditions if not c.retrospective]
+    hiding = {c.anomaly_id: reason for c in live if (reason := _why_withheld(situation, c))}
+    fresh = [c for c in live if f"{NONE}:{hiding.get(c.anomaly_id)}" not in c.decided]
+    steps += [_nothing(c, hiding[c.anomaly_id], at=c.started_at) for c in fresh if c.anomaly_id in hiding]
     order = situation.order
     priority = INSTRUMENT_PRIORITY[situation.criticality]
-    fresh = sorted((c for c in situation.conditions if not c.retrospective), key=lambda c: (c.started_at, c.anomaly_id))
-    for c in fresh:
+    for c in sorted((c for c in live if c.anomaly_id not in hiding), key=lambda c: (c.started_at, c.anomaly_id)):
         if order is None:
             order = OrderState(None, priority, "INSTRUMENTATION", 1)
             action, reason = ORDER_OPENED, "instrument-fault"
@@ -264,4 +262,12 @@ def _instrument(situation: Situation) -> Verdict:
             action, reason = ORDER_OCCURRED, "order-already-open"
         key = f"order/{situation.machine_id}/{situation.failure_mode}/{c.anomaly_id}"
         steps.append(Step(action, reason, c.started_at, key, c.anomaly_id, detail=c.kind, order=order))
-    return Verdict(situation, tuple(steps), tuple(c.anomaly_id for c in situation.conditions))
+    stays = {c.anomaly_id for c in live if c.anomaly_id in hiding and c.ended_at is None}
+    settled = tuple(c.anomaly_id for c in situation.conditions if c.anomaly_id not in stays)
+    return Verdict(situation, tuple(steps), settled)
+
+
+def _why_withheld(situation: Situation, condition: Condition) -> str | None:
+    """Why nothing is called for, as far as a fault is known."""
+    at = situation.clock if condition.ended_at is None else condition.ended_at
+    return withheld.REASONS.get(suppression_at(situation, at))

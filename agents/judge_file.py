@@ -197,5 +197,6 @@ def unconfigured(sensors: int) -> SensorTable:
     return SensorTable(
         sensor=np.arange(1, sensors + 1), machine=np.ones(sensors, np.int64), deadband=np.zeros(sensors),
         period=zero, lateness=zero, calibration_due=zero, regime=zero, fault_until=zero, group=zero,
-        declared=np.zeros(sensors, np.bool_), zone_c=unset, zone_d=unset, **limits,
+        declared=np.zeros(sensors, np.bool_), zone_c=unset, zone_d=unset, off_below=unset,
+        running_above=unset, **limits,
     )  # fmt: skip

@@ -17,13 +17,25 @@ from django.db.models import Q, Sum
 from numpy.typing import NDArray
 
 from agents import cargo as cargos
-from agents import dead_letters, decide, detect, failpoints, failures, ingest, notify, outcomes, sighted, validate
+from agents import (
+    dead_letters,
+    decide,
+    detect,
+    failpoints,
+    failures,
+    ingest,
+    notify,
+    outcomes,
+    running,
+    sighted,
+    validate,
+)
 from agents.cargo import Verdicts
 from agents.doorbell import Bell
 from agents.findings import Quality, Reason, Validated
 from agents.ingest import Cargo
 from agents.models import Run
-from maintenance import alarms, anomalies, hidden, notifications, situations
+from maintenance import alarms, anomalies, hidden, notifications, operating, operating_hides, situations
 from mlops import machine_states
 from mlops.state import State
 from sensors import columns, labels, presence, roster, store
@@ -132,6 +144,9 @@ def validate_step(run: Run, attempt: int, only: Units = None) -> Finish:
     kept = cargo.columns.take(verdicts.keep)
     good = _good_in_order(cargo, verdicts)
     watched = table.sensor[table.period > 0]
+    said = running.words(
+        cargo.columns, table, keep=verdicts.keep, quality=verdicts.quality, reason=verdicts.reason, late=verdicts.late
+    )
     store.make_partitions(store.days_of(kept))
 
     def commit() -> tuple[Bell, ...]:
@@ -141,6 +156,7 @@ def validate_step(run: Run, attempt: int, only: Units = None) -> Finish:
         machine_states.save(validated.memory, machine_of=_machine_of(table), part="memory", run_id=run.place)
         anomalies.record([sighted.fault(found) for found in validated.faults], run_id=run.pk)
         anomalies.close_faults(good)
+        operating.hear(said)
         return ()
 
     return Finish({"verdicts": verdicts.pack()}, commit)
@@ -248,6 +264,7 @@ def decide_step(run: Run, attempt: int, only: Units = None) -> Finish:
     def commit() -> tuple[Bell, ...]:
         fresh = alarms.situations(clocks, clocks=clocks, lock=True)
         alarms.apply(decide.decide(fresh), run_id=run.pk)
+        operating_hides.end_passed(fresh)
         return ()
 
     return Finish(commit=commit)

@@ -274,6 +274,8 @@ HEARTBEAT_URL = env.optional("HEARTBEAT_URL")
 # Shelving: how long a person may hide an alarm at most, and how long before its end those concerned are told.
 SHELVE_MAX_HOURS = env.integer("SHELVE_MAX_HOURS", 24, minimum=1)
 SHELVE_NOTICE_SECONDS = env.integer("SHELVE_NOTICE_SECONDS", 600, minimum=0)
+# How long, at most, a rule may let the state of a machine (off, start-up) hide alarms at a time.
+STATE_HIDES_MAX_HOURS = env.integer("STATE_HIDES_MAX_HOURS", 744, minimum=1)
 
 FLOWER_USER = env.text("FLOWER_USER", "operator")
 FLOWER_PASSWORD = _secret("FLOWER_PASSWORD")

@@ -21,6 +21,7 @@ from maintenance.audience_api import Channels, Readers, Subscriptions
 from maintenance.definition_api import AlarmDefinitions
 from maintenance.escalation_api import Chains, Escalations
 from maintenance.message_api import Notifications
+from maintenance.operating_api import OperatingRules, OperatingStates
 from maintenance.record_api import DetectorRecords
 from maintenance.report_api import AlarmReport
 from maintenance.rota_api import Overrides, Rotas
@@ -51,6 +52,8 @@ router.register("alarm-definitions", AlarmDefinitions, basename="alarm-definitio
 router.register("detector-records", DetectorRecords, basename="detector-record")
 router.register("suppressions", Suppressions, basename="suppression")
 router.register("maintenance-windows", Windows, basename="maintenance-window")
+router.register("operating-rules", OperatingRules, basename="operating-rule")
+router.register("operating-states", OperatingStates, basename="operating-state")
 router.register("escalations", Escalations, basename="escalation")
 router.register("escalation-chains", Chains, basename="escalation-chain")
 router.register("rotas", Rotas, basename="rota")

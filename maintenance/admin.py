@@ -17,6 +17,7 @@ from maintenance import (
     labelling,
     ledger_pages,
     message_pages,
+    operating_pages,
     order_pages,
     record_pages,
     rota_pages,
@@ -33,7 +34,7 @@ from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
 __all__ = [
     "alarm_pages", "audience_pages", "decision_pages", "definition_pages", "escalation_pages", "ledger_pages",
-    "message_pages", "order_pages", "record_pages", "rota_pages", "window_pages",
+    "message_pages", "operating_pages", "order_pages", "record_pages", "rota_pages", "window_pages",
 ]  # fmt: skip
 
 CONTEXT = 3

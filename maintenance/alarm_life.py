@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from maintenance import triage
 from maintenance.definitions import Definition
+from maintenance.stretches import Stretch
 
 PRIORITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 """Most urgent first."""
@@ -277,7 +278,7 @@ class Situation:
 
     ``clock``: the newest reading of the machine that was judged in order, None where there was none. ``judged_until``:
     when the latest alarm that is closed by now returned, None where there is none. ``suppression``: whether what
-    happens is hidden.
+    happens is hidden; ``stretches``: when it is because of the machine's state (see ``verdicts.suppression_at``).
     """
 
     machine_id: int
@@ -291,3 +292,4 @@ class Situation:
     order: OrderState | None = None
     judged_until: int | None = None
     suppression: Suppression = Suppression.NONE
+    stretches: tuple[Stretch, ...] = ()

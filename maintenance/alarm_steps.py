@@ -70,6 +70,12 @@ def after(alarm: Alarm, action: Action) -> State | None:
         return None
 
 
+def was_told(alarm: Alarm) -> bool:
+    """Whether somebody was told, or nobody hid, that an alarm became active."""
+    begun = alarm.transitions.filter(action__in=[Action.OPENED, Action.NOTED, Action.REOPENED]).order_by("-id")
+    return begun.values_list("suppression", flat=True).first() == ""
+
+
 def acknowledge(alarm: Alarm, *, by: User | None, at: datetime | None) -> None:
     """Set whether a locked alarm is acknowledged: by somebody, or (None) not."""
     alarm.is_acknowledged, alarm.acknowledged_by, alarm.acknowledged_at = by is not None, by, at

@@ -23,7 +23,7 @@ from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision
 from maintenance.refusals import Refused
 from maintenance.situations import Group
 from maintenance.triage import Reason
-from maintenance.verdicts import Life, Step, Verdict
+from maintenance.verdicts import Life, Step, Verdict, suppression_of
 from sensors import journal
 from sensors.columns import to_instant
 
@@ -74,7 +74,7 @@ def apply(verdicts: Sequence[Verdict], *, run_id: int, now: datetime | None = No
                 alarm_id = step.alarm.id or ids[step.key]
                 transitions.append(_transition(verdict, step, alarm_id, run_id))
                 entries.append(_told(verdict, step, transitions[-1]))
-                if re_alarms.begins(verdict.situation, step):
+                if re_alarms.begins(verdict, step):
                     told.add(alarm_id)
         if ordered := tuple(step for step in steps if step.order is not None):
             calls.append(work_orders.Call(verdict.situation, ordered, alarm_id))
@@ -223,7 +223,7 @@ def _fields(alarm: AlarmState) -> dict[str, Any]:
 def _transition(verdict: Verdict, step: Step, alarm_id: int, run_id: int) -> AlarmTransition:
     return AlarmTransition(
         alarm_id=alarm_id, action=step.action, key=step.key, at=to_instant(step.at), run_id=run_id, reason=step.reason,
-        suppression=verdict.situation.suppression,
+        suppression=suppression_of(verdict, step),
     )  # fmt: skip
 
 

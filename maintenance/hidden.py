@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -13,9 +14,12 @@ from maintenance import alarm_life
 from maintenance.alarm_life import HIDDEN, State
 from maintenance.alarm_life import Suppression as Kind
 from maintenance.models import Alarm, Suppression
+from maintenance.stretches import Stretch
+from sensors.columns import from_instant
 
 Standing = Mapping[tuple[int, str], Kind]
 """By machine and failure mode (empty: all of it), the strongest that stands."""
+Stretches = Mapping[tuple[int, str], list[Stretch]]
 
 
 def standing(machine_ids: Iterable[int], *, beside: int = 0) -> Standing:
@@ -26,6 +30,24 @@ def standing(machine_ids: Iterable[int], *, beside: int = 0) -> Standing:
     for machine_id, mode, kind in rows.values_list("machine_id", "failure_mode", "kind"):
         found[machine_id, mode] = _stronger(Kind(kind), found.get((machine_id, mode), Kind.NONE))
     return found
+
+
+def for_decide(machine_ids: Iterable[int], *, since: datetime | None) -> tuple[Standing, Stretches]:
+    """What hides alarms of these machines, which are locked: what stands whatever happens, and the stretches in which
+    their state does. ``since``: of these also those that ended later, None where none is asked for. One query."""
+    wanted = Q(ended_at=None) if since is None else Q(ended_at=None) | Q(operating__isnull=False, ended_at__gt=since)
+    rows = Suppression.objects.filter(wanted, machine_id__in=list(machine_ids)).order_by("id")
+    found: dict[tuple[int, str], Kind] = {}
+    by_state: dict[tuple[int, str], list[Stretch]] = defaultdict(list)
+    for row in rows.only("machine_id", "failure_mode", "kind", "operating_id", "from_at", "over_at", "ended_at"):
+        group = row.machine_id, row.failure_mode
+        if row.operating_id is None:
+            found[group] = _stronger(Kind(row.kind), found.get(group, Kind.NONE))
+        else:
+            end = row.ended_at or row.over_at
+            until = None if end is None else from_instant(end)
+            by_state[group].append(Stretch(row.pk, from_instant(row.from_at), until, row.ended_at is not None))
+    return found, by_state
 
 
 def of(found: Standing, machine_id: int, failure_mode: str) -> Kind:
@@ -75,5 +97,5 @@ def not_as_usual(
         kind__in=[Kind.OUT_OF_SERVICE, Kind.BY_DESIGN],
         from_at__lte=last,
     )
-    ends = Coalesce(F("ended_at"), F("until"))
+    ends = Coalesce(F("over_at"), F("ended_at"), F("until"))
     return list(rows.order_by("id").values_list("machine_id", "from_at", ends))

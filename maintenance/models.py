@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from maintenance import escalation_models  # noqa: F401  # Django looks for tables here
 from maintenance.definition_models import AlarmDefinition, AlarmPriority
+from maintenance.operating_models import OperatingState
 from sensors.models import Equipment, Sensor, Site
 
 
@@ -355,6 +356,13 @@ class Suppression(models.Model):
     window = models.ForeignKey(
         MaintenanceWindow, models.PROTECT, null=True, related_name="suppressions", help_text="Whose occurrence it is."
     )
+    operating = models.ForeignKey(
+        OperatingState, models.PROTECT, null=True, related_name="suppressions",
+        help_text="The state of the machine that hides them: what happens in it is hidden, in event time.",
+    )  # fmt: skip
+    over_at = models.DateTimeField(
+        null=True, help_text="When that state is over, in event time, where it is known; what was on then is told yet."
+    )
     notice_at = models.DateTimeField(
         null=True, help_text="When to say that it ends soon; empty where that is done or not called for."
     )
@@ -390,6 +398,11 @@ class Suppression(models.Model):
                 fields=["work_order"], condition=Q(ended_at=None), name="suppression_one_of_an_order"
             ),
             models.UniqueConstraint(fields=["window", "machine", "from_at"], name="suppression_once_an_occurrence"),
+            models.UniqueConstraint(fields=["operating", "failure_mode", "from_at"], name="suppression_once_a_state"),
+            models.CheckConstraint(
+                condition=Q(operating__isnull=True) | Q(kind="BY_DESIGN", until__isnull=False),
+                name="suppression_by_state",
+            ),
         ]
         indexes = [
             models.Index(fields=["machine"], condition=Q(ended_at=None), name="suppression_standing"),
@@ -401,6 +414,9 @@ class Suppression(models.Model):
                 fields=["machine", "from_at"],
                 condition=Q(kind__in=["OUT_OF_SERVICE", "BY_DESIGN"]),
                 name="suppression_of_work",
+            ),
+            models.Index(
+                fields=["machine", "ended_at"], condition=Q(operating__isnull=False), name="suppression_of_state"
             ),
             models.Index(fields=["site", "-id"], name="suppression_of_site"),
         ]

@@ -15,10 +15,10 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from maintenance import alarm_steps, hidden, wording
-from maintenance.alarm_life import Action, Situation, Suppression
+from maintenance.alarm_life import Action, Suppression
 from maintenance.definition_models import AlarmDefinition
 from maintenance.models import Alarm
-from maintenance.verdicts import Step
+from maintenance.verdicts import Step, Verdict, suppression_of
 
 MOST = 200
 """Alarms looked after in one pass of the sweep."""
@@ -26,10 +26,10 @@ TOLD = (Action.OPENED, Action.REOPENED, Action.RAISED)
 ALARM, DEFINITION = Alarm._meta.db_table, AlarmDefinition._meta.db_table
 
 
-def begins(situation: Situation, step: Step) -> bool:
+def begins(verdict: Verdict, step: Step) -> bool:
     """Whether the time to the first re-alarm begins with a step of decide."""
     asks = step.alarm is not None and step.alarm.definition is not None and step.alarm.definition.re_alarm_seconds
-    return bool(asks) and step.action in TOLD and situation.suppression is Suppression.NONE
+    return bool(asks) and step.action in TOLD and suppression_of(verdict, step) is Suppression.NONE
 
 
 def start(alarm_ids: Iterable[int | None], *, now: datetime) -> None:

@@ -15,13 +15,15 @@ from maintenance.alarm_life import AlarmState, Condition, Situation
 from maintenance.definitions import Book, Definition, Subject
 from maintenance.models import Alarm, Anomaly, Decision, Triaged
 from maintenance.triage import Facts, Reason
-from sensors.columns import SECOND_US, from_instant
+from sensors.columns import DAY_US, SECOND_US, from_instant, to_instant
 from sensors.models import Equipment
 
 ALARM, ANOMALY = Alarm._meta.db_table, Anomaly._meta.db_table
 MACHINE = Anomaly.Nature.MACHINE
 Group = tuple[int, str]
 """Machine and failure mode."""
+LOOKS_BACK = 31 * DAY_US
+"""So long what the state of a machine hid is held against readings that come to be known later."""
 
 
 def load(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], lock: bool = False) -> list[Situation]:
@@ -38,8 +40,8 @@ def load(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], lock: 
     book = definition_book.of_machines(machines.values())
     alarms = _open_alarms(machines, book, lock=lock)
     orders = work_orders.open_for(machines, lock=lock)
-    hiding = hidden.standing(machines)
     conditions, judged_until = _conditions(machines, book)
+    hiding, by_state = hidden.for_decide(machines, since=_oldest(conditions, clocks))
     groups = sorted({*conditions, *(group for group, alarm in alarms.items() if alarm.active)})
     return [
         Situation(
@@ -54,9 +56,17 @@ def load(machine_ids: Iterable[int], *, clocks: Mapping[int, int | None], lock: 
             order=orders.get((machine_id, mode)),
             judged_until=judged_until.get((machine_id, mode)),
             suppression=hidden.of(hiding, machine_id, mode),
+            stretches=(*by_state.get((machine_id, mode), ()), *by_state.get((machine_id, ""), ())),
         )
         for machine_id, mode in groups
     ]
+
+
+def _oldest(conditions: Mapping[Group, list[Condition]], clocks: Mapping[int, int | None]) -> datetime | None:
+    """When the first of what is not settled began, but no longer ago than is looked back; None where nothing is."""
+    began = [condition.started_at for found in conditions.values() for condition in found]
+    newest = max((clock for clock in clocks.values() if clock is not None), default=0)
+    return to_instant(max(min(began), newest - LOOKS_BACK)) if began else None
 
 
 def _concerned(machine_ids: Iterable[int]) -> list[int]:

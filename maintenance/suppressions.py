@@ -28,6 +28,7 @@ MOST = 200
 """Suppressions looked after in one pass of the sweep."""
 TIME_IS_UP, RETURNED = "Its time is up.", "The alarm has returned to normal."
 MISSED = "It was over before it could begin."
+A_MOMENT = timedelta(milliseconds=1)
 
 
 class NoReason(Refused):
@@ -203,6 +204,18 @@ def move_end(suppression_id: int, *, until: datetime) -> bool:
     return True
 
 
+def bound(row: Suppression, *, until: datetime, over_at: datetime | None) -> None:
+    """Say of one that stands, whose machine is locked, when what it hides is over in event time, and when it ends by
+    the clock if nobody ends it before."""
+    row.until, row.over_at = max(until, row.from_at + A_MOMENT), over_at
+    row.save(update_fields=["until", "over_at"])
+
+
+def end_of_state(row: Suppression, *, now: datetime, why: str, ended_at: datetime | None = None) -> None:
+    """End what a machine's state hid; the machine is locked. ``ended_at``: when that was, in event time."""
+    _end(row, now=now, actor=None, why=why, ended_at=ended_at)
+
+
 def ending_soon(*, now: datetime | None = None) -> list[int]:
     """Suppressions of which it is time to say that they end, the oldest first."""
     rows = Suppression.objects.filter(ended_at=None, notice_at__lte=now or Now())
@@ -247,17 +260,19 @@ def _locked(suppression_id: int) -> Suppression:
     return Suppression.objects.get(pk=suppression_id)
 
 
-def _end(row: Suppression, *, now: datetime, actor: User | None, why: str) -> None:
+def _end(row: Suppression, *, now: datetime, actor: User | None, why: str, ended_at: datetime | None = None) -> None:
     """End one that stands, in a transaction in which its machine is locked.
 
     An active alarm that nothing hides any more is unacknowledged again, and told; the history of the others says that
     one cause less hides them.
     """
-    row.ended_at, row.ended_by, row.end_reason = max(now, row.from_at), actor, why
+    row.ended_at, row.ended_by, row.end_reason = max(row.over_at or ended_at or now, row.from_at), actor, why
     row.save(update_fields=["ended_at", "ended_by", "end_reason"])
     _journal(journal.SUPPRESSION_ENDED, row, at=now, actor=actor, said=why)
     left = hidden.standing([row.machine_id])
     for alarm in alarm_steps.lock_open(row.machine_id, failure_mode=row.failure_mode):
+        if row.over_at is not None and alarm.raised_at >= row.over_at and alarm_steps.was_told(alarm):
+            continue  # it came afterwards
         still = hidden.of(left, alarm.machine_id, alarm.failure_mode)
         action = alarm_life.SHOWS[Kind(row.kind)]
         shown = still is Kind.NONE and alarm_steps.after(alarm, action) is State.UNACK

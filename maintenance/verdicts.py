@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maintenance import triage
-from maintenance.alarm_life import AlarmState, OrderState, Situation, State
+from maintenance.alarm_life import Action, AlarmState, OrderState, Situation, State, Suppression
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +58,29 @@ class Life:
 
     before: AlarmState | None
     steps: tuple[Step, ...]
+
+
+def suppression_at(situation: Situation, at: int | None) -> Suppression:
+    """Why what happens at an instant is hidden, if it is; None: now. What the machine's state hides, it hides in event
+    time: what was before it went off was seen, however late it is decided."""
+    by_state = any(stretch.holds(at) for stretch in situation.stretches)
+    return Suppression.BY_DESIGN if by_state and not situation.suppression else situation.suppression
+
+
+def suppression_of(verdict: Verdict, step: Step) -> Suppression:
+    """Why nobody is told of a step, if it is hidden: neither of the return of what nobody was told of."""
+    situation = verdict.situation
+    if situation.suppression or not situation.stretches:
+        return situation.suppression
+    instants = {step.at}
+    if step.action == Action.RETURNED and step.alarm is not None:
+        instants.add(step.alarm.raised_at)
+    until = _over_at(verdict, step)
+    hidden = any(s.holds(at) and not s.outlasted(until) for s in situation.stretches for at in instants)
+    return Suppression.BY_DESIGN if hidden else Suppression.NONE
+
+
+def _over_at(verdict: Verdict, step: Step) -> int | None:
+    """When what begins with a step is over, None where it is not, as far as the verdict goes."""
+    later = verdict.steps[verdict.steps.index(step) :]
+    return next((one.at for one in later if one.action == Action.RETURNED), None)

@@ -207,7 +207,8 @@ class SensorTable:
     when on the newest regime is in force; ``fault_until``: the end of the latest window that people called a fault.
     ``group``: the same number for sensors of one machine, kind and unit that can be held against each other, 0 where
     nothing says so; ``declared``: whether they have a measuring point in common. ``zone_c``,
-    ``zone_d``: where these zones of vibration begin, NaN where the sensor is not graded.
+    ``zone_d``: where these zones of vibration begin, NaN where the sensor is not graded. ``off_below``: its machine is
+    off where it reads less, ``running_above``: runs from there on; NaN where it does not show that.
     """
 
     sensor: Int64
@@ -230,6 +231,8 @@ class SensorTable:
     declared: Bool
     zone_c: Float64
     zone_d: Float64
+    off_below: Float64
+    running_above: Float64
 
     def __len__(self) -> int:
         return len(self.sensor)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sensors import directory, labels, regimes, zones
+from sensors import directory, labels, operating, regimes, zones
 from sensors.columns import SECOND_US, Int64, SensorTable, from_instant
 from sensors.models import Sensor
 
@@ -20,6 +20,7 @@ LIMITS = (
     "physical_low", "physical_high", "low_low", "low", "high", "high_high", "deadband", "resolution", "max_rate",
 )  # fmt: skip
 SPANS = ("period_seconds", "lateness_seconds")
+SAID = ("calibration_due_on", "regime", "fault_until", "operating")
 KINSHIP = ("kind", "unit", "measuring_point")
 SUPPORT = tuple(f"{whose}__{what}" for what in ("machine_group", "support_class") for whose in ("equipment", "machine"))
 """Of its own equipment, else of the machine."""
@@ -56,19 +57,19 @@ def _read(sensor_ids: Iterable[int]) -> SensorTable:
         list(
             Sensor.objects.filter(machine_id__in=machines)
             .order_by("id")
-            .annotate(regime=regimes.newest(), fault_until=labels.fault_until())
-            .values_list(
-                "id", "machine_id", *LIMITS, *SPANS, "calibration_due_on", "regime", "fault_until", *KINSHIP, *SUPPORT
-            )
+            .annotate(regime=regimes.newest(), fault_until=labels.fault_until(), operating=operating.rule_of())
+            .values_list("id", "machine_id", *LIMITS, *SPANS, *SAID, *KINSHIP, *SUPPORT)
         )
     )
 
 
 def _of(rows: list[tuple[Any, ...]]) -> SensorTable:
-    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * (len(LIMITS) + 14)
+    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * (len(LIMITS) + 15)
     support = columns[-len(SUPPORT) :]
-    ids, machine_ids, *limits, periods, lateness, due, since, until, kinds, units, points = columns[: -len(SUPPORT)]
+    *rest, rules, kinds, units, points = columns[: -len(SUPPORT)]
+    ids, machine_ids, *limits, periods, lateness, due, since, until = rest
     zone_c, zone_d = _zones(kinds, units, *support)
+    off_below, running_above = operating.bounds(ids, machine_ids, kinds, rules)
     return SensorTable(
         sensor=np.array(ids, np.int64),
         machine=np.array(machine_ids, np.int64),
@@ -82,6 +83,8 @@ def _of(rows: list[tuple[Any, ...]]) -> SensorTable:
         declared=np.array([bool(point) for point in points], np.bool_),
         zone_c=zone_c,
         zone_d=zone_d,
+        off_below=off_below,
+        running_above=running_above,
     )
 
 

@@ -30,6 +30,7 @@ from maintenance.models import (
     WorkOrder,
     WorkOrderTransition,
 )
+from maintenance.operating_models import OperatingState
 from mlops.models import MachineState
 from sensors import columns, store
 from sensors.models import (
@@ -45,6 +46,7 @@ from sensors.models import (
     SensorPresence,
     Site,
 )
+from sensors.operating_models import OperatingRule
 from tests import factories
 from tests.factories import NOON
 
@@ -149,6 +151,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
         site=site, equipment=machine, reason=f"Stop of {tag} for <b>cleaning</b>", first_on=NOON.date(),
         starts=NOON.time(), minutes=60, look_at=NOON + 9_999 * HOUR,
     )  # fmt: skip
+    _operating(sensor)
     _escalation(alarm, reader, n)
     return Rows(
         machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest,
@@ -171,6 +174,15 @@ def _escalation(alarm: Alarm, reader: Reader, n: int) -> None:
         looked_until=n, due_at=timezone.now() + HOUR, started_at=NOON,
     )  # fmt: skip
     Call.objects.create(escalation=row, step=0, time=1, due_at=NOON, at=NOON, outcome="TOLD", whom=str(reader))
+
+
+def _operating(sensor: Sensor) -> None:
+    of = {"site": sensor.site, "machine": sensor.machine}
+    OperatingRule.objects.create(**of, sensor=sensor, off_below=1.0, running_above=2.0, off_hides=["ALL"])
+    OperatingState.objects.create(
+        **of, state="OFF", since=NOON, source="<b>the PLC</b>", heard_at=NOON, confirmed_at=NOON,
+        due_at=timezone.now() + 9_999 * HOUR,
+    )  # fmt: skip
 
 
 def _told(sensor: Sensor) -> tuple[Label, Regime]:

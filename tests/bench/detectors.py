@@ -48,7 +48,7 @@ def table(sensors: int) -> SensorTable:
     return SensorTable(
         sensor=np.arange(1, sensors + 1), machine=zero, deadband=np.zeros(sensors), period=zero, lateness=zero,
         calibration_due=zero, regime=zero, fault_until=zero, group=zero, declared=np.zeros(sensors, np.bool_),
-        zone_c=unset, zone_d=unset, **limits,
+        zone_c=unset, zone_d=unset, off_below=unset, running_above=unset, **limits,
     )  # fmt: skip
 
 

@@ -29,8 +29,10 @@ from maintenance.models import (
     Suppression,
     WorkOrder,
 )
+from maintenance.operating_models import OperatingState
 from sensors import api, inbox, labels, problems, regimes
 from sensors.models import Batch, Label, Membership, Regime, Sensor, Site
+from sensors.operating_models import OperatingRule
 from tests import factories, plant
 from tests.client import JSON, client, problem
 
@@ -60,6 +62,9 @@ def tell(sensor: Sensor) -> None:
     MaintenanceWindow.objects.create(
         site=sensor.site, reason="Stop", first_on=noon.date(), starts=noon.time(), minutes=60
     )
+    of = {"site": sensor.site, "machine": sensor.machine}
+    OperatingRule.objects.create(**of, off_hides=["ALL"])
+    OperatingState.objects.create(**of)
     Backtest.objects.create(
         site=sensor.site, sensor=sensor, from_at=noon, to_at=noon + timedelta(days=1), look_back_days=1
     )
@@ -90,7 +95,7 @@ def member(sensor: Sensor, role: str = Membership.Role.TECHNICIAN, **fields: Any
 
 LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "labels", "regimes",
          "detector-records", "backtests", "suppressions", "notifications", "alarm-definitions",
-         "maintenance-windows", "channels")  # fmt: skip
+         "maintenance-windows", "channels", "operating-rules", "operating-states")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -333,6 +338,7 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "backtests": Backtest.objects.get().pk, "notifications": Notification.objects.get().pk,
         "suppressions": Suppression.objects.get().pk, "alarm-definitions": AlarmDefinition.objects.get().pk,
         "maintenance-windows": MaintenanceWindow.objects.get().pk, **of_escalation(sensor.site),
+        "operating-rules": OperatingRule.objects.get().pk, "operating-states": OperatingState.objects.get().pk,
     }  # fmt: skip
     for route in set(routes()) - OPEN:
         name = route.split("/")[2]

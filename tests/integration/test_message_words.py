@@ -14,7 +14,16 @@ from agents.channels import rendering
 from agents.channels.contract import Message
 from agents.channels.sink import SmtpSink
 from agents.findings import FaultKind
-from maintenance import alarm_life, definitions, failure_modes, messages, suppressions, wording
+from maintenance import (
+    alarm_life,
+    definitions,
+    failure_modes,
+    messages,
+    operating,
+    operating_hides,
+    suppressions,
+    wording,
+)
 from maintenance.models import Channel, Suppression
 from tests import outgoing
 from tests.factories import NOON
@@ -130,6 +139,7 @@ def test_what_hides_an_alarm_is_told_in_the_readers_language() -> None:
     "text",
     [
         suppressions.TIME_IS_UP, suppressions.RETURNED,
+        operating_hides.RUNS, operating.SILENT, operating.CHANGED, operating.TAKEN_AWAY,
         wording.noted("It is still active: told again, {time} of {times} times.", time=1, times=2),
         wording.noted("The window was cancelled: {why}", why="Rain {0}"), wording.noted("The window was changed."),
         wording.noted("WO-{order} is completed.", order="7 Low output"),
