@@ -79,6 +79,9 @@ def detect(
     arrays: dict[str, Array] = {SINCE: np.maximum(grown.arrays[SINCE], renewed)}
     for detector in using.values():
         part = align(named(state, detector.name), grown.sensor, all_fields(detector))
+        if not (renewed.any() or is_needed(detector, table, part)):
+            arrays |= {f"{detector.name}.{name}": array for name, array in part.arrays.items()}
+            continue
         found += in_retrospect(detector, columns, table, part, kinds)
         way = together if detector.by_machine else in_order
         judged, part = way(detector, columns, table, part, still, kinds, renewed)
@@ -88,6 +91,12 @@ def detect(
     kept = align(State(state.sensor, others), grown.sensor, {n: blank(a) for n, a in others.items()})
     found.sort(key=lambda a: (a.sensor_id, a.started_at, a.detector, a.retrospective))
     return Detected(tuple(found), State(grown.sensor, {**kept.arrays, **arrays}))
+
+
+def is_needed(detector: contract.Detector, table: SensorTable, part: State) -> bool:
+    """Whether it can find anything: it looks at one of the sensors, or has found something that is not over."""
+    set_ = [~np.isnan(getattr(table, name)) for name in detector.needs]
+    return not set_ or bool(np.any(set_)) or bool(part.arrays[f"{EVENTS}open"].any())
 
 
 def sort(columns: Columns, table: SensorTable, usable: Bool, apart: Bool, state: State) -> tuple[Kinds, Int64]:

@@ -70,9 +70,9 @@ class Event:
 
 
 def default(false_alarms_per_week: float | None = None) -> dict[str, contract.Detector]:
-    """The shipped detectors but limits and zones: of a file's columns none are configured."""
+    """The shipped detectors but those of limits: a file's columns have none."""
     made = detectors.default(false_alarms_per_week=false_alarms_per_week)
-    return {name: detector for name, detector in made.items() if name not in {"limits", "zones"}}
+    return {name: detector for name, detector in made.items() if name not in {"limits", "rate", "zones"}}
 
 
 class Machine:
@@ -192,11 +192,16 @@ def unconfigured(sensors: int) -> SensorTable:
     """Sensors 1, 2, ... of one machine, of which nothing is configured."""
     unset, zero = np.full(sensors, np.nan), np.zeros(sensors, np.int64)
     limits = dict.fromkeys(
-        ("physical_low", "physical_high", "low_low", "low", "high", "high_high", "resolution", "max_rate"), unset
-    )
+        (
+            "physical_low", "physical_high", "low_low", "low", "high", "high_high", "rise_per_minute",
+            "fall_per_minute", "resolution", "max_rate", "zone_c", "zone_d",
+        ),
+        unset,
+    )  # fmt: skip
+    one = np.ones(sensors, np.int64)
     return SensorTable(
         sensor=np.arange(1, sensors + 1), machine=np.ones(sensors, np.int64), deadband=np.zeros(sensors),
         period=zero, lateness=zero, calibration_due=zero, regime=zero, fault_until=zero, group=zero,
-        declared=np.zeros(sensors, np.bool_), zone_c=unset, zone_d=unset, off_below=unset,
-        running_above=unset, **limits,
+        declared=np.zeros(sensors, np.bool_), rate_span=zero, alarm_readings=one, alarm_readings_of=one,
+        off_below=unset, running_above=unset, **limits,
     )  # fmt: skip

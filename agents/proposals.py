@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from agents import tuning
+from agents import sought, tuning
+from agents.sought import Sought
 from agents.tuning import Fault, Proposal
 from maintenance.alarm_life import Condition
 from maintenance.alarm_report import Made
 from maintenance.isa182 import Actor
 from maintenance.models import Anomaly
-from sensors import timing
+from sensors import alarm_settings
 from sensors.columns import SECOND_US, from_instant, to_instant
 from sensors.models import Label, Sensor
 
@@ -27,7 +28,8 @@ Group = tuple[int, str]
 class Offer:
     """An alarm and the sensor behind most of its anomalies; ``proposal`` None where other delays would not help.
 
-    ``undoable``: whether its delays were changed so, and can be changed back.
+    ``deadband``: what was sought for the sensor, None where nothing was; ``has_limits``: whether it can be.
+    ``undoable``: whether its delays or deadband were changed so, and can be changed back.
     """
 
     actor: Actor
@@ -35,18 +37,20 @@ class Offer:
     anomalies: int
     sensor: Sensor | None
     proposal: Proposal | None
+    has_limits: bool
+    deadband: Sought | None
     undoable: bool
 
 
 def make(made: Made) -> list[Offer]:
-    """For the worst alarms of a report, nuisances first. Four queries."""
+    """For the worst alarms of a report, nuisances first. Five queries."""
     wanted = {(a.machine, a.mode): a for a in (*made.report.nuisances, *made.report.top)}
     actors = list(wanted.values())[:MOST_ACTORS]
     found = _anomalies(actors, start=to_instant(made.report.start), end=to_instant(made.report.end))
     faults = _faults({actor.machine for actor in actors})
     leads = {group: Counter(row.sensor_id for row in rows).most_common(1)[0][0] for group, rows in found.items()}
-    sensors = Sensor.objects.in_bulk(set(leads.values()))
-    undoable = timing.undoable(sensors.values())
+    sensors = Sensor.objects.select_related("site", "equipment", "machine").in_bulk(set(leads.values()))
+    deadbands, undoable = sought.newest(sensors), alarm_settings.undoable(sensors.values())
     offers = []
     for actor in actors:
         group = (actor.machine, actor.mode)
@@ -57,8 +61,11 @@ def make(made: Made) -> list[Offer]:
                 [_condition(row) for row in found[group]], sensor_id=sensor.pk, clock=made.report.end,
                 faults=[window for mode, window in faults[actor.machine] if mode in ("", actor.mode)],
             )  # fmt: skip
+        limited = sensor is not None and sought.has_limits(sensor)
+        deadband = deadbands.get(sensor.pk) if sensor is not None else None
         can_undo = sensor is not None and sensor.pk in undoable
-        offers.append(Offer(actor, made.tags[actor.machine], len(found.get(group, ())), sensor, proposal, can_undo))
+        tag, anomalies = made.tags[actor.machine], len(found.get(group, ()))
+        offers.append(Offer(actor, tag, anomalies, sensor, proposal, limited, deadband, can_undo))
     return offers
 
 

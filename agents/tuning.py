@@ -40,8 +40,13 @@ class Proposal:
 
     @property
     def words(self) -> str:
-        kept = f"{self.faults} of {self.faults} labelled faults kept" if self.faults else "no labelled fault in it"
-        return f"activations {self.before} to {self.after}, {kept}"
+        return words(self.before, self.after, self.faults)
+
+
+def words(before: int, after: int, faults: int) -> str:
+    """What a proposal comes to; ``faults``: labelled ones, all of which are kept."""
+    kept = f"{faults} of {faults} labelled faults kept" if faults else "no labelled fault in it"
+    return f"activations {before} to {after}, {kept}"
 
 
 def propose(

@@ -1,4 +1,4 @@
-"""The page that proposes delays for a site's worst alarms, gives them to a sensor, and takes them back."""
+"""The page that proposes delays and deadbands for a site's worst alarms, gives them to a sensor, takes them back."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 
-from agents import proposals
+from agents import doorbell, proposals, sought
+from agents.backtests import requests
+from agents.doorbell import Bell
 from maintenance import alarm_report, performance_page
-from sensors import desk, timing
+from sensors import alarm_settings, desk
+from sensors.columns import to_instant
 from sensors.desk import EDITORS
 from sensors.models import Sensor, Site
 
@@ -23,11 +26,16 @@ NAME = performance_page.TUNING
 
 
 class Wanted(forms.Form):
-    """What to do to which sensor; without delays the newest change is undone."""
+    """What to do to which sensor; without delays or a deadband the newest change is undone.
 
-    sensor = forms.IntegerField(min_value=1, max_value=2**63 - 1)
-    on = forms.IntegerField(min_value=0, max_value=timing.MOST_SECONDS, required=False)
-    off = forms.IntegerField(min_value=0, max_value=timing.MOST_SECONDS, required=False)
+    ``seek``: deadbands are to be looked for, for the sensors of the page.
+    """
+
+    seek = forms.BooleanField(required=False)
+    sensor = forms.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
+    on = forms.IntegerField(min_value=0, max_value=alarm_settings.MOST_SECONDS, required=False)
+    off = forms.IntegerField(min_value=0, max_value=alarm_settings.MOST_SECONDS, required=False)
+    deadband = forms.FloatField(min_value=0, required=False)
     reason = forms.CharField(max_length=200, required=False)
 
 
@@ -43,8 +51,7 @@ def view(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         _act(request, site)
         return HttpResponseRedirect(reverse(NAME, query={"site": site.pk}))
-    now = timezone.now()
-    made = alarm_report.make(site.pk, start=now - alarm_report.USUAL, end=now, now=now)
+    made = _report(site)
     page: dict[str, Any] = {
         **admin.site.each_context(request),
         "title": f"Quieter alarms of {site.name}",
@@ -59,25 +66,48 @@ def _may_change(request: HttpRequest, site_id: int) -> bool:
     return desk.sees_all(request) or site_id in desk.sites_in_role(request, EDITORS)
 
 
+def _report(site: Site) -> alarm_report.Made:
+    now = timezone.now()
+    return alarm_report.make(site.pk, start=now - alarm_report.USUAL, end=now, now=now)
+
+
 def _act(request: HttpRequest, site: Site) -> None:
     form = Wanted(request.POST)
     if not _may_change(request, site.pk):
         raise PermissionDenied
-    if not form.is_valid() or not Sensor.objects.filter(pk=form.cleaned_data["sensor"], site=site).exists():
-        raise Http404("There is no such sensor in the site.")
-    asked, user = form.cleaned_data, request.user
+    asked = form.cleaned_data if form.is_valid() else {}
+    user = request.user
     assert isinstance(user, User)  # who may change is logged in
+    if asked.get("seek"):
+        _seek(request, site, user)
+        return
+    if not Sensor.objects.filter(pk=asked.get("sensor") or 0, site=site).exists():
+        raise Http404("There is no such sensor in the site.")
+    given = {"on_delay_seconds": asked["on"], "off_delay_seconds": asked["off"], "deadband": asked["deadband"]}
+    settings = {name: value for name, value in given.items() if value is not None}
     try:
-        if asked["on"] is None or asked["off"] is None:
-            sensor = timing.undo(asked["sensor"], actor=user)
+        if settings:
+            sensor = alarm_settings.change(asked["sensor"], settings, reason=asked["reason"], actor=user)
         else:
-            sensor = timing.change(
-                asked["sensor"], on_delay_seconds=asked["on"], off_delay_seconds=asked["off"],
-                reason=asked["reason"], actor=user,
-            )  # fmt: skip
-    except timing.NothingToUndo as error:
+            sensor = alarm_settings.undo(asked["sensor"], actor=user)
+    except alarm_settings.NothingToUndo as error:
         messages.error(request, str(error))
         return
-    messages.success(
-        request, f"{sensor}: on-delay {sensor.on_delay_seconds} s, off-delay {sensor.off_delay_seconds} s."
-    )
+    delays = f"on-delay {sensor.on_delay_seconds} s, off-delay {sensor.off_delay_seconds} s"
+    messages.success(request, f"{sensor}: {delays}, deadband {sensor.deadband:g} {sensor.unit}".rstrip() + ".")
+
+
+def _seek(request: HttpRequest, site: Site, actor: User) -> None:
+    made = _report(site)
+    sensors = {offer.sensor.pk: offer.sensor for offer in proposals.make(made) if offer.sensor is not None}
+    start, end = to_instant(made.report.start), to_instant(made.report.end)
+    try:
+        asked = sought.ask(sensors.values(), start=start, end=end, actor=actor)
+    except requests.Refused as error:
+        messages.error(request, str(error))
+        return
+    doorbell.ring_all(Bell("backtest", backtest_id) for backtest_id in asked)
+    if asked:
+        messages.success(request, f"Asked for {len(asked)}: a worker looks for them in the sensors' own readings.")
+    else:
+        messages.warning(request, "No sensor here has limits for which none is being looked for already.")

@@ -22,7 +22,7 @@ def up() -> None:
     ids, none = np.array([1, 2]), State(np.empty(0, np.int64), {})
     table = replace(
         judge_file.unconfigured(len(ids)), group=np.ones(2, np.int64), declared=np.ones(2, np.bool_),
-        period=ids * SECOND_US,
+        period=ids * SECOND_US, rise_per_minute=np.ones(2), rate_span=ids * SECOND_US,
     )  # fmt: skip
     readings = Columns(ids, ids * SECOND_US, ids * 1.0, np.zeros(2, np.int32))
     validate.validate(columns=readings, table=table, memory=none)

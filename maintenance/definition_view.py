@@ -32,16 +32,18 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A sensor, whose own limits, deadband and delays are in force, and what holds for its anomalies."""
+    """A sensor, whose own limits, deadband, N of M and delays are in force, and what holds for its anomalies."""
 
     sensor: Sensor
     parts: tuple[Part, ...]
 
     @property
-    def limits(self) -> list[tuple[str, float]]:
-        """The alarm limits that are set, by name."""
-        named = {name.replace("_", " "): getattr(self.sensor, name) for name in LIMITS}
-        return [(name, value) for name, value in named.items() if value is not None]
+    def limits(self) -> list[tuple[str, float, str]]:
+        """The alarm limits that are set: name, value, and what it has beside the sensor's unit."""
+        per = f"/min over {self.sensor.rate_span_seconds} s"
+        named = {name: (getattr(self.sensor, name), "") for name in LIMITS}
+        named |= {"rise": (self.sensor.rise_per_minute, per), "fall": (self.sensor.fall_per_minute, per)}
+        return [(name.replace("_", " "), value, of) for name, (value, of) in named.items() if value is not None]
 
 
 def of_machine(machine: Equipment) -> list[Line]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 ANOMALY_KINDS = (
-    "LIMIT_LOW_LOW", "LIMIT_LOW", "LIMIT_HIGH", "LIMIT_HIGH_HIGH", "ZONE_C", "ZONE_D",
+    "LIMIT_LOW_LOW", "LIMIT_LOW", "LIMIT_HIGH", "LIMIT_HIGH_HIGH", "RATE_LOW", "RATE_HIGH", "ZONE_C", "ZONE_D",
     "DEVIATION_LOW", "DEVIATION_HIGH", "NOVEL_LOW", "NOVEL_HIGH", "SHIFT_LOW", "SHIFT_HIGH", "ABSENCE",
     "SPREAD_LOW", "SPREAD_HIGH", "RELATION_LOW", "RELATION_HIGH",
 )  # fmt: skip

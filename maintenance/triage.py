@@ -28,7 +28,7 @@ FAULT, EXPECTED, FALSE_ALARM = "FAULT", "EXPECTED", "FALSE_ALARM"
 """Kinds of labels."""
 GAP, CALIBRATION = "GAP", "CALIBRATION"
 """Kinds of faults of an instrument that say nothing of single readings."""
-SET_BY_PEOPLE = ("LIMIT_", "ZONE_")
+SET_BY_PEOPLE = ("LIMIT_", "RATE_", "ZONE_")
 """How the kinds of anomalies begin that passed a limit people set."""
 CRITICAL = "CRITICAL"
 

@@ -188,18 +188,15 @@ class SensorPage(HasNewNormal):
         (None, {"fields": (("site", "equipment"), ("external_id", "name"), ("kind", "unit"), "measuring_point")}),
         ("How readings come", {"fields": ("gateway",)}),
         ("What it can measure", {"fields": (("physical_low", "physical_high"), ("resolution", "max_rate"))}),
-        ("Alarm limits", {"fields": (("low_low", "low"), ("high", "high_high"), "deadband")}),
-        (
-            "Timing",
-            {
-                "fields": (
-                    ("period_seconds", "lateness_seconds"),
-                    ("on_delay_seconds", "off_delay_seconds"),
-                    ("calibration_due_on", "created_at"),
-                )
-            },
-        ),
-    )
+        ("Alarm limits", {"fields": (
+            ("low_low", "low"), ("high", "high_high"), "deadband", ("alarm_readings", "alarm_readings_of"),
+            ("rise_per_minute", "fall_per_minute", "rate_span_seconds"),
+        )}),
+        ("Timing", {"fields": (
+            ("period_seconds", "silent_after_seconds", "lateness_seconds"), ("on_delay_seconds", "off_delay_seconds"),
+            ("calibration_due_on", "created_at"),
+        )}),
+    )  # fmt: skip
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:

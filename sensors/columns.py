@@ -203,8 +203,10 @@ class SensorTable:
     """What the stages need to know of S sensors, as arrays of length S sorted by ``sensor``.
 
     A limit that is not set is NaN. Spans are in microseconds, 0 where not set; values in the sensor's unit,
-    ``max_rate`` in units per second. ``calibration_due`` is an instant, 0 where the sensor needs none; ``regime``: from
-    when on the newest regime is in force; ``fault_until``: the end of the latest window that people called a fault.
+    ``max_rate`` in units per second. ``alarm_readings`` of the last ``alarm_readings_of`` readings must be beyond an
+    alarm limit before it counts; ``rise_per_minute`` and ``fall_per_minute`` are limits of the change over
+    ``rate_span``. ``calibration_due`` is an instant, 0 where the sensor needs none; ``regime``: from when on the newest
+    regime is in force; ``fault_until``: the end of the latest window that people called a fault.
     ``group``: the same number for sensors of one machine, kind and unit that can be held against each other, 0 where
     nothing says so; ``declared``: whether they have a measuring point in common. ``zone_c``,
     ``zone_d``: where these zones of vibration begin, NaN where the sensor is not graded. ``off_below``: its machine is
@@ -220,6 +222,11 @@ class SensorTable:
     high: Float64
     high_high: Float64
     deadband: Float64
+    alarm_readings: Int64
+    alarm_readings_of: Int64
+    rise_per_minute: Float64
+    fall_per_minute: Float64
+    rate_span: Int64
     resolution: Float64
     max_rate: Float64
     period: Int64

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from itertools import pairwise
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -17,6 +18,9 @@ from sensors import operating_models, zones  # noqa: F401  # Django looks for ta
 
 LANES = 64
 """Sequential streams of the flow. A fixed number: a machine keeps its lane."""
+MOST_ALARM_READINGS = 32
+"""The M of N of M, at most; a test holds it to ``mlops.detectors.votes``, which remembers so many."""
+LONGEST_RATE_SPAN = 86_400
 
 
 class Site(models.Model):
@@ -214,6 +218,26 @@ class Sensor(models.Model):
     deadband = models.FloatField(
         default=0, validators=[MinValueValidator(0)], help_text="How far inside a limit before it clears."
     )
+    alarm_readings = models.PositiveSmallIntegerField(
+        "readings beyond a limit", default=1, db_default=1, validators=[MinValueValidator(1)],
+        help_text="N of M: at least so many ...",
+    )  # fmt: skip
+    alarm_readings_of = models.PositiveSmallIntegerField(
+        "of the last readings", default=1, db_default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_ALARM_READINGS)],
+        help_text="... of the sensor's last so many must be beyond a limit before it counts.",
+    )  # fmt: skip
+    rise_per_minute = models.FloatField(
+        null=True, blank=True, validators=[MinValueValidator(0)],
+        help_text="Alarm limit of the rate of change: it may rise by so much a minute.",
+    )  # fmt: skip
+    fall_per_minute = models.FloatField(
+        null=True, blank=True, validators=[MinValueValidator(0)], help_text="It may fall by so much a minute."
+    )  # fmt: skip
+    rate_span_seconds = models.PositiveIntegerField(
+        default=60, db_default=60, validators=[MinValueValidator(1), MaxValueValidator(LONGEST_RATE_SPAN)],
+        help_text="The rate is that over so long: the longer, the less a single reading tells.",
+    )  # fmt: skip
     resolution = models.FloatField(
         null=True, blank=True, validators=[MinValueValidator(0)], help_text="Smallest step the sensor can show."
     )
@@ -224,6 +248,10 @@ class Sensor(models.Model):
         help_text="Units per second the machine cannot exceed; leave empty where unknown.",
     )
     period_seconds = models.PositiveIntegerField(null=True, blank=True, help_text="Usual time between readings.")
+    silent_after_seconds = models.PositiveIntegerField(
+        "no data for (seconds)", null=True, blank=True, validators=[MinValueValidator(1)],
+        help_text="Of a sensor with a period: told as silent after so long without data. Empty: by its period.",
+    )  # fmt: skip
     lateness_seconds = models.PositiveIntegerField(
         default=300, help_text="A reading older than the newest by more than this is late: it never alarms or clears."
     )
@@ -259,6 +287,15 @@ class Sensor(models.Model):
                 | Q(physical_low__lt=F("physical_high")),
                 name="sensor_physical_limits_ordered",
             ),
+            models.CheckConstraint(
+                condition=Q(
+                    alarm_readings__gte=1,
+                    alarm_readings__lte=F("alarm_readings_of"),
+                    alarm_readings_of__lte=MOST_ALARM_READINGS,
+                ),
+                name="sensor_n_of_m",
+                violation_error_message="Of the last readings no more can be beyond a limit than there are.",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -273,6 +310,9 @@ class Sensor(models.Model):
         return zones.of(kind=self.kind, unit=self.unit, group=group, support=support)
 
     def clean(self) -> None:
+        self._check_rates()
+        if self.silent_after_seconds is not None and self.silent_after_seconds < (self.period_seconds or math.inf):
+            raise ValidationError({"silent_after_seconds": "It needs a period, and cannot be shorter than that."})
         limits = [
             (name, value)
             for name in ("physical_low", "low_low", "low", "high", "high_high", "physical_high")
@@ -291,6 +331,13 @@ class Sensor(models.Model):
                 raise ValidationError({"gateway": "The gateway belongs to another site."})
             if self.gateway.level != Equipment.Level.MACHINE:
                 raise ValidationError({"gateway": "A gateway is equipment of level machine, with orders of its own."})
+
+    def _check_rates(self) -> None:
+        """What is faster than the machine can change is bad data, which no limit is held against."""
+        for name in ("rise_per_minute", "fall_per_minute"):
+            rate = getattr(self, name)
+            if rate is not None and self.max_rate is not None and rate >= 60 * self.max_rate:
+                raise ValidationError({name: f"Must be below max rate, {60 * self.max_rate:g} a minute."})
 
 
 class SensorPresence(models.Model):

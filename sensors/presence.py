@@ -1,8 +1,8 @@
 """Silence: absence of data is an event. The only writer of SensorPresence.
 
 A sensor that has a period is due again by *arrival*, on the database's clock: what the sensor's own clock says does
-not count, and neither does how long the flow took. The tolerance is ``SILENT_PERIODS`` of its periods, and
-``SILENT_MIN_SECONDS`` at least.
+not count, and neither does how long the flow took. The tolerance is the sensor's own; where it has none, it is
+``SILENT_PERIODS`` of its periods, and ``SILENT_MIN_SECONDS`` at least.
 
 Only what is *current* counts: a reading that was not older on its arrival than the tolerance. So a replay of last
 year's data neither makes a sensor present nor leaves it silent when the replay ends, and a device that sends what it
@@ -31,7 +31,10 @@ from sensors.models import BatchPart, Equipment, Sensor, SensorPresence
 SLACK = 0.25
 TABLE = SensorPresence._meta.db_table
 SENSOR, PART, EQUIPMENT = Sensor._meta.db_table, BatchPart._meta.db_table, Equipment._meta.db_table
-TOLERANCE = "greatest(%(least)s, %(periods)s * sensor.period_seconds) * interval '1 second'"
+TOLERANCE = (
+    "coalesce(sensor.silent_after_seconds, greatest(%(least)s, %(periods)s * sensor.period_seconds))"
+    " * interval '1 second'"
+)
 
 QUIET = 2 * SLACK
 """Of its tolerance: a sensor that was not heard for longer has missed readings, though it is not overdue."""

@@ -17,13 +17,16 @@ from sensors.columns import SECOND_US, Int64, SensorTable, from_instant
 from sensors.models import Sensor
 
 LIMITS = (
-    "physical_low", "physical_high", "low_low", "low", "high", "high_high", "deadband", "resolution", "max_rate",
+    "physical_low", "physical_high", "low_low", "low", "high", "high_high", "deadband", "rise_per_minute",
+    "fall_per_minute", "resolution", "max_rate",
 )  # fmt: skip
-SPANS = ("period_seconds", "lateness_seconds")
-SAID = ("calibration_due_on", "regime", "fault_until", "operating")
-KINSHIP = ("kind", "unit", "measuring_point")
 SUPPORT = tuple(f"{whose}__{what}" for what in ("machine_group", "support_class") for whose in ("equipment", "machine"))
 """Of its own equipment, else of the machine."""
+READ = (
+    "id", "machine_id", *LIMITS, "alarm_readings", "alarm_readings_of", "rate_span_seconds", "period_seconds",
+    "lateness_seconds", "calibration_due_on", "regime", "fault_until", "operating", "kind", "unit", "measuring_point",
+    *SUPPORT,
+)  # fmt: skip
 
 
 def table(sensor_ids: Int64) -> SensorTable:
@@ -58,28 +61,32 @@ def _read(sensor_ids: Iterable[int]) -> SensorTable:
             Sensor.objects.filter(machine_id__in=machines)
             .order_by("id")
             .annotate(regime=regimes.newest(), fault_until=labels.fault_until(), operating=operating.rule_of())
-            .values_list("id", "machine_id", *LIMITS, *SPANS, *SAID, *KINSHIP, *SUPPORT)
+            .values_list(*READ)
         )
     )
 
 
 def _of(rows: list[tuple[Any, ...]]) -> SensorTable:
-    columns: list[tuple[Any, ...]] = list(zip(*rows, strict=True)) if rows else [()] * (len(LIMITS) + 15)
-    support = columns[-len(SUPPORT) :]
-    *rest, rules, kinds, units, points = columns[: -len(SUPPORT)]
-    ids, machine_ids, *limits, periods, lateness, due, since, until = rest
-    zone_c, zone_d = _zones(kinds, units, *support)
-    off_below, running_above = operating.bounds(ids, machine_ids, kinds, rules)
+    given: dict[str, tuple[Any, ...]] = dict(
+        zip(READ, zip(*rows, strict=True) if rows else [()] * len(READ), strict=True)
+    )
+    ids, machines, kinds, units = (given[name] for name in ("id", "machine_id", "kind", "unit"))
+    points = given["measuring_point"]
+    zone_c, zone_d = _zones(kinds, units, *(given[name] for name in SUPPORT))
+    off_below, running_above = operating.bounds(ids, machines, kinds, given["operating"])
     return SensorTable(
         sensor=np.array(ids, np.int64),
-        machine=np.array(machine_ids, np.int64),
-        **{name: _numbers(values) for name, values in zip(LIMITS, limits, strict=True)},
-        period=np.array([(seconds or 0) * SECOND_US for seconds in periods], np.int64),
-        lateness=np.array([seconds * SECOND_US for seconds in lateness], np.int64),
-        calibration_due=np.array([_end_of(day) for day in due], np.int64),
-        regime=_instants(since),
-        fault_until=_instants(until),
-        group=_groups(ids, tuple(zip(machine_ids, kinds, units, points, strict=True))),
+        machine=np.array(machines, np.int64),
+        **{name: _numbers(given[name]) for name in LIMITS},
+        alarm_readings=np.array(given["alarm_readings"], np.int64),
+        alarm_readings_of=np.array(given["alarm_readings_of"], np.int64),
+        rate_span=_spans(given["rate_span_seconds"]),
+        period=_spans(given["period_seconds"]),
+        lateness=_spans(given["lateness_seconds"]),
+        calibration_due=np.array([_end_of(day) for day in given["calibration_due_on"]], np.int64),
+        regime=_instants(given["regime"]),
+        fault_until=_instants(given["fault_until"]),
+        group=_groups(ids, tuple(zip(machines, kinds, units, points, strict=True))),
         declared=np.array([bool(point) for point in points], np.bool_),
         zone_c=zone_c,
         zone_d=zone_d,
@@ -111,6 +118,10 @@ def _groups(ids: tuple[int, ...], kin: tuple[tuple[int, str, str, str], ...]) ->
 
 def _numbers(values: tuple[Any, ...]) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _spans(seconds: tuple[int | None, ...]) -> Int64:
+    return np.array([(one or 0) * SECOND_US for one in seconds], np.int64)
 
 
 def _instants(values: tuple[Any, ...]) -> Int64:

@@ -50,6 +50,28 @@ def hysteresis(values: Sequence[float], limit: float, deadband: float) -> list[b
     return out
 
 
+def n_of_m(beyond: Sequence[bool], n: int, m: int) -> list[bool]:
+    """Reading by reading: is it beyond, and with it ``n`` or more of the last ``m``?"""
+    return [on and sum(beyond[max(0, i + 1 - m) : i + 1]) >= n for i, on in enumerate(beyond)]
+
+
+def a_span_ago(
+    at: Sequence[int], values: Sequence[float], *, span: int, parts: int
+) -> list[tuple[float, float] | None]:
+    """Of each reading the instant and the level of the part that it is held against, in the unit of ``at``."""
+    length, out = span / parts, list[tuple[float, float] | None]()
+    for i, t in enumerate(at):
+        known: dict[int, list[int]] = {}
+        for j in range(i):
+            known.setdefault(math.floor(at[j] / length), []).append(j)
+        here = math.floor(t / length)
+        newest = sorted(known)[-(parts + 1) :]
+        old = [part for part in newest if part <= here - parts]
+        mine = known[old[-1]] if old else []
+        out.append((sum(at[j] for j in mine) / len(mine), sum(values[j] for j in mine) / len(mine)) if mine else None)
+    return out
+
+
 def spans(at: Sequence[int], abnormal: Sequence[bool], quiet: int, gap: int) -> list[tuple[int, int, int]]:
     """(onset, last abnormal, abnormal readings) of each event."""
     out: list[tuple[int, int, int]] = []

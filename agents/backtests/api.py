@@ -58,6 +58,10 @@ class Proposed(Exact):
     detectors = serializers.ListField(
         child=serializers.ChoiceField(proposal.DETECTORS), required=False, help_text="Those that judge."
     )
+    seek = serializers.ChoiceField(
+        proposal.SEEKABLE, required=False,
+        help_text="To be found for a sensor, with all else as it is: `sought` in the result says what was.",
+    )  # fmt: skip
 
 
 @documented("backtests", "backtest", "backtests")

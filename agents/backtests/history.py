@@ -98,6 +98,13 @@ def span(sensors: Sequence[Sensor]) -> Period | None:
     return Period(from_instant(min(oldest)), from_instant(last) + 1)
 
 
+def typical(sensor: Sensor, period: Period) -> float | None:
+    """Where a sensor usually is: the median of its hours' means; None where no reading of an hour counts."""
+    hours = series.hours(sensor.pk, start=to_instant(period.start), end=to_instant(period.end))
+    means = hours["mean"][hours["counted"] > 0]
+    return float(np.median(means)) if len(means) else None
+
+
 def slices(period: Period, *, length: int) -> Iterator[Period]:
     """The period cut at multiples of ``length`` microseconds, as days at midnight UTC."""
     start = period.start

@@ -231,6 +231,7 @@ def context(row: Backtest) -> dict[str, Any]:
         "result": result,
         "sides": [(side, told.ABOUT[side]) for side in sides],
         "lines": told.lines(result),
+        "sought": told.sought(result) if "sought" in result else "",
         "versions": [(side, versions) for side, versions in result["detectors"].items()],
         "missed": result["present"]["missed"],
         "alarms": [

@@ -11,8 +11,9 @@ LIMITS = ("low_low", "low", "high", "high_high")
 DELAYS = ("on_delay_seconds", "off_delay_seconds")
 OF_A_SENSOR = (*LIMITS, "deadband")
 """What has the unit of a sensor, and so can be proposed for one only."""
-NAMES = (*OF_A_SENSOR, *DELAYS, "false_alarms_per_week", "detectors")
-DETECTORS = ("limits", "zones", "adaptive", "relation")
+SEEKABLE = ("deadband",)
+NAMES = (*OF_A_SENSOR, *DELAYS, "false_alarms_per_week", "detectors", "seek")
+DETECTORS = ("limits", "rate", "zones", "adaptive", "relation")
 """The detectors by name; a test holds them equal to ``mlops.detectors``, which the web process does not import."""
 LONGEST_DELAY = 30 * 24 * 3600
 LOOK_BACK_DAYS = 14
@@ -28,7 +29,10 @@ class BadProposal(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What is to differ; None, and a limit that is not named, stay as they are. A limit that is None is taken away."""
+    """What is to differ; None, and a limit that is not named, stay as they are. A limit that is None is taken away.
+
+    ``seek``: what is to be found (one of ``SEEKABLE``) while all else stays as it is; empty: nothing.
+    """
 
     limits: Mapping[str, float | None] = field(default_factory=dict)
     deadband: float | None = None
@@ -36,6 +40,7 @@ class Proposal:
     off_delay_seconds: int | None = None
     false_alarms_per_week: float | None = None
     detectors: tuple[str, ...] | None = None
+    seek: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.as_json())
@@ -44,7 +49,9 @@ class Proposal:
         """What ``read`` takes: the names that differ and how."""
         others = {name: getattr(self, name) for name in ("deadband", *DELAYS, "false_alarms_per_week")}
         named: dict[str, object] = {**self.limits, **{n: value for n, value in others.items() if value is not None}}
-        return named if self.detectors is None else {**named, "detectors": list(self.detectors)}
+        if self.detectors is not None:
+            named["detectors"] = list(self.detectors)
+        return {**named, "seek": self.seek} if self.seek else named
 
 
 def read(given: Mapping[str, object], *, present: Mapping[str, float | None] | None) -> Proposal:
@@ -64,7 +71,20 @@ def read(given: Mapping[str, object], *, present: Mapping[str, float | None] | N
         off_delay_seconds=_delay("off_delay_seconds", given.get("off_delay_seconds")),
         false_alarms_per_week=_budget(given.get("false_alarms_per_week")),
         detectors=_detectors(given.get("detectors")),
+        seek=_seek(given, present=present),
     )
+
+
+def _seek(given: Mapping[str, object], *, present: Mapping[str, float | None] | None) -> str:
+    if "seek" not in given:
+        return ""
+    if given["seek"] not in SEEKABLE:
+        raise BadProposal("seek", f"What can be found is {', '.join(SEEKABLE)}.")
+    if present is None:
+        raise BadProposal("seek", "A deadband is found for one sensor: it has the sensor's unit.")
+    if len(given) > 1:
+        raise BadProposal("seek", "What is to be found is found with all else as it is: propose nothing beside it.")
+    return str(given["seek"])
 
 
 def _check_order(limits: Mapping[str, float | None], present: Mapping[str, float | None]) -> None:

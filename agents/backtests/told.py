@@ -55,6 +55,14 @@ def _figure(name: str, figures: Mapping[str, Any]) -> str:
     return f"{figures['alarm_share']:.2%} ({spent})" if spent else "0"
 
 
+def sought(result: Mapping[str, Any]) -> str:
+    """In one line: what was found for the sensor, and what it would have come to."""
+    found = result["sought"]
+    if found["deadband"] is None:
+        return f"Deadband: {found['words']}."
+    return f"Deadband {found['deadband']:g} in place of {found['of']['deadband']:g}: {found['words']}."
+
+
 def proposal(proposed: Mapping[str, Any]) -> str:
     """In one line."""
     if not proposed:
@@ -65,4 +73,6 @@ def proposal(proposed: Mapping[str, Any]) -> str:
 def _value(value: object) -> str:
     if value is None:
         return "none"
+    if isinstance(value, str):
+        return value
     return ", ".join(map(str, value)) if isinstance(value, list) else f"{value:g}"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from agents import version
-from agents.backtests import history, machine
-from agents.backtests.figures import Figures, Period
+from agents.backtests import history, machine, search
+from agents.backtests.figures import Figures, Period, Window
 from agents.backtests.history import Asked
 from agents.backtests.machine import Replay, Setup, Side
 from agents.findings import Quality
@@ -45,9 +46,10 @@ def run(asked: Asked, *, tell: Tell, slice_us: int = DAY_US) -> dict[str, Any]:
     machines = [(one, its, history.span(its)) for one, its in asked.target.machines()]
     plan = [(one, its, list(history.slices(part, length=slice_us))) for one, its, part in _parts(asked, machines)]
     windows = history.windows(asked.target, asked.period)
-    figures = {name: Figures() for name in (PRESENT, PROPOSED, LIVE) if name != PROPOSED or asked.proposal}
+    figures: dict[str, Figures] = defaultdict(Figures)
     count, done, total = Count(), 0, sum(len(slices) for _, _, slices in plan)
     versions: dict[str, dict[str, str]] = {}
+    sought: dict[str, Any] = {}
     for one, its, slices in plan:
         sides = _sides(asked, one, its)
         replay = Replay(list(sides.values()))
@@ -55,10 +57,13 @@ def run(asked: Asked, *, tell: Tell, slice_us: int = DAY_US) -> dict[str, Any]:
             _judge(replay, part, asked.period, count)
             done += 1
             tell(done, total)
+        mine = windows.get(one.pk, ())
+        if asked.proposal.seek:
+            sides, sought = _found(sides, asked.period, mine)
         found = {name: side.book.found() for name, side in sides.items()}
         found[LIVE] = history.live(one, asked.target.sensor, asked.period)
         for name, its_found in found.items():
-            figures[name].add(its_found, asked.period, windows.get(one.pk, ()))
+            figures[name].add(its_found, asked.period, mine)
         versions = {n: {d.name: d.version for d in side.setup.using.values()} for n, side in sides.items()}
     if not count.readings:
         raise NoReadings(_nothing(asked, [part for *_, part in machines if part is not None]))
@@ -70,6 +75,7 @@ def run(asked: Asked, *, tell: Tell, slice_us: int = DAY_US) -> dict[str, Any]:
         "detectors": versions,
         "code": version.current(),
         **{name: one.as_json() for name, one in figures.items()},
+        **({"sought": sought} if sought else {}),
     }
 
 
@@ -99,10 +105,30 @@ def _nothing(asked: Asked, stored: list[Period]) -> str:
 def _sides(asked: Asked, one: Equipment, its: list[Sensor]) -> dict[str, Side]:
     table, known = history.of_machine(one, its)
     setup = Setup(table, known, detectors.DETECTORS)
+    if asked.proposal.seek:
+        return search.sides(setup, present=PRESENT, typical=history.typical(its[0], asked.period))
     sides = {PRESENT: Side(setup)}
     if asked.proposal:
         sides[PROPOSED] = Side(machine.with_proposal(setup, asked.proposal))
     return sides
+
+
+def _found(sides: dict[str, Side], period: Period, windows: Sequence[Window]) -> tuple[dict[str, Side], dict[str, Any]]:
+    """As things are and with the best of what was tried, if any is better; and what was found."""
+    outcomes = {
+        name: search.outcome(
+            float(side.setup.table.deadband[0]),
+            [one for one in side.book.activations if one.raised_at in period],
+            windows,
+        )
+        for name, side in sides.items()
+    }
+    now = outcomes.pop(PRESENT)
+    best = search.choose(now, list(outcomes.values()))
+    kept = {PRESENT: sides[PRESENT]}
+    if best is not None:
+        kept[PROPOSED] = next(sides[name] for name, one in outcomes.items() if one is best)
+    return kept, search.as_json(sides[PRESENT].setup.table, now, list(outcomes.values()), best)
 
 
 def _judge(replay: Replay, part: Period, period: Period, count: Count) -> None:

@@ -8,10 +8,11 @@ from inspect import signature
 from mlops.detectors.adaptive import Adaptive
 from mlops.detectors.contract import Detector
 from mlops.detectors.limits import Limits
+from mlops.detectors.rate import Rate
 from mlops.detectors.relation import Relation
 from mlops.detectors.zones import Zones
 
-KINDS: tuple[Callable[..., Detector], ...] = (Limits, Zones, Adaptive, Relation)
+KINDS: tuple[Callable[..., Detector], ...] = (Limits, Rate, Zones, Adaptive, Relation)
 
 
 def default(*, false_alarms_per_week: float | None = None) -> dict[str, Detector]:

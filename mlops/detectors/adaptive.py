@@ -26,6 +26,7 @@ class Adaptive:
     name = "adaptive"
     version = "3"
     by_machine = False
+    needs: tuple[str, ...] = ()
     kinds: tuple[str, ...] = (
         "DEVIATION_LOW", "DEVIATION_HIGH", "NOVEL_LOW", "NOVEL_HIGH", "SHIFT_LOW", "SHIFT_HIGH", "ABSENCE",
         "SPREAD_LOW", "SPREAD_HIGH",

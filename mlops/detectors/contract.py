@@ -102,12 +102,15 @@ class Detector(Protocol):
     ``by_machine``: it looks at all sensors of a machine side by side. Then it is given the rows of all of them, those
     that were never heard as well, and only readings in order; and it forgets by itself what it learned of a sensor
     whose regime (``SensorTable.regime``) begins.
+    ``needs``: columns of the table of which a sensor must have one to be looked at; empty: all are. The others are
+    normal, and what is remembered of them stays as it is, to the bit.
     """
 
     name: str
     version: str
     kinds: tuple[str, ...]
     by_machine: bool
+    needs: tuple[str, ...]
 
     @property
     def fields(self) -> Fields:

@@ -34,6 +34,7 @@ class Relation:
     version = "1"
     kinds: tuple[str, ...] = ("RELATION_LOW", "RELATION_HIGH")
     by_machine = True
+    needs: tuple[str, ...] = ()
     fields: Fields = {**residuals.SENSOR, **residuals.GROUP}
 
     def __init__(self, *, false_alarms_per_week: float = 1.0) -> None:

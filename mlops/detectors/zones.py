@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlops.detectors import votes
 from mlops.detectors.contract import Block, Scores
 from mlops.detectors.limits import held
 from mlops.state import Fields, State
@@ -17,15 +18,17 @@ of its own: the largest that EEMUA 191 starts from for other quantities; it says
 class Zones:
     """Abnormal from the moment a value reaches zone C (or D) until it is below the boundary by the deadband.
 
-    Sensors that are not graded (``sensors.zones``) are always normal. Score: 0.75 in zone C, 1 in zone D, else 0.
+    Sensors that are not graded (``sensors.zones``) are always normal. N of M (``votes``) is the sensor's. Score: 0.75
+    in zone C, 1 in zone D, else 0.
     """
 
     name = "zones"
     version = "1"
     by_machine = False
+    needs: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ("ZONE_C", "ZONE_D")
     columns = ("zone_c", "zone_d")
-    fields: Fields = {"beyond": (np.bool_, (2,), 0.0)}
+    fields: Fields = {"beyond": (np.bool_, (2,), 0.0), "recent": (np.int32, (2,), 0)}
 
     def judge(self, block: Block, table: SensorTable, state: State, frozen: Bool) -> tuple[Scores, State]:
         """See ``contract.Detector``."""
@@ -40,9 +43,10 @@ class Zones:
             over = value - boundary[block.row]
             beyond[:, k] = held(over >= 0, ~(over >= -band[block.row]), block, before[:, k])
             last[block.rows, k] = beyond[ends, k]
+        beyond, recent = votes.counted(beyond, block, table, state.arrays["recent"])
         verdict = np.where(beyond[:, 1], 2, beyond[:, 0]).astype(np.int8)
         score = np.select([verdict == 2, verdict == 1], [1.0, 0.75], 0.0)
         unknown = np.full(n, np.nan)
         high = table.zone_c[block.row]
         scores = Scores(score, verdict, unknown, high, block.columns.at.copy(), score)
-        return scores, State(state.sensor, {"beyond": last})
+        return scores, State(state.sensor, {"beyond": last, "recent": recent})

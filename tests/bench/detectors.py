@@ -20,11 +20,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from agents import water_flow as flow
+from agents.judge_file import unconfigured
 from mlops import state as states
 from mlops.detectors import contract, events
 from mlops.detectors.adaptive import Adaptive
 from sensors import columns
-from sensors.columns import Columns, Float64, Int64, SensorTable
+from sensors.columns import Columns, Float64, Int64
 from sensors.connectors import csv as files
 from tests.bench import results, rivals
 from tests.bench.results import row
@@ -39,19 +40,6 @@ ENOUGH = 4
 SEED = 3
 
 
-def table(sensors: int) -> SensorTable:
-    """Sensors of which nothing is configured."""
-    unset, zero = np.full(sensors, np.nan), np.zeros(sensors, np.int64)
-    limits = dict.fromkeys(
-        ("physical_low", "physical_high", "low_low", "low", "high", "high_high", "resolution", "max_rate"), unset
-    )
-    return SensorTable(
-        sensor=np.arange(1, sensors + 1), machine=zero, deadband=np.zeros(sensors), period=zero, lateness=zero,
-        calibration_due=zero, regime=zero, fault_until=zero, group=zero, declared=np.zeros(sensors, np.bool_),
-        zone_c=unset, zone_d=unset, off_below=unset, running_above=unset, **limits,
-    )  # fmt: skip
-
-
 def judge(at: Int64, value: Float64, detector: Adaptive | None = None) -> tuple[events.Event, ...]:
     """Events in series that share their instants. ``at``: length n; ``value``: (sensors, n)."""
     detector = detector or Adaptive()
@@ -60,7 +48,7 @@ def judge(at: Int64, value: Float64, detector: Adaptive | None = None) -> tuple[
     readings = Columns(np.repeat(ids, n), np.tile(at, sensors), value.ravel(), np.zeros(sensors * n, np.int32))
     learned = states.cold(ids, detector.fields)
     block = contract.block(readings, learned)
-    scores, _ = detector.judge(block, table(sensors), learned, np.zeros(len(readings), np.bool_))
+    scores, _ = detector.judge(block, unconfigured(sensors), learned, np.zeros(len(readings), np.bool_))
     return events.form(block, scores, states.cold(ids, events.FIELDS))[0]
 
 

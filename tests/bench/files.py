@@ -41,6 +41,8 @@ class Nothing:
     name, version = "nothing", "1"
     kinds: tuple[str, ...] = ("NEVER",)
     fields: Fields = {}
+    by_machine = False
+    needs: tuple[str, ...] = ()
 
     def judge(self, block: Block, table: SensorTable, state: State, frozen: Bool) -> tuple[Scores, State]:
         zero = np.zeros(len(block.columns))

@@ -177,6 +177,7 @@ def test_a_machine_made_in_admin_has_its_lane(boss: Client) -> None:
 
 EMPTY_INLINE = {"sensors-TOTAL_FORMS": 0, "sensors-INITIAL_FORMS": 0}
 SENSOR = {"external_id": "f", "name": "Flow", "kind": "FLOW", "deadband": 0, "lateness_seconds": 300,
+          "alarm_readings": 1, "alarm_readings_of": 1, "rate_span_seconds": 60,
           "on_delay_seconds": 0, "off_delay_seconds": 0}  # fmt: skip
 
 

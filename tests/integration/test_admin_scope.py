@@ -128,7 +128,8 @@ def test_choices_offer_a_members_sites_only(client: Client, mine: plant.Rows, th
 def test_another_sites_machine_cannot_be_smuggled_in(client: Client, mine: plant.Rows, theirs: plant.Rows) -> None:
     staff(client, mine.machine.site, role=ROLES.ADMIN)
     form = {"external_id": "f", "name": "f", "kind": "FLOW", "deadband": 0, "lateness_seconds": 1}
-    form |= {"on_delay_seconds": 0, "off_delay_seconds": 0}
+    form |= {"on_delay_seconds": 0, "off_delay_seconds": 0, "alarm_readings": 1, "alarm_readings_of": 1}
+    form |= {"rate_span_seconds": 60}
     form |= {"site": theirs.machine.site_id, "equipment": theirs.machine.pk}
     answer = client.post(url(Sensor, "add"), form)
     assert answer.status_code == 200

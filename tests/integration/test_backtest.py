@@ -380,7 +380,7 @@ def test_the_command_writes_a_table_and_json(machine: Equipment) -> None:
         (("--deadband", "-1"), "--deadband: It must be 0 or more"),
         (("--on-delay", "1.5"), "--on-delay: Whole seconds"),
         (("--false-alarms-per-week", "0"), "--false-alarms-per-week: It must be more than 0"),
-        (("--detectors", "oracle"), "--detectors: Name one or more of limits, zones, adaptive, relation"),
+        (("--detectors", "oracle"), "--detectors: Name one or more of limits, rate, zones, adaptive, relation"),
     ],
 )
 def test_the_command_says_what_is_wrong(machine: Equipment, words: tuple[str, ...], told: str) -> None:

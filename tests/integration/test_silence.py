@@ -91,6 +91,23 @@ def test_the_tolerance_is_so_many_periods_where_that_is_longer(sensor: Sensor) -
     assert row.due_at - row.heard_at == timedelta(seconds=600) * (1 + presence.SLACK)
 
 
+def test_a_sensor_can_have_a_tolerance_of_its_own(sensor: Sensor) -> None:
+    Sensor.objects.update(silent_after_seconds=30)
+    send(sensor, 0)
+    row = SensorPresence.objects.get()
+    assert row.due_at - row.heard_at == timedelta(seconds=30) * (1 + presence.SLACK)
+    let_pass(timedelta(seconds=38))
+    watchdog.watch()
+    assert told() == ["sensor.silent"]
+
+
+@pytest.mark.parametrize(("period", "after"), [(None, 30), (60, 59)])
+def test_a_tolerance_of_its_own_needs_a_period_and_is_no_shorter(period: int | None, after: int) -> None:
+    machine = factories.machine(site=factories.site())
+    with pytest.raises(ValidationError, match="needs a period"):
+        factories.sensor(machine=machine, period_seconds=period, silent_after_seconds=after)
+
+
 def test_a_sensor_without_a_period_is_not_watched(sensor: Sensor) -> None:
     Sensor.objects.update(period_seconds=None)
     send(sensor, 0)

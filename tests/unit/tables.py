@@ -6,14 +6,16 @@ import numpy as np
 
 from sensors.columns import Columns, SensorTable
 
+VOTES = ("alarm_readings", "alarm_readings_of", "rate_span")
 SPANS = ("machine", "period", "lateness", "calibration_due", "regime", "fault_until", "group", "declared")
 
 
 def table(sensors: list[int], **settings: float) -> SensorTable:
     n = len(sensors)
     settings = {"lateness": 3_600_000_000, **settings}
+    whole = (*SPANS, *VOTES)
     columns = {
-        name: np.full(n, settings.get(name, 0 if name in SPANS else np.nan), np.int64 if name in SPANS else np.float64)
+        name: np.full(n, settings.get(name, 0 if name in whole else np.nan), np.int64 if name in whole else np.float64)
         for name in SensorTable.__slots__
         if name != "sensor"
     }

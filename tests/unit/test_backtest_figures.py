@@ -110,6 +110,8 @@ def test_a_proposal_reads_back_what_it_writes() -> None:
         ({"detectors": []}, "detectors"),
         ({"detectors": "limits"}, "detectors"),
         ({"detectors": [{}]}, "detectors"),
+        ({"seek": "peace"}, "seek"),
+        ({"seek": "deadband", "high": 60}, "seek"),
     ],
 )
 def test_what_cannot_be_is_not_proposed(given: dict[str, object], name: str) -> None:
@@ -117,6 +119,15 @@ def test_what_cannot_be_is_not_proposed(given: dict[str, object], name: str) -> 
         proposal.read(given, present=PRESENT)
     assert error.value.name == name
     assert str(error.value)
+
+
+def test_a_deadband_is_sought_for_one_sensor_with_all_else_as_it_is() -> None:
+    read = proposal.read({"seek": "deadband"}, present=PRESENT)
+    assert read
+    assert read.as_json() == {"seek": "deadband"}
+    assert told.proposal(read.as_json()) == "seek deadband"
+    with pytest.raises(proposal.BadProposal, match="one sensor"):
+        proposal.read({"seek": "deadband"}, present=None)
 
 
 def test_limits_that_are_wrong_already_do_not_hinder_another_proposal() -> None:

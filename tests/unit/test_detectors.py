@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from agents import validate
 from mlops.detectors import DETECTORS, contract, events, limits, verdicts
+from mlops.detectors.rate import Rate
 from mlops.detectors.relation import Relation
 from mlops.state import State, cold, pack, unpack
 from sensors.columns import from_instant
@@ -19,6 +20,7 @@ from tests.unit import tables
 
 S = 1_000_000
 LIMITS = {"low_low": -4, "low": -3, "high": 3, "high_high": 4, "deadband": 0.5, "zone_c": 2, "zone_d": 3.5}
+RATES = {"rise_per_minute": 0.05, "fall_per_minute": 0.04, "rate_span": 3_600_000_000}
 NAMES = pytest.mark.parametrize("name", sorted(DETECTORS))
 
 
@@ -36,15 +38,16 @@ def judge(detector, at, value, state=None, frozen=()):
     state = state or cold(sensors, detector.fields)
     columns = tables.columns(np.tile(at, len(value)), value.ravel(), np.repeat(sensors, len(at)))
     still = np.isin(columns.sensor, frozen)
-    table = tables.table(sensors.tolist(), **LIMITS)
+    table = tables.table(sensors.tolist(), **LIMITS, **RATES)
     scores, state = detector.judge(contract.block(columns, state), table, state, still)
     return np.stack([np.asarray(getattr(scores, n), np.float64).reshape(len(value), -1) for n in FIELDS]), state
 
 
 FIELDS = ("score", "verdict", "low", "high", "since", "news")
 FOLLOWS = {
-    "limits": {"beyond"},
-    "zones": {"beyond"},
+    "limits": {"beyond", "recent"},
+    "zones": {"beyond", "recent"},
+    "rate": {*Rate.fields},
     "adaptive": {"filled", "chunk", "instants", "left", "told", "swing", *verdicts.COURSE} - {"learned"},
     "relation": {*Relation.fields}
     - {

@@ -87,6 +87,7 @@ PURE = (
     "agents.backtests.known",
     "agents.backtests.book",
     "agents.backtests.machine",
+    "agents.backtests.search",
     "agents.backtests.told",
     "maintenance.alarm_targets",
     "maintenance.isa182",
@@ -100,7 +101,7 @@ NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", 
 
 MOST_FILE_LINES, MOST_FUNCTION_LINES = 300, 50
 LONGER_FILES = {
-    "sensors/models.py": (600, "the facts' tables on one page: fields and constraints, no logic"),
+    "sensors/models.py": (650, "the facts' tables on one page: fields and constraints, no logic"),
     "maintenance/models.py": (780, "the judgements' tables on one page: fields and constraints, no logic"),
     "agents/models.py": (400, "the flow's tables on one page: fields and constraints, no logic"),
 }

@@ -29,7 +29,7 @@ NAMES = ("a", "b")
 class Beyond:
     """Abnormal beyond 3 in either direction, from the third reading of a sensor on; remembers how many it saw."""
 
-    name, version, kinds, by_machine = "beyond", "1", ("LOW", "HIGH"), False
+    name, version, kinds, by_machine, needs = "beyond", "1", ("LOW", "HIGH"), False, ()
 
     def __init__(self, *, name: str = "beyond", kinds: tuple[str, ...] = ("LOW", "HIGH"), limit: float = 3.0) -> None:
         self.name, self.kinds, self.limit = name, kinds, limit

@@ -47,6 +47,7 @@ class Command(BaseCommand):
         add("--off-delay", dest="off_delay_seconds", metavar="SECONDS", help="Normal for so long before it clears.")
         add("--false-alarms-per-week", metavar="X", help="To accept, of each sensor.")
         add("--detectors", metavar="A,B", help=f"Those that judge: {', '.join(proposal.DETECTORS)} (all).")
+        add("--seek", metavar="WHAT", help=f"Find it for a sensor ({', '.join(proposal.SEEKABLE)}), all else as it is.")
         add("--json", action="store_true", help="Write the whole result as JSON, to stdout.")
         add("--quiet", action="store_true", help="No progress.")
 
@@ -88,6 +89,8 @@ class Command(BaseCommand):
         line(f"{'':32}" + "".join(f"{side:>{WIDTH}}" for side in sides))
         for one in told.lines(result):
             line(f"{one.name:32}" + "".join(f"{value:>{WIDTH}}" for value in one.values))
+        if "sought" in result:
+            line(f"\n{told.sought(result)}")
         for side in sides:
             self._alarms(side, result[side])
         line("")
