@@ -45,6 +45,7 @@ MENU = (
     ("Work", (
         ("Alarms", "notifications_active", "maintenance_alarm"),
         ("Alarm performance", "monitoring", performance_page.NAME),
+        ("Floods", "flood", "maintenance_flood"),
         ("Hidden alarms", "visibility_off", "maintenance_suppression"),
         ("Alarm definitions", "tune", "maintenance_alarmdefinition"),
         ("Maintenance windows", "event_repeat", "maintenance_maintenancewindow"),
@@ -145,7 +146,8 @@ def _alarms(alarms: QuerySet[Alarm]) -> Tile:
 
 
 def _nuisance(request: HttpRequest) -> Tile:
-    """Alarms that are a nuisance at this moment, in the sites of whoever asks; the worst site's report behind it."""
+    """Alarms that are a nuisance at this moment, in the sites of whoever asks; behind it the worst site's report, while
+    it is in flood its floods."""
     mine = None if desk.sees_all(request) else desk.roles(request)
     found = [one for one in nuisance.look(now=timezone.now()) if mine is None or one.site_id in mine]
     counts: Counter[nuisance.Kind] = Counter()
@@ -154,6 +156,8 @@ def _nuisance(request: HttpRequest) -> Tile:
     note = ", ".join(f"{counts[kind]} {kind}" for kind in nuisance.Kind if counts[kind]) or "none at this moment"
     worst = max(found, key=lambda one: (one.kind is nuisance.Kind.FLOOD, one.count), default=None)
     href = reverse(performance_page.NAME, query={"site": worst.site_id} if worst else None)
+    if worst and worst.kind is nuisance.Kind.FLOOD:
+        href = _list("maintenance_flood", site=worst.site_id)
     tone = "danger" if counts[nuisance.Kind.FLOOD] else "warning" if found else "fine"
     return Tile("Nuisance alarms", show.count(counts.total()), note, href, tone)
 

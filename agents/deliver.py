@@ -22,7 +22,7 @@ from agents import channels, failpoints, lease
 from agents.channels import contract
 from agents.channels.contract import Message, Permanent, Transient
 from agents.lease import Lease
-from maintenance import digests, ledger, links, notifications, targets
+from maintenance import digests, ledger, links, notifications, superseded, targets
 from maintenance.models import Notification
 
 log = structlog.get_logger(__name__)
@@ -36,8 +36,8 @@ Jitter = Callable[[float, float], float]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended: sent, held (for a digest), resting (its target is), retry, failed, stale (nothing to claim)
-    or fenced (another worker took over)."""
+    """How an attempt ended: sent, held (for a digest), superseded, resting (its target is), retry, failed, stale
+    (nothing to claim) or fenced (another worker took over)."""
 
     result: str
     reason: str = ""
@@ -73,12 +73,14 @@ def deliver(
 def _attempt(taken: Lease, by: Mapping[str, contract.Channel], jitter: Jitter) -> Outcome:
     failpoints.reach("deliver:claimed")
     age = ExpressionWrapper(Now() - Coalesce("admitted_at", "created_at"), output_field=DurationField())
-    rows = Notification.objects.select_related("channel__reader__user", "channel__site", "site")
+    rows = digests.waiting(Notification.objects.select_related("channel__reader__user", "channel__site", "site"))
     row = rows.annotate(age=age, now=Now()).get(pk=taken.id)
     if not row.channel.is_enabled:
         return _give_up(taken, Verdict(f"the channel is disabled. {row.channel.disabled_reason}".strip()))
     if taken.attempt > 1 and row.age > BUDGET:  # its workers died, or none ran, until it was too old
         return _give_up(taken, Verdict(f"given up after {BUDGET}. {row.error}".strip()))
+    if row.hidden_by:
+        return _supersede(taken, reason=superseded.reason(row.hidden_by))
     if digests.concerns(row) and (held := _wait(taken, row, now=row.now)) is not None:
         return held
     if (until := targets.rest(row.channel, now=row.now)) is not None:
@@ -114,6 +116,14 @@ def _wait(taken: Lease, row: Notification, *, now: datetime) -> Outcome | None:
         notifications.hold(taken.id, until=hold.until, reason=hold.reason)
     log.info("agents.deliver.held", reason=hold.reason, until=hold.until.isoformat())
     return Outcome("held", hold.reason)
+
+
+def _supersede(taken: Lease, *, reason: str) -> Outcome:
+    with transaction.atomic():
+        lease.fence(Notification, taken)
+        notifications.supersede(taken.id, reason=reason)
+    log.info("agents.deliver.superseded", reason=reason)
+    return Outcome("superseded", reason)
 
 
 def after(failure: Transient, *, attempt: int, age: timedelta, jitter: Jitter) -> Verdict:

@@ -1,4 +1,5 @@
-"""What time does to alarms: windows and states of machines hide them, hidden ones are shown, standing ones told again.
+"""What time does to alarms: windows and states of machines hide them, hidden ones are announced and shown again,
+standing ones told again, and floods of them end.
 
 Due times are columns, looked at by every pass of the sweep. Each step is a transaction of its own behind the lock of
 its machine, and does nothing where it was done: any number of sweeps may race, and any of them die in between.
@@ -12,7 +13,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, transaction
 
 from agents import notify
-from maintenance import notifications, operating, re_alarms, suppressions, windows
+from maintenance import floods, notifications, operating, re_alarms, suppressions, windows
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +28,7 @@ def look() -> None:
     _each(suppressions.due(), suppressions.expire)
     _each(windows.due(), windows.look)
     _each(re_alarms.due(), re_alarms.tell_again)
+    _each(floods.due(), floods.look)
     tell()
 
 

@@ -35,7 +35,17 @@ from agents.doorbell import Bell
 from agents.findings import Quality, Reason, Validated
 from agents.ingest import Cargo
 from agents.models import Run
-from maintenance import alarms, anomalies, hidden, notifications, operating, operating_hides, situations
+from maintenance import (
+    alarms,
+    anomalies,
+    digests,
+    floods,
+    hidden,
+    notifications,
+    operating,
+    operating_hides,
+    situations,
+)
 from mlops import machine_states
 from mlops.state import State
 from sensors import columns, labels, presence, roster, store
@@ -275,6 +285,9 @@ def notify_step(run: Run, attempt: int, only: Units = None) -> Finish:
     rows = notify.notify(waiting.transitions, waiting.recipients)
 
     def commit() -> tuple[Bell, ...]:
-        return tuple(Bell("deliver", row) for row in notifications.create(rows, run_id=run.pk))
+        ids = notifications.create(rows, run_id=run.pk)
+        if floods.begin(transition.site_id for transition in waiting.transitions):
+            ids = digests.hold_together(ids)
+        return tuple(Bell("deliver", row) for row in ids)
 
     return Finish(commit=commit, after=lambda: cargos.drop(run))

@@ -224,6 +224,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "AlarmPriority": "maintenance.definition_models.AlarmPriority",
+        "AlarmState": ["NORM", "UNACK", "ACKED", "RTNUN", "SHLVD", "DSUPR", "OOSRV"],
         "BacktestStatus": "agents.models.Backtest.Status",
         "CaseStatus": "agents.models.Case.Status",
         "AttemptOutcome": "maintenance.models.Attempt.Outcome",

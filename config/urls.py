@@ -20,6 +20,7 @@ from maintenance.api import Alarms, Anomalies, WorkOrders
 from maintenance.audience_api import Channels, Readers, Subscriptions
 from maintenance.definition_api import AlarmDefinitions
 from maintenance.escalation_api import Chains, Escalations
+from maintenance.flood_api import Floods
 from maintenance.message_api import Notifications
 from maintenance.operating_api import OperatingRules, OperatingStates
 from maintenance.record_api import DetectorRecords
@@ -48,6 +49,7 @@ router.register("labels", Labels, basename="label")
 router.register("regimes", Regimes, basename="regime")
 router.register("anomalies", Anomalies, basename="anomaly")
 router.register("alarms", Alarms, basename="alarm")
+router.register("floods", Floods, basename="flood")
 router.register("alarm-definitions", AlarmDefinitions, basename="alarm-definition")
 router.register("detector-records", DetectorRecords, basename="detector-record")
 router.register("suppressions", Suppressions, basename="suppression")

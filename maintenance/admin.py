@@ -14,6 +14,7 @@ from maintenance import (
     decision_pages,
     definition_pages,
     escalation_pages,
+    flood_pages,
     labelling,
     ledger_pages,
     message_pages,
@@ -33,8 +34,8 @@ from sensors.chart import Stretch
 from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
 __all__ = [
-    "alarm_pages", "audience_pages", "decision_pages", "definition_pages", "escalation_pages", "ledger_pages",
-    "message_pages", "operating_pages", "order_pages", "record_pages", "rota_pages", "window_pages",
+    "alarm_pages", "audience_pages", "decision_pages", "definition_pages", "escalation_pages", "flood_pages",
+    "ledger_pages", "message_pages", "operating_pages", "order_pages", "record_pages", "rota_pages", "window_pages",
 ]  # fmt: skip
 
 CONTEXT = 3

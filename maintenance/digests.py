@@ -1,48 +1,92 @@
-"""What does not go at once: held for quiet hours, for a digest or over a person's limit, and told later in one message.
+"""What does not go at once: held for quiet hours, for a digest, over a person's limit, or while alarms come in a flood,
+and told later in one message.
 
-Nothing is dropped: a held message goes by itself where it stayed alone, else it points to the digest that told it.
-Whoever decides locks the person first, or the channel where it is shared, so that a limit holds however many workers
-deliver.
+Nothing is dropped but what is no longer called for (``maintenance.superseded``): a held message goes by itself where it
+stayed alone, else it points to the digest that told it. Whoever decides locks the person first, or the channel where it
+is shared, so that a limit holds however many workers deliver.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import structlog
 from django.db import transaction
-from django.db.models import Case, Count, Max, Min, QuerySet, Value, When
+from django.db.models import Max, Min, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 from django.urls import reverse
 
-from maintenance import courtesy, messages
+from maintenance import courtesy, gathered, messages, superseded
 from maintenance.courtesy import Hold
+from maintenance.flood_models import Flood
 from maintenance.models import Channel, Notification, Reader
 from sensors.models import Site
 
 log = structlog.get_logger(__name__)
 
-DIGEST = "digest"
-ITEMS = 50
-MACHINES = 20
+DIGEST, OF_A_FLOOD = "digest", "digest.flood"
 SUBJECT_LIMIT = 300
-URGENCY = Case(*[When(payload__priority=name, then=Value(n)) for n, name in enumerate(messages.PRIORITIES)], default=9)
+FLOOD = "alarm flood"
+"""Why a message is held while its site is in flood."""
+SOON, AGAIN = timedelta(seconds=30), timedelta(minutes=10)
+"""How long messages of a flood are gathered before the first digest, and between one and the next while it lasts."""
+IN_A_FLOOD = ("alarm", "work-order")
+"""What a flood holds: what tells of these, by the part of the kind of event before the dot."""
 
 
-def concerns(row: Notification) -> bool:
-    """Whether the message may have to wait: it goes to a person or by digest, and has not been let through before."""
-    return row.admitted_at is None and (row.channel.reader_id is not None or row.channel.digest_minutes > 0)
+def waiting(rows: QuerySet[Notification]) -> QuerySet[Any]:
+    """The messages with what has to be known before they go: ``flood_since`` (by the clock; None: their site is in no
+    flood) and ``hidden_by``, see ``superseded``. No query of its own."""
+    flood = Flood.objects.filter(site=OuterRef("site_id"), ended_at=None)
+    known: QuerySet[Any] = superseded.with_hiding(rows).annotate(flood_since=Subquery(flood.values("found_at")[:1]))
+    return known
 
 
-def admit(row: Notification, *, now: datetime) -> Hold | None:
-    """Let a message through, and count it, or say until when it waits and why. In the caller's transaction."""
+def concerns(row: Any) -> bool:
+    """Whether the message may have to wait: it goes to a person or by digest, or its site is in flood, and it has not
+    been let through before. ``row``: one of ``waiting``."""
+    channel = row.channel
+    may_wait = channel.reader_id is not None or channel.digest_minutes > 0 or _is_in_flood(row)
+    return row.admitted_at is None and may_wait
+
+
+def _is_in_flood(row: Any) -> bool:
+    return row.flood_since is not None and row.event_type.partition(".")[0] in IN_A_FLOOD
+
+
+def admit(row: Any, *, now: datetime) -> Hold | None:
+    """Let a message (one of ``waiting``) through, and count it, or say until when it waits and why. In the caller's
+    transaction."""
     _lock(row.channel)
     held = _hold(row, now)
     if held is None:
         Notification.objects.filter(pk=row.pk).update(admitted_at=now)
     return held
+
+
+def hold_together(ids: Sequence[int]) -> list[int]:
+    """Hold new messages of sites that are in flood, all of a channel at once: for all of them ``admit`` would say the
+    same. The ids of those that are not held. In the caller's transaction."""
+    new = Notification.objects.filter(pk__in=ids).select_related("channel__reader__user", "channel__site")
+    held = dict[int, list[Any]]()
+    for row in waiting(new).annotate(now=Now()).order_by("id"):
+        if concerns(row) and _is_in_flood(row) and not _is_urgent(row):
+            held.setdefault(row.channel_id, []).append(row)
+    for rows in sorted(held.values(), key=lambda rows: _in_order(rows[0].channel)):
+        _lock(rows[0].channel)
+        if (hold := _hold(rows[0], rows[0].now)) is not None:
+            mine = Notification.objects.filter(pk__in=[row.pk for row in rows])
+            mine.update(status=Notification.Status.HELD, due_at=hold.until, held_for=hold.reason)
+    return list(new.filter(status=Notification.Status.PENDING).order_by("id").values_list("id", flat=True))
+
+
+def _in_order(channel: Channel) -> tuple[int, int]:
+    """Who locks several keeps to this order."""
+    return channel.reader_id or 0, channel.pk
 
 
 def _lock(channel: Channel) -> None:
@@ -52,13 +96,20 @@ def _lock(channel: Channel) -> None:
         Channel.objects.select_for_update(no_key=True).get(pk=channel.pk)
 
 
-def _hold(row: Notification, now: datetime) -> Hold | None:
+def _is_urgent(row: Any) -> bool:
+    reader = row.channel.reader
+    return bool(reader is not None and reader.critical_at_once and row.payload.get("priority") == "CRITICAL")
+
+
+def _hold(row: Any, now: datetime) -> Hold | None:
     channel, reader = row.channel, row.channel.reader
-    urgent = reader is not None and reader.critical_at_once and row.payload.get("priority") == "CRITICAL"
-    if not urgent:
+    if not _is_urgent(row):
         if until := _quiet(channel, now):
             return Hold(until, f"quiet hours of {reader}")
         first = _held(channel).aggregate(first=Min("due_at"))["first"]
+        if _is_in_flood(row):
+            due = _next_of_flood(channel, now, since=row.flood_since)
+            return Hold(due if first is None else min(first, due), FLOOD)
         if channel.digest_minutes:
             return Hold(first or now + timedelta(minutes=channel.digest_minutes), "collected for a digest")
         if first is not None:
@@ -70,6 +121,20 @@ def _hold(row: Notification, now: datetime) -> Hold | None:
 
 def _held(channel: Channel) -> QuerySet[Notification]:
     return Notification.objects.filter(channel=channel, status=Notification.Status.HELD)
+
+
+def _next_of_flood(channel: Channel, now: datetime, *, since: datetime) -> datetime:
+    """When the channel is told next of a flood that was found at ``since``."""
+    told = Notification.objects.filter(channel=channel, admitted_at__gte=since)
+    last = told.filter(Q(event_type=OF_A_FLOOD) | ~Q(held_for="")).aggregate(last=Max("admitted_at"))["last"]
+    return now + SOON if last is None else max(now, last + AGAIN)
+
+
+def let_go(site_id: int, *, now: datetime) -> None:
+    """The site's flood is over: what was held for it is due. In the caller's transaction."""
+    for channel in sorted(Channel.objects.filter(site=site_id), key=_in_order):
+        _lock(channel)
+        _held(channel).filter(held_for=FLOOD, due_at__gt=now).update(due_at=now)
 
 
 def _quiet(channel: Channel, now: datetime) -> datetime | None:
@@ -128,68 +193,59 @@ def _release(channel_id: int, at: datetime | None) -> int | None:
     first = held.aggregate(first=Min("due_at"))["first"]
     if first is None or first > now:
         return None  # another copy was here
+    _supersede(held)
     if channel.is_enabled and (later := _quiet(channel, now) or _no_room(channel, now)):
         held.update(due_at=later)
         return None
     ids = list(held.order_by("id").values_list("id", flat=True)[:2])
     if len(ids) == 1:
-        held.update(status=Notification.Status.PENDING, due_at=now, admitted_at=now)
+        held.update(status=Notification.Status.PENDING, due_at=Now(), admitted_at=now)
         return ids[0]
-    return _digest(channel, held, now)
+    return _digest(channel, held, now) if ids else None
+
+
+def _supersede(held: QuerySet[Notification]) -> None:
+    """Leave out what asks for a response to an alarm that was hidden since."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for row_id, hidden_by in superseded.with_hiding(held).exclude(hidden_by="").values_list("id", "hidden_by"):
+        found[hidden_by].append(row_id)
+    for hidden_by, ids in found.items():
+        why = superseded.reason(hidden_by)
+        Notification.objects.filter(pk__in=ids).update(status=Notification.Status.SUPERSEDED, error=why)
 
 
 def _digest(channel: Channel, held: QuerySet[Notification], now: datetime) -> int:
     """One message that tells what is held. Its key is made of the newest of them."""
-    newest = held.aggregate(newest=Max("id"))["newest"]
-    content = _content(channel, held, now)
+    span = held.aggregate(newest=Max("id"), oldest=Min("created_at"))
+    flood = _flood_meanwhile(channel, since=span["oldest"])
+    content = gathered.content(channel, held, now)
+    of_flood = gathered.of_flood(held, flood) if flood is not None else {}
+    content |= of_flood
     made = Notification.objects.create(
         site_id=channel.site_id,
         channel=channel,
-        event_type=DIGEST,
-        subject_line=messages.one_line(
-            f"[{content['priority']}] {content['total']} messages: {channel.site.name}", limit=SUBJECT_LIMIT
-        ),
+        event_type=OF_A_FLOOD if of_flood else DIGEST,
+        subject_line=_subject_line(content),
         payload=content,
-        key=f"{DIGEST}/channel/{channel.pk}/to/{newest}",
+        key=f"{DIGEST}/channel/{channel.pk}/to/{span['newest']}",
         admitted_at=now,
-        due_at=now,
     )
     path = f"{reverse('admin:maintenance_notification_changelist')}?digest__id__exact={made.pk}"
     Notification.objects.filter(pk=made.pk).update(payload=content | {"path": path})
-    held.filter(pk__lte=newest).update(status=Notification.Status.DIGESTED, digest=made)
+    held.filter(pk__lte=span["newest"]).update(status=Notification.Status.DIGESTED, digest=made)
     return made.pk
 
 
-def _content(channel: Channel, held: QuerySet[Notification], now: datetime) -> dict[str, Any]:
-    """The most urgent of them each, and how many there are by priority and machine. Plain JSON."""
-    rows = list(held.annotate(urgency=URGENCY).order_by("urgency", "id")[:ITEMS])
-    by_priority = _counts(held, "payload__priority")
-    return {
-        "what": "Digest",
-        "action": "DIGEST",
-        "subject": f"channel/{channel.pk}",
-        "title": "",
-        "site": {"id": channel.site_id, "name": messages.one_line(channel.site.name, limit=200)},
-        "machine": None,
-        "priority": next((name for name in messages.PRIORITIES if name in dict(by_priority)), "LOW"),
-        "at": now.isoformat().replace("+00:00", "Z"),
-        "total": sum(count for _, count in by_priority),
-        "by_priority": by_priority,
-        "by_machine": _counts(held, "payload__machine__name")[:MACHINES],
-        "items": [_item(row) for row in rows],
-    }
+def _flood_meanwhile(channel: Channel, *, since: datetime) -> Flood | None:
+    """The first flood of the channel's site that lasted after that instant."""
+    lasted = Q(ended_at=None) | Q(ended_at__gte=since)
+    return Flood.objects.filter(lasted, site=channel.site_id).order_by("id").first()
 
 
-def _counts(held: QuerySet[Notification], path: str) -> list[tuple[str, int]]:
-    counted = held.values_list(path).annotate(count=Count("id")).order_by("-count", path)
-    return [(str(name), count) for name, count in counted]
-
-
-def _item(row: Notification) -> dict[str, Any]:
-    left_out = {"evidence", "past", "site"}
-    return {
-        "notification": row.pk,
-        "event_type": row.event_type,
-        "subject_line": row.subject_line,
-        **{name: value for name, value in row.payload.items() if name not in left_out},
-    }
+def _subject_line(content: dict[str, Any]) -> str:
+    flood = content.get("flood")
+    what = f"{content['total']} messages"
+    if flood is not None:
+        alarms, machines = messages.counted(flood["alarms"], "alarm"), messages.counted(flood["machines"], "machine")
+        what = f"Alarm flood, {alarms} of {machines}"
+    return messages.one_line(f"[{content['priority']}] {what}: {content['site']['name']}", limit=SUBJECT_LIMIT)

@@ -8,6 +8,7 @@ and what is asked for is data: ``maintenance.alarm_targets``.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ NEVER = int(np.iinfo(np.int64).max)
 """Instant of what has not happened."""
 LIMITS = TARGETS.limits
 TEN_US, HOUR_US = 600 * SECOND_US, 3_600 * SECOND_US
+TEN_MINUTES = timedelta(microseconds=TEN_US)
 TOP = 10
 MOST_ACTORS = 50
 

@@ -156,6 +156,11 @@ def _asks(wish: Wish, transition: Transition) -> bool:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """Such as ``1 alarm`` and ``7 alarms``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def one_line(text: str, *, limit: int) -> str:
     """The text without line breaks and other control characters, at most ``limit`` characters long.
 

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from maintenance import escalation_models  # noqa: F401  # Django looks for tables here
+from maintenance import escalation_models, flood_models  # noqa: F401  # Django looks for tables here
 from maintenance.definition_models import AlarmDefinition, AlarmPriority
 from maintenance.operating_models import OperatingState
 from sensors.models import Equipment, Sensor, Site
@@ -678,6 +678,7 @@ class Notification(models.Model):
         HELD = "HELD", "Held for a digest"
         DIGESTED = "DIGESTED", "Told in a digest"
         SENT = "SENT", "Sent"
+        SUPERSEDED = "SUPERSEDED", "Superseded: not sent"
         FAILED = "FAILED", "Failed for good"
 
     site = models.ForeignKey(Site, models.CASCADE, related_name="notifications")
@@ -709,7 +710,8 @@ class Notification(models.Model):
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(status__in=["PENDING", "HELD", "DIGESTED", "SENT", "FAILED"]), name="notification_status"
+                condition=Q(status__in=["PENDING", "HELD", "DIGESTED", "SENT", "SUPERSEDED", "FAILED"]),
+                name="notification_status",
             ),
             models.CheckConstraint(
                 condition=~Q(status="SENT") | Q(sent_at__isnull=False), name="notification_sent_when"

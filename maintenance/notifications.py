@@ -181,7 +181,7 @@ def _guidance(said: AlarmDefinition | None) -> Guidance | None:
 def create(rows: Sequence[Row], *, run_id: int | None, at_once: bool = False) -> list[int]:
     """Put messages into the outbox, in the caller's transaction; a key that is there already stays as it is.
 
-    ``at_once``: they wait for no quiet hours, limit or digest; they count against the person's limit all the same.
+    ``at_once``: no quiet hours, limit, digest or flood holds them; they count against the person's limit all the same.
 
     Returns the ids of those that wait to be sent: the ones to ring for.
     """
@@ -235,6 +235,13 @@ def hold(notification_id: int, *, until: datetime, reason: str) -> None:
     """It waits for its channel's digest, due then at the latest. A look that sent nothing is no attempt."""
     _row(notification_id).update(
         status=Notification.Status.HELD, due_at=until, held_for=reason, attempts=Greatest(F("attempts") - 1, 0)
+    )
+
+
+def supersede(notification_id: int, *, reason: str) -> None:
+    """It is not called for any more, so it is not sent. A look that sent nothing is no attempt."""
+    _row(notification_id).update(
+        status=Notification.Status.SUPERSEDED, error=reason, attempts=Greatest(F("attempts") - 1, 0)
     )
 
 

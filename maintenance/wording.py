@@ -57,6 +57,11 @@ def hidden(kind: str, *, language: str) -> str:
     return str(_WORDS["hidden"][kind][language]) if kind else ""
 
 
+def state(name: str, *, language: str) -> str:
+    """How an alarm stands, such as ``acknowledged`` for ``ACKED``; empty of what has no state."""
+    return str(_WORDS["states"][name][language]) if name else ""
+
+
 def priority(name: str, *, language: str) -> str:
     return str(_WORDS["priorities"][name][language])
 

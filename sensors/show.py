@@ -27,7 +27,7 @@ TONES: Mapping[str, str] = {
     "UNACK": "danger", "ACKED": "warning", "RTNUN": "warning", "NORM": "fine",
     "SHLVD": "violet", "DSUPR": "violet", "OOSRV": "info",
     "SHELVED": "violet", "BY_DESIGN": "violet", "OUT_OF_SERVICE": "info",
-    "RUNNING": "info", "PENDING": "info", "SENT": "fine", "DIGESTED": "plain",
+    "RUNNING": "info", "PENDING": "info", "SENT": "fine", "DIGESTED": "plain", "SUPERSEDED": "violet",
     "MACHINE": "warning", "INSTRUMENT": "violet",
 }  # fmt: skip
 

@@ -14,6 +14,7 @@ from agents.models import Backtest, Case, CaseTransition, JobRun, Run, StageAtte
 from maintenance.definition_models import AlarmDefinition
 from maintenance.escalation_life import Step
 from maintenance.escalation_models import Call, Chain, ChainStep, Escalation, Override, Rota, Shift
+from maintenance.flood_models import Flood
 from maintenance.models import (
     Alarm,
     AlarmTransition,
@@ -152,6 +153,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
         starts=NOON.time(), minutes=60, look_at=NOON + 9_999 * HOUR,
     )  # fmt: skip
     _operating(sensor)
+    Flood.objects.create(site=site, began_at=NOON, ended_at=NOON + HOUR, activations=11)
     _escalation(alarm, reader, n)
     return Rows(
         machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest,

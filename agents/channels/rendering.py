@@ -16,14 +16,19 @@ from maintenance import messages, wording
 
 SUBJECT_LIMIT = 300
 TEMPLATES = {
-    "alarm": "alarm", "work-order": "work_order", "digest": "digest", "channel": "channel_disabled", "test": "test",
+    "alarm": "alarm", "work-order": "work_order", "digest": "digest", "digest.flood": "flood",
+    "channel": "channel_disabled", "test": "test",
 }  # fmt: skip
-"""By the part of the kind of event before the dot: the name in ``templates/messages/LANGUAGE/``."""
+"""By the kind of event, else the part of it before the dot: the name in ``templates/messages/LANGUAGE/``."""
 SUBJECTS = {
     "pt": {
         "digest": "{total} mensagens: {site}", "channel": "Mensagens interrompidas: {title}", "test": "Teste: {title}",
+        "digest.flood": "Avalanche de alarmes, {alarms} de {machines}: {site}",
     },
 }  # fmt: skip
+
+INSTANTS = ("since", "at", "began_at", "first_at")
+"""What of a payload is an instant in ISO 8601, and shown in the reader's own time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,16 @@ class Rendered:
 
 def render(message: Message) -> Rendered:
     """Names in it come from users: they are escaped in HTML, and one line each in the subject."""
-    family = message.event_type.partition(".")[0]
     context = _context(message)
-    name = f"messages/{message.language}/{TEMPLATES[family]}"
+    name = f"messages/{message.language}/{TEMPLATES[_family(message, TEMPLATES)]}"
     text = "\n".join(line.rstrip() for line in render_to_string(f"{name}.txt", context).strip().splitlines())
     return Rendered(subject(message), text + "\n", render_to_string(f"{name}.html", context))
+
+
+def _family(message: Message, among: Mapping[str, str]) -> str:
+    """The kind of event where it has words of its own, else the part of it before the dot."""
+    kind = message.event_type
+    return kind if kind in among else kind.partition(".")[0]
 
 
 def subject(message: Message) -> str:
@@ -47,11 +57,14 @@ def subject(message: Message) -> str:
     payload, language = message.payload, message.language
     if language not in SUBJECTS:
         return messages.one_line(message.subject_line, limit=SUBJECT_LIMIT)
-    family = message.event_type.partition(".")[0]
+    family = _family(message, SUBJECTS[language])
     if family in SUBJECTS[language]:
+        flood = payload.get("flood", {})
         words = SUBJECTS[language][family].format(
-            total=payload.get("total"), site=payload["site"]["name"], title=payload["title"]
-        )
+            total=payload.get("total"), site=payload["site"]["name"], title=payload["title"],
+            alarms=messages.counted(flood.get("alarms", 0), "alarme"),
+            machines=messages.counted(flood.get("machines", 0), "máquina"),
+        )  # fmt: skip
     else:
         what = payload["title"] or f"{payload['machine']['name']}, {payload['failure_mode']}"
         event = wording.event(message.event_type, language=language, otherwise=payload["what"])
@@ -72,6 +85,10 @@ def _context(message: Message) -> dict[str, Any]:
             (wording.priority(name, language=message.language), count)
             for name, count in message.payload.get("by_priority", ())
         ],
+        "flood": {
+            name: _local(value, zone) if name in INSTANTS else value
+            for name, value in message.payload.get("flood", {}).items()
+        },
         "zone": zone.key,
         "url": settings.PUBLIC_URL + message.payload["path"],
     }
@@ -86,6 +103,8 @@ def _words(payload: Mapping[str, Any], *, event_type: str, message: Message, zon
         "priority_words": wording.priority(payload["priority"], language=language),
         "note": wording.note(event_type, language=language),
         "remark": wording.remark(payload.get("remark", ""), language=language),
+        "state_words": wording.state(payload.get("state", ""), language=language),
+        "after": _clock(payload.get("after_seconds", 0.0)),
         **{purpose: links.get(purpose, "") for purpose in ("acknowledge", "shelve")},
     }
     if "failure_mode" in payload:
@@ -93,7 +112,14 @@ def _words(payload: Mapping[str, Any], *, event_type: str, message: Message, zon
         told["mode"], usual = wording.mode(payload["failure_mode"], language=language)
         told["response"] = (payload.get("guidance") or {}).get("response") or usual
         told["past"] = [{**case, "closed_at": _local(case["closed_at"], zone)} for case in payload.get("past", ())]
-    return told | {name: _local(payload[name], zone) for name in ("since", "at") if name in payload}
+    return told | {name: _local(payload[name], zone) for name in INSTANTS if name in payload}
+
+
+def _clock(seconds: float) -> str:
+    """So long, as a clock that runs shows it: ``0:07``, ``12:30``, ``1:02:05``."""
+    minutes, left = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
 
 
 def _local(instant: str, zone: ZoneInfo) -> datetime:

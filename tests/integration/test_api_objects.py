@@ -17,6 +17,7 @@ from agents import sweeper
 from agents.models import Backtest, Run
 from maintenance.definition_models import AlarmDefinition
 from maintenance.escalation_models import Chain, Escalation, Override, Rota
+from maintenance.flood_models import Flood
 from maintenance.models import (
     Alarm,
     Anomaly,
@@ -72,6 +73,7 @@ def tell(sensor: Sensor) -> None:
     Notification.objects.create(
         site=sensor.site, channel=to, event_type="alarm.opened", payload={}, key=f"told/{sensor.pk}"
     )
+    Flood.objects.create(site=sensor.site, began_at=noon, ended_at=noon, activations=11)
     AlarmDefinition.objects.create(site=sensor.site, machine=sensor.machine, response="Look", priority="HIGH")
     Suppression.objects.create(
         site=sensor.site, machine=sensor.machine, kind="SHELVED", reason="Loose", from_at=noon,
@@ -95,7 +97,7 @@ def member(sensor: Sensor, role: str = Membership.Role.TECHNICIAN, **fields: Any
 
 LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "labels", "regimes",
          "detector-records", "backtests", "suppressions", "notifications", "alarm-definitions",
-         "maintenance-windows", "channels", "operating-rules", "operating-states")  # fmt: skip
+         "maintenance-windows", "channels", "operating-rules", "operating-states", "floods")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -337,9 +339,9 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,
         "backtests": Backtest.objects.get().pk, "notifications": Notification.objects.get().pk,
         "suppressions": Suppression.objects.get().pk, "alarm-definitions": AlarmDefinition.objects.get().pk,
-        "maintenance-windows": MaintenanceWindow.objects.get().pk, **of_escalation(sensor.site),
+        "maintenance-windows": MaintenanceWindow.objects.get().pk, "floods": Flood.objects.get().pk,
         "operating-rules": OperatingRule.objects.get(machine=sensor.machine).pk,
-        "operating-states": OperatingState.objects.get(machine=sensor.machine).pk,
+        "operating-states": OperatingState.objects.get(machine=sensor.machine).pk, **of_escalation(sensor.site),
     }  # fmt: skip
     for route in set(routes()) - OPEN:
         name = route.split("/")[2]

@@ -38,6 +38,20 @@ PAYLOADS: dict[str, dict[str, Any]] = {
         "by_machine": [["P-101 <b>", 7]], "path": "/admin/",
         "items": [ITEM | {"notification": 9, "event_type": "alarm.raised", "subject_line": "x"}],
     },
+    "digest.flood": {
+        "what": "Flood", "action": "DIGEST", "subject": "channel/5", "title": "", "site": SITE, "machine": None,
+        "priority": "HIGH", "at": "2026-03-01T12:05:00Z", "total": 7, "by_priority": [["HIGH", 7]], "path": "/admin/",
+        "by_machine": [["P-101 <b>", 7]],
+        "flood": {
+            "began_at": "2026-03-01T12:04:00Z", "first_at": "2026-03-01T11:59:00Z", "alarms": 12, "machines": 1,
+            "named": 1,
+        },
+        "items": [
+            ITEM
+            | {"notification": 9, "event_type": "alarm.raised", "subject_line": "x", "state": "ACKED",
+               "first_at": "2026-03-01T12:04:05Z", "after_seconds": 305.0, "activations": 3, "of_machine": 12}
+        ],
+    },
     "channel.disabled": {
         "subject": "channel/5", "title": "Shift <b>", "site": SITE, "priority": "HIGH", "at": "2026-03-01T12:05:00Z",
         "reason": "550 no such <b> user", "path": "/admin/",
@@ -109,6 +123,21 @@ def test_a_digest_counts_and_names_the_most_urgent() -> None:
     assert "Por prioridade: ALTA 3, BAIXA 4\n" in said.text
     assert "- [ALTA] 01/03/2026 12:05 Alarme agravado: P-101 – Feed pump <b>, Produção baixa\n" in said.text
     assert "  Reconhecer: https://plant.example/act/x\n" in said.text
+
+
+def test_a_flood_is_told_by_machine_first_out() -> None:
+    said = rendering.render(message("digest.flood", language="pt"))
+    assert said.subject == "[ALTA] Avalanche de alarmes, 12 alarmes de 1 máquina: Works & <b>Sons</b>"
+    first = "Primeiro a disparar: P-101 – Feed pump <b>, Produção baixa, 01/03/2026 11:59:00 (Europe/Lisbon)\n"
+    assert first in said.text
+    line = "- +5:05 [ALTA] Produção baixa: ativo, reconhecido, 3 ativações\n"
+    assert f"\nP-101 – Feed pump <b> (12 alarmes)\n{line}" in said.text
+    assert "1 de 12 alarmes são citados aqui." in said.html
+
+
+def test_every_state_has_words() -> None:
+    assert all(wording.state(state, language=name) for state in alarm_life.State for name in wording.LANGUAGES)
+    assert wording.state("", language="pt") == ""
 
 
 def test_what_is_back_to_normal_asks_for_nothing() -> None:

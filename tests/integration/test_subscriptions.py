@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from agents import deliver, notify, sweeper
-from maintenance import audience, audience_pages, digests
+from maintenance import audience, audience_pages, digests, gathered
 from maintenance.models import Channel, Notification, Reader, Subscription
 from sensors.models import Membership, Site
 from tests import factories, outgoing
@@ -121,9 +121,8 @@ def night_owl(**fields: Any) -> Channel:
 def admit(row: Notification, now: datetime) -> tuple[datetime, str] | None:
     """What deliver does with a message that has to wait, at an instant of the test's own."""
     with transaction.atomic():
-        hold = digests.admit(
-            Notification.objects.select_related("channel__reader__user", "channel__site").get(pk=row.pk), now=now
-        )
+        rows = Notification.objects.select_related("channel__reader__user", "channel__site")
+        hold = digests.admit(digests.waiting(rows).get(pk=row.pk), now=now)
         if hold is not None:
             deliver.notifications.hold(row.pk, until=hold.until, reason=hold.reason)
     return None if hold is None else (hold.until, hold.reason)
@@ -204,23 +203,23 @@ def test_the_limit_is_a_persons_over_all_their_channels() -> None:
 
 def test_a_shared_channel_is_told_at_once_at_any_hour() -> None:
     row = message(channel(factories.site()))
-    assert not digests.concerns(row)
+    assert not digests.concerns(digests.waiting(Notification.objects.all()).get(pk=row.pk))
     assert send(row) == "sent"
 
 
 def test_a_digest_names_the_most_urgent_and_counts_the_rest() -> None:
     to = channel(factories.site(), digest_minutes=1)
-    for n in range(digests.ITEMS + 5):
+    for n in range(gathered.ITEMS + 5):
         admit(message(to, priority="LOW", machine=f"P-{n % 30}"), NIGHT)
     worst = message(to, priority="CRITICAL", machine="P-999")
     admit(worst, NIGHT)
     (made,) = digests.release(limit=9, now=NIGHT + MINUTE)
     digest = Notification.objects.get(pk=made)
     assert digest.subject_line.startswith("[CRITICAL] 56 messages: ")
-    assert len(digest.payload["items"]) == digests.ITEMS
+    assert len(digest.payload["items"]) == gathered.ITEMS
     assert digest.payload["items"][0]["notification"] == worst.pk
     assert digest.payload["by_priority"] == [["LOW", 55], ["CRITICAL", 1]]
-    assert len(digest.payload["by_machine"]) == digests.MACHINES
+    assert len(digest.payload["by_machine"]) == gathered.MACHINES
     assert digest.told.count() == 56
 
 
