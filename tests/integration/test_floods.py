@@ -113,13 +113,16 @@ def test_a_quiet_site_costs_two_queries_that_go_by_indexes(site: Site, now: date
     made = come(site, now).alarm
     old = {"site": site, "machine": made.machine, "sensor": made.sensor, "failure_mode": "LOO", "priority": "LOW"}
     over = {"is_active": False, "is_acknowledged": True, "returned_at": now - 2 * HOUR}
-    Alarm.objects.bulk_create(Alarm(**old, **over, raised_at=now - (k + 3) * HOUR) for k in range(3_000))
+    alarms = Alarm.objects.bulk_create(Alarm(**old, **over, raised_at=now - (k + 3) * HOUR) for k in range(3_000))
+    AlarmTransition.objects.bulk_create(
+        AlarmTransition(alarm=alarm, action="OPENED", at=alarm.raised_at, key=f"old/{alarm.pk}") for alarm in alarms
+    )
     with CaptureQueriesContext(connection) as queries:
         floods.begin([site.pk], now=now)
         floods.begin([], now=now)
     assert len(queries) == 2
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE maintenance_alarm")
+        cursor.execute("ANALYZE maintenance_alarm, maintenance_alarmtransition")
         cursor.execute(f"EXPLAIN {floods.COUNTED}", {"sites": [site.pk], "since": now - 60 * MINUTE, "now": now})
         plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "Seq Scan on maintenance_alarm " not in plan
