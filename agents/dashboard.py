@@ -116,7 +116,7 @@ def callback(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if not (desk.sees_all(request) or desk.roles(request)):
         return context | {"tiles": [], "nothing_to_see": True, "title": "Overview"}
     alarms = desk.scope(request, Alarm.objects.filter(is_open=True), path="site")
-    orders = desk.scope(request, WorkOrder.objects.exclude(status__in=WorkOrder.CLOSED), path="site")
+    orders = desk.scope(request, WorkOrder.objects.exclude(status__in=WorkOrder.OVER), path="site")
     anomalies = desk.scope(request, Anomaly.objects.all(), path="site")
     return context | {
         "title": "Overview",

@@ -257,6 +257,9 @@ def _instrument(situation: Situation) -> Verdict:
         if order is None:
             order = OrderState(None, priority, "INSTRUMENTATION", 1)
             action, reason = ORDER_OPENED, "instrument-fault"
+        elif order.completed_at is not None:
+            order = urgency.reopened(order, priority=priority, maintenance_type="INSTRUMENTATION")
+            action, reason = urgency.ORDER_REOPENED, "came-back-soon"
         else:
             order = replace(order, occurrences=order.occurrences + 1)
             action, reason = ORDER_OCCURRED, "order-already-open"

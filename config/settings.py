@@ -272,6 +272,9 @@ SILENT_PERIODS = env.integer("SILENT_PERIODS", 10, minimum=1)
 SILENT_MIN_SECONDS = env.integer("SILENT_MIN_SECONDS", 300, minimum=1)
 HEARTBEAT_URL = env.optional("HEARTBEAT_URL")
 
+# Work orders: a fault that comes back within so many hours opens the completed order again. 0 = it has a new one.
+ORDER_REOPEN_HOURS = env.integer("ORDER_REOPEN_HOURS", 72, minimum=0)
+
 # Shelving: how long a person may hide an alarm at most, and how long before its end those concerned are told.
 SHELVE_MAX_HOURS = env.integer("SHELVE_MAX_HOURS", 24, minimum=1)
 SHELVE_NOTICE_SECONDS = env.integer("SHELVE_NOTICE_SECONDS", 600, minimum=0)

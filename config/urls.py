@@ -16,13 +16,14 @@ from agents.case_api import Cases
 from agents.run_api import Runs
 from config import health
 from maintenance import link_views, performance_page
-from maintenance.api import Alarms, Anomalies, WorkOrders
+from maintenance.api import Alarms, Anomalies
 from maintenance.audience_api import Channels, Readers, Subscriptions
 from maintenance.definition_api import AlarmDefinitions
 from maintenance.escalation_api import Chains, Escalations
 from maintenance.flood_api import Floods
 from maintenance.message_api import Notifications
 from maintenance.operating_api import OperatingRules, OperatingStates
+from maintenance.order_api import WorkOrders
 from maintenance.record_api import DetectorRecords
 from maintenance.report_api import AlarmReport
 from maintenance.rota_api import Overrides, Rotas

@@ -264,12 +264,18 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """The open work order of a machine and failure mode; ``id`` is None for one that is not stored yet."""
+    """The work order of a machine and failure mode; ``id`` is None for one that is not stored yet.
+
+    It is the open one, or else the one that was completed last, if that is not long ago: then ``completed_at`` says
+    when, and ``status`` how it ended.
+    """
 
     id: int | None
     priority: str
     maintenance_type: str
     occurrences: int
+    status: str = "OPEN"
+    completed_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

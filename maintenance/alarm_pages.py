@@ -115,7 +115,8 @@ class Hideable(Desk):
         return buttons.on_one(self, request, object_id, buttons.STOP_ESCALATION)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        return buttons.fitting(self, request, object_id, super().get_actions_detail(request, object_id))
+        offered = super().get_actions_detail(request, object_id)
+        return buttons.fitting(self, request, object_id, offered, buttons.OF_ALARMS)
 
 
 class AlarmSteps(Lines):
@@ -188,7 +189,8 @@ class HiddenPage(Desk):
         return buttons.on_one(self, request, object_id, buttons.END_SHELVING)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        return buttons.fitting(self, request, object_id, super().get_actions_detail(request, object_id))
+        offered = super().get_actions_detail(request, object_id)
+        return buttons.fitting(self, request, object_id, offered, buttons.OF_SUPPRESSIONS)
 
     @column("Machine", ordering="machine__tag")
     def machine_page(self, row: Suppression) -> str:

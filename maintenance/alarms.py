@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
-from maintenance import alarm_steps, re_alarms, suppressions, work_orders
+from maintenance import alarm_steps, order_roles, re_alarms, suppressions, work_orders
 from maintenance import situations as standing
 from maintenance.alarm_life import Action, AlarmState, Situation, State
 from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision
@@ -272,12 +272,12 @@ def unacknowledge(alarm_id: int, *, actor: User, comment: str, now: datetime | N
 
 
 def assign(alarm_id: int, *, actor: User, assignee: User, comment: str = "", now: datetime | None = None) -> Alarm:
-    """Say who sees to an open alarm. Raises ``NotOpen``, ``work_orders.NotAWorker``, and ``Alarm.DoesNotExist``."""
+    """Say who sees to an open alarm. Raises ``NotOpen``, ``order_roles.NotAWorker``, and ``Alarm.DoesNotExist``."""
     with transaction.atomic():
         alarm = alarm_steps.locked(alarm_id)
         if alarm_steps.state(alarm) is State.NORMAL:
             raise NotOpen
-        work_orders.require_worker(assignee, site_id=alarm.site_id)
+        order_roles.require_worker(assignee, site_id=alarm.site_id)
         alarm.assigned_to = assignee
         alarm.save(update_fields=["assigned_to"])
         said = f"To {assignee}. {comment}".strip()

@@ -1,4 +1,4 @@
-"""Anomalies, alarms and work orders over REST."""
+"""Anomalies and alarms over REST."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from maintenance import alarms, hidden, suppressions, work_orders
+from maintenance import alarms, hidden, suppressions
 from maintenance.alarm_life import ADVISORY, State, Suppression
 from maintenance.definition_api import Guidance
 from maintenance.escalation_view import Running, with_running
-from maintenance.models import Alarm, AlarmTransition, Anomaly, WorkOrder, WorkOrderTransition
+from maintenance.models import Alarm, AlarmTransition, Anomaly
 from maintenance.refusals import Refused
 from sensors import access
 from sensors.api import Filters, Scoped
@@ -232,69 +232,3 @@ class Alarms(Acting):
     @action(detail=True, methods=["post"])
     def unshelve(self, request: Request, pk: str) -> Response:
         return self.act(request, suppressions.unshelve_alarm, form=OptionalComment)
-
-
-@example(findings="Bearing worn on the drive side; replaced, shaft aligned, vibration back to 2.1 mm/s.")
-class Findings(serializers.Serializer[Any]):
-    findings = serializers.CharField(max_length=20_000, help_text="What was found and done.")
-
-
-class WorkOrderFilter(Filters):
-    class Meta:
-        model = WorkOrder
-        fields = ["site", "machine", "failure_mode", "maintenance_type", "priority", "status", "assigned_to", "alarm"]
-
-
-@documented("work-orders", "work order", "work orders")
-class WorkOrders(Acting):
-    class WorkOrderOut(serializers.ModelSerializer[WorkOrder]):
-        class WorkOrderStep(serializers.ModelSerializer[WorkOrderTransition]):
-            class Meta:
-                model = WorkOrderTransition
-                fields = ["action", "from_status", "to_status", "at", "recorded_at", "actor", "comment"]
-
-        transitions = WorkOrderStep(many=True)
-
-        class Meta:
-            model = WorkOrder
-            fields = [
-                "id", "site", "machine", "failure_mode", "maintenance_type", "priority", "status", "title",
-                "description", "alarm", "occurrences", "assigned_to", "findings", "opened_at", "started_at",
-                "completed_at", "transitions",
-            ]  # fmt: skip
-
-    queryset = WorkOrder.objects.prefetch_related("transitions")
-    serializer_class = WorkOrderOut
-    filterset_class = WorkOrderFilter
-
-    @extend_schema(
-        tags=["work-orders"], summary="Assign a work order", request=Assignment, responses={200: WorkOrderOut},
-        description="To somebody who may work in the site.",
-    )  # fmt: skip
-    @action(detail=True, methods=["post"])
-    def assign(self, request: Request, pk: str) -> Response:
-        return self.act(request, work_orders.assign, form=Assignment)
-
-    @extend_schema(
-        tags=["work-orders"], summary="Start a work order", request=None, responses={200: WorkOrderOut},
-        description="Work begins; it must be assigned.",
-    )  # fmt: skip
-    @action(detail=True, methods=["post"])
-    def start(self, request: Request, pk: str) -> Response:
-        return self.act(request, work_orders.start)
-
-    @extend_schema(
-        tags=["work-orders"], summary="Complete a work order", request=Findings, responses={200: WorkOrderOut},
-        description="Says what was found and done.",
-    )  # fmt: skip
-    @action(detail=True, methods=["post"])
-    def complete(self, request: Request, pk: str) -> Response:
-        return self.act(request, work_orders.complete, form=Findings)
-
-    @extend_schema(
-        tags=["work-orders"], summary="Cancel a work order", request=Comment, responses={200: WorkOrderOut},
-        description="With the reason as a comment.",
-    )  # fmt: skip
-    @action(detail=True, methods=["post"])
-    def cancel(self, request: Request, pk: str) -> Response:
-        return self.act(request, work_orders.cancel, form=Comment)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils import timezone
 from unfold import widgets
 
-from maintenance import alarms, escalations, suppressions, work_orders
+from maintenance import alarms, escalations, suppressions
 from maintenance.alarm_life import ADVISORY
 from maintenance.models import Alarm, Suppression, WorkOrder
 from maintenance.refusals import Refused
@@ -30,13 +30,6 @@ Fits = Callable[[Any], bool]
 
 class Saying(forms.Form):
     comment = forms.CharField(max_length=2_000, widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 4}))
-
-
-class Findings(forms.Form):
-    findings = forms.CharField(
-        max_length=10_000, widget=widgets.UnfoldAdminTextareaWidget(attrs={"rows": 6}),
-        help_text="What was found and what was done. It stays with the machine's history.",
-    )  # fmt: skip
 
 
 class Confirmation(forms.Form):
@@ -115,7 +108,7 @@ def workers(rows: Iterable[Alarm | WorkOrder]) -> QuerySet[User]:
     return found.order_by("username")
 
 
-def _assignee_form(rows: Sequence[Alarm | WorkOrder], data: Any, *, kind: type[Assignee] = Assignee) -> forms.Form:
+def assignee_form(rows: Sequence[Alarm | WorkOrder], data: Any, *, kind: type[Assignee] = Assignee) -> forms.Form:
     form = kind(data, initial={"assignee": rows[0].assigned_to_id if len(rows) == 1 else None})
     choice = form.fields["assignee"]
     if isinstance(choice, forms.ModelChoiceField):
@@ -182,41 +175,17 @@ ASSIGN_ALARM = Button(
     perform=lambda alarm, actor, said: alarms.assign(
         alarm.pk, actor=actor, assignee=said["assignee"], comment=said["comment"]
     ),
-    form=partial(_assignee_form, kind=AlarmAssignee),
-)  # fmt: skip
-ASSIGN = Button(
-    "assign", "Assign work orders", "Assign", "Assigned",
-    fits=lambda order: order.status in (WorkOrder.Status.OPEN, WorkOrder.Status.ASSIGNED),
-    perform=lambda order, actor, said: work_orders.assign(order.pk, actor=actor, assignee=said["assignee"]),
-    form=_assignee_form,
-)  # fmt: skip
-START = Button(
-    "start", "Start the work", "Start", "Started",
-    fits=lambda order: order.status == WorkOrder.Status.ASSIGNED,
-    perform=lambda order, actor, said: work_orders.start(order.pk, actor=actor),
-    form=lambda rows, data: Confirmation(data),
-)  # fmt: skip
-COMPLETE = Button(
-    "complete", "Complete the work", "Complete", "Completed",
-    fits=lambda order: order.status == WorkOrder.Status.IN_PROGRESS,
-    perform=lambda order, actor, said: work_orders.complete(order.pk, actor=actor, findings=said["findings"]),
-    form=lambda rows, data: Findings(data),
-)  # fmt: skip
-CANCEL = Button(
-    "cancel", "Cancel the work order", "Cancel the order", "Cancelled",
-    fits=lambda order: order.status not in WorkOrder.CLOSED,
-    perform=lambda order, actor, said: work_orders.cancel(order.pk, actor=actor, comment=said["comment"]),
-    form=lambda rows, data: Saying(data),
-    explain="Nobody will work on it. Say why.",
+    form=partial(assignee_form, kind=AlarmAssignee),
 )  # fmt: skip
 
-BY_NAME = {
-    button.name: button
-    for button in (
-        ACKNOWLEDGE, UNACKNOWLEDGE, SHELVE, UNSHELVE, END_SHELVING, STOP, STOP_ESCALATION, ASSIGN_ALARM, COMMENT,
-        ASSIGN, START, COMPLETE, CANCEL,
-    )
-}  # fmt: skip
+
+def by_name(*buttons: Button) -> dict[str, Button]:
+    return {button.name: button for button in buttons}
+
+
+OF_ALARMS = by_name(ACKNOWLEDGE, UNACKNOWLEDGE, SHELVE, UNSHELVE, STOP_ESCALATION, ASSIGN_ALARM, COMMENT)
+OF_SUPPRESSIONS = by_name(END_SHELVING)
+OF_ESCALATIONS = by_name(STOP)
 
 
 def on_one(page: Desk, request: HttpRequest, key: object, button: Button) -> HttpResponse:
@@ -232,13 +201,15 @@ def on_selected(page: Desk, request: HttpRequest, rows: QuerySet[Any], button: B
     return ask.answer(page, request, chosen, question, back=_url(page, "changelist"))
 
 
-def fitting(page: Desk, request: HttpRequest, key: object, offered: Sequence[Any]) -> list[Any]:
+def fitting(
+    page: Desk, request: HttpRequest, key: object, offered: Sequence[Any], known: Mapping[str, Button]
+) -> list[Any]:
     """Of the buttons on offer those that make sense for the row, for somebody who may press them."""
     row = page.get_object(request, str(key))
     if row is None or not page.may(request, row, ACTORS):
         return []
     prefix = f"{page.opts.app_label}_{page.opts.model_name}_"
-    return [one for one in offered if BY_NAME[one.action_name.removeprefix(prefix)].fits(row)]
+    return [one for one in offered if known[one.action_name.removeprefix(prefix)].fits(row)]
 
 
 def _question(

@@ -137,7 +137,8 @@ class EscalationPage(Desk):
         return buttons.on_one(self, request, object_id, buttons.STOP)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        return buttons.fitting(self, request, object_id, super().get_actions_detail(request, object_id))
+        offered = super().get_actions_detail(request, object_id)
+        return buttons.fitting(self, request, object_id, offered, buttons.OF_ESCALATIONS)
 
     @column("Alarm", ordering="alarm")
     def alarm_page(self, row: Escalation) -> str:

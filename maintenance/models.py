@@ -13,17 +13,12 @@ from django.db.models.functions import Now
 from maintenance import escalation_models, flood_models  # noqa: F401  # Django looks for tables here
 from maintenance.definition_models import AlarmDefinition, AlarmPriority
 from maintenance.operating_models import OperatingState
+from maintenance.order_models import PRIORITY_KNOWN
+from maintenance.order_models import Priority as Priority
+from maintenance.order_models import WorkOrder as WorkOrder
+from maintenance.order_models import WorkOrderTransition as WorkOrderTransition
 from sensors.models import Equipment, Sensor, Site
 
-
-class Priority(models.TextChoices):
-    CRITICAL = "CRITICAL", "Critical"
-    HIGH = "HIGH", "High"
-    MEDIUM = "MEDIUM", "Medium"
-    LOW = "LOW", "Low"
-
-
-PRIORITY_KNOWN = Q(priority__in=["CRITICAL", "HIGH", "MEDIUM", "LOW"])
 ALARM_PRIORITY_KNOWN = PRIORITY_KNOWN | Q(priority="ADVISORY")
 
 
@@ -443,92 +438,6 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action}: {self.reason}"
-
-
-class WorkOrder(models.Model):
-    """What someone is to do about a machine. One open per machine and failure mode."""
-
-    class Type(models.TextChoices):
-        CORRECTIVE_IMMEDIATE = "CORRECTIVE_IMMEDIATE", "Corrective, immediate"
-        CORRECTIVE_DEFERRED = "CORRECTIVE_DEFERRED", "Corrective, deferred"
-        INSTRUMENTATION = "INSTRUMENTATION", "Instrumentation"
-
-    class Status(models.TextChoices):
-        OPEN = "OPEN", "Open"
-        ASSIGNED = "ASSIGNED", "Assigned"
-        IN_PROGRESS = "IN_PROGRESS", "In progress"
-        COMPLETED = "COMPLETED", "Completed"
-        CANCELLED = "CANCELLED", "Cancelled"
-
-    CLOSED = (Status.COMPLETED, Status.CANCELLED)
-
-    site = models.ForeignKey(Site, models.PROTECT, related_name="work_orders")
-    machine = models.ForeignKey(Equipment, models.PROTECT, related_name="work_orders")
-    failure_mode = models.CharField(max_length=3)
-    maintenance_type = models.CharField(max_length=24, choices=Type.choices, help_text="In the words of EN 13306.")
-    priority = models.CharField(max_length=16, choices=Priority.choices)
-    status = models.CharField(max_length=16, choices=Status.choices, default=Status.OPEN)
-    title = models.CharField(max_length=200)
-    description = models.TextField(blank=True)
-    alarm = models.ForeignKey(Alarm, models.PROTECT, null=True, related_name="work_orders")
-    occurrences = models.PositiveIntegerField(default=1)
-    assigned_to = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="work_orders"
-    )
-    findings = models.TextField(blank=True, help_text="What was found and done.")
-    opened_at = models.DateTimeField(help_text="In event time.")
-    started_at = models.DateTimeField(null=True)
-    completed_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-
-    class Meta:
-        ordering = ["-id"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["machine", "failure_mode"],
-                condition=~Q(status__in=["COMPLETED", "CANCELLED"]),
-                name="work_order_one_open",
-            ),
-            models.CheckConstraint(condition=PRIORITY_KNOWN, name="work_order_priority"),
-            models.CheckConstraint(
-                condition=Q(status__in=["OPEN", "ASSIGNED", "IN_PROGRESS", "COMPLETED", "CANCELLED"]),
-                name="work_order_status",
-            ),
-            models.CheckConstraint(
-                condition=~Q(status="COMPLETED") | (Q(completed_at__isnull=False) & ~Q(findings="")),
-                name="work_order_completed_with_findings",
-            ),
-            models.CheckConstraint(
-                condition=~Q(status__in=["ASSIGNED", "IN_PROGRESS"]) | Q(assigned_to__isnull=False),
-                name="work_order_has_worker",
-            ),
-        ]
-        indexes = [models.Index(fields=["site", "-id"], name="work_order_of_site")]
-
-    def __str__(self) -> str:
-        return f"WO-{self.pk} {self.title}"
-
-
-class WorkOrderTransition(models.Model):
-    """One step in the life of a work order."""
-
-    order = models.ForeignKey(WorkOrder, models.CASCADE, related_name="transitions")
-    action = models.CharField(max_length=16)
-    from_status = models.CharField(max_length=16, blank=True)
-    to_status = models.CharField(max_length=16, choices=WorkOrder.Status.choices)
-    key = models.CharField(max_length=200, unique=True, help_text="Made of ids, causes and event time.")
-    at = models.DateTimeField(help_text="In event time.")
-    recorded_at = models.DateTimeField(db_default=Now(), editable=False)
-    run_id = models.BigIntegerField(null=True)
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
-    comment = models.TextField(blank=True)
-
-    class Meta:
-        ordering = ["id"]
-        indexes = [models.Index(fields=["run_id"], condition=Q(run_id__isnull=False), name="wo_transition_of_run")]
-
-    def __str__(self) -> str:
-        return f"{self.action} {self.order_id}"
 
 
 class Reader(models.Model):

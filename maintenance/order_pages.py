@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
-from maintenance import buttons
+from maintenance import buttons, order_buttons
 from maintenance.models import WorkOrder, WorkOrderTransition
 from sensors import show
 from sensors.desk import Desk, Lines, SiteFilter, column
@@ -44,12 +44,12 @@ class StandingFilter(admin.SimpleListFilter):
     parameter_name = "standing"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("open", "Still to do"), ("closed", "Completed or cancelled")]
+        return [("open", "Still to do"), ("closed", "Completed, closed or cancelled")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[WorkOrder]) -> QuerySet[WorkOrder]:
         if self.value() == "open":
-            return queryset.exclude(status__in=WorkOrder.CLOSED)
-        return queryset.filter(status__in=WorkOrder.CLOSED) if self.value() == "closed" else queryset
+            return queryset.exclude(status__in=WorkOrder.OVER)
+        return queryset.filter(status__in=WorkOrder.OVER) if self.value() == "closed" else queryset
 
 
 @admin.register(WorkOrder)
@@ -68,41 +68,95 @@ class OrderPage(Desk):
             None,
             {"fields": ("title", "description", ("status_label", "priority_label"), ("machine_page", "failure_mode"))},
         ),
-        ("The work", {"fields": (("type_words", "assigned_to"), "findings")}),
-        ("Where it comes from", {"fields": (("alarm_page", "occurrences"), "anomalies")}),
-        ("When", {"fields": (("opened_at", "started_at"), ("completed_at", "created_at"))}),
+        (
+            "The work",
+            {"fields": (("type_words", "assigned_to"), ("planned_start", "planned_minutes", "due_at"), "hold_reason")},
+        ),
+        (
+            "What was found",
+            {
+                "fields": (
+                    "findings",
+                    ("verdict", "found_mode"),
+                    ("mechanism", "cause"),
+                    ("detection_method", "activity"),
+                )
+            },
+        ),
+        ("Where it comes from", {"fields": (("alarm_page", "occurrences"), "anomalies", "requested_by")}),
+        ("When", {"fields": (("opened_at", "started_at"), ("completed_at", "closed_at"), "created_at")}),
     )
     readonly_fields = (
         "title", "description", "status_label", "priority_label", "machine_page", "failure_mode", "type_words",
-        "assigned_to", "findings", "alarm_page", "occurrences", "anomalies", "opened_at", "started_at", "completed_at",
-        "created_at",
+        "assigned_to", "planned_start", "planned_minutes", "due_at", "hold_reason", "findings", "verdict", "found_mode",
+        "mechanism", "cause", "detection_method", "activity", "alarm_page", "occurrences", "anomalies", "requested_by",
+        "opened_at", "started_at", "completed_at", "closed_at", "created_at",
     )  # fmt: skip
     inlines = (OrderSteps,)
-    actions = ("assign_selected",)
-    actions_detail = ("assign", "start", "complete", "cancel")
+    actions = ("approve_selected", "reject_selected", "assign_selected")
+    actions_detail = (
+        "approve", "reject", "plan", "assign", "start", "hold", "resume", "complete", "close", "cancel", "reopen",
+    )  # fmt: skip
+
+    @admin.action(description="Approve requests", permissions=["act"])
+    def approve_selected(self, request: HttpRequest, queryset: QuerySet[WorkOrder]) -> HttpResponse:
+        return buttons.on_selected(self, request, queryset, order_buttons.APPROVE, action="approve_selected")
+
+    @admin.action(description="Reject requests", permissions=["act"])
+    def reject_selected(self, request: HttpRequest, queryset: QuerySet[WorkOrder]) -> HttpResponse:
+        return buttons.on_selected(self, request, queryset, order_buttons.REJECT, action="reject_selected")
 
     @admin.action(description="Assign to somebody", permissions=["act"])
     def assign_selected(self, request: HttpRequest, queryset: QuerySet[WorkOrder]) -> HttpResponse:
-        return buttons.on_selected(self, request, queryset, buttons.ASSIGN, action="assign_selected")
+        return buttons.on_selected(self, request, queryset, order_buttons.ASSIGN, action="assign_selected")
+
+    @action(description="Approve", url_path="approve", permissions=["act"], icon="check")
+    def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, order_buttons.APPROVE)
+
+    @action(description="Reject", url_path="reject", permissions=["act"], icon="close")
+    def reject(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, order_buttons.REJECT)
+
+    @action(description="Plan", url_path="plan", permissions=["act"], icon="event")
+    def plan(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, order_buttons.PLAN)
 
     @action(description="Assign", url_path="assign", permissions=["act"], icon="person_add")
     def assign(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return buttons.on_one(self, request, object_id, buttons.ASSIGN)
+        return buttons.on_one(self, request, object_id, order_buttons.ASSIGN)
 
     @action(description="Start", url_path="start", permissions=["act"], icon="play_arrow")
     def start(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return buttons.on_one(self, request, object_id, buttons.START)
+        return buttons.on_one(self, request, object_id, order_buttons.START)
+
+    @action(description="Hold", url_path="hold", permissions=["act"], icon="pause")
+    def hold(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, order_buttons.HOLD)
+
+    @action(description="Resume", url_path="resume", permissions=["act"], icon="play_arrow")
+    def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, order_buttons.RESUME)
 
     @action(description="Complete", url_path="complete", permissions=["act"], icon="task_alt")
     def complete(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return buttons.on_one(self, request, object_id, buttons.COMPLETE)
+        return buttons.on_one(self, request, object_id, order_buttons.COMPLETE)
+
+    @action(description="Close", url_path="close", permissions=["act"], icon="inventory")
+    def close(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, order_buttons.CLOSE)
 
     @action(description="Cancel", url_path="cancel", permissions=["act"], icon="block")
     def cancel(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return buttons.on_one(self, request, object_id, buttons.CANCEL)
+        return buttons.on_one(self, request, object_id, order_buttons.CANCEL)
+
+    @action(description="Reopen", url_path="reopen", permissions=["act"], icon="undo")
+    def reopen(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return buttons.on_one(self, request, object_id, order_buttons.REOPEN)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
-        return buttons.fitting(self, request, object_id, super().get_actions_detail(request, object_id))
+        offered = super().get_actions_detail(request, object_id)
+        return buttons.fitting(self, request, object_id, offered, order_buttons.KNOWN)
 
     @column("Order", ordering="id")
     def number(self, row: WorkOrder) -> str:

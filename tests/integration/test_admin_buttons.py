@@ -103,6 +103,21 @@ def test_a_work_order_goes_from_open_to_completed(desk: Client, tina: User, rows
     assert [step.to_status for step in rows.order.transitions.all()] == ["OPEN", "ASSIGNED", "IN_PROGRESS", "COMPLETED"]
 
 
+def test_what_an_alarm_opened_is_closed_with_what_it_was(desk: Client, tina: User, rows: plant.Rows) -> None:
+    for name, said in (
+        ("plan", {"start_0": "2026-03-05", "start_1": "07:00", "minutes": "60"}), ("assign", {"assignee": tina.pk}),
+        ("start", {}), ("hold", {"comment": "No crane"}), ("resume", {}), ("complete", {"findings": "Cleaned"}),
+    ):  # fmt: skip
+        assert press(desk, rows.order, name, **said).status_code == 302, name
+    assert "required" in press(desk, rows.order, "close", verdict="").content.decode()
+    assert press(desk, rows.order, "close", verdict="REAL", found_mode="LOO", mechanism="2.4").status_code == 302
+    rows.order.refresh_from_db()
+    assert (rows.order.status, rows.order.verdict, rows.order.mechanism) == ("CLOSED", "REAL", "2.4")
+    assert rows.order.label is not None
+    assert rows.order.label.kind == "FAULT"
+    assert press(desk, rows.order, "reopen", comment="It drips").status_code == 302
+
+
 def test_a_work_order_is_cancelled_with_a_reason(desk: Client, rows: plant.Rows) -> None:
     assert "required" in press(desk, rows.order, "cancel", comment="").content.decode()
     assert press(desk, rows.order, "cancel", comment="Machine was scrapped.").status_code == 302

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from maintenance import alarm_life, alarms, hidden, re_alarms, suppressions, work_orders
+from maintenance import alarm_life, alarms, hidden, order_steps, re_alarms, suppressions
 from maintenance.alarm_life import Action, State
 from maintenance.definition_models import AlarmDefinition
 from maintenance.models import Alarm, AlarmTransition, Suppression, WorkOrder
@@ -201,17 +201,17 @@ class Plant:
                 site=self.sensor.site, machine=self.sensor.machine, failure_mode="VIB", priority="LOW", title="Look",
                 maintenance_type="CORRECTIVE_DEFERRED", opened_at=NOON,
             )  # fmt: skip
-            work_orders.assign(order.pk, actor=self.person, assignee=self.person)
-            work_orders.start(order.pk, actor=self.person, now=self.now)
+            order_steps.assign(order.pk, actor=self.person, assignee=self.person)
+            order_steps.start(order.pk, actor=self.person, now=self.now)
             self.model.work, self.model.again = True, None
 
     def end_work(self, well: bool) -> None:
         if self.model.work:
             order = WorkOrder.objects.get(machine=self.sensor.machine, status="IN_PROGRESS")
             if well:
-                work_orders.complete(order.pk, actor=self.person, findings="done", now=self.now)
+                order_steps.complete(order.pk, actor=self.person, findings="done", now=self.now)
             else:
-                work_orders.cancel(order.pk, actor=self.person, comment="why", now=self.now)
+                order_steps.cancel(order.pk, actor=self.person, comment="why", now=self.now)
             self.model.work = False
             self.model.shown(self.now)
 

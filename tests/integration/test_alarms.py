@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from agents import decide
-from maintenance import alarms, anomalies, sightings
+from maintenance import alarms, anomalies, order_steps, sightings
 from maintenance.models import Alarm, AlarmTransition, Anomaly, Decision, WorkOrder, WorkOrderTransition
 from sensors.columns import SECOND_US, from_instant
 from sensors.models import Event, Sensor
@@ -138,6 +139,29 @@ def test_one_order_is_open_per_machine_and_mode_and_counts_occurrences(sensor: S
     assert order.occurrences == 3
     history = list(order.transitions.values_list("action", "from_status", "to_status"))
     assert history == [("OPENED", "", "OPEN"), ("OCCURRED", "OPEN", "OPEN"), ("OCCURRED", "OPEN", "OPEN")]
+
+
+@pytest.mark.parametrize("hours_ago", [1, 73])
+def test_what_comes_back_soon_opens_the_completed_order_again(sensor: Sensor, hours_ago: int) -> None:
+    see(sensor, run=1, at=0, ended=10, score=0.99)
+    judge(sensor, run=1, clock=50)
+    person = factories.user(is_superuser=True)
+    order, done = WorkOrder.objects.get(), timezone.now() - timedelta(hours=hours_ago)
+    order_steps.assign(order.pk, actor=person, assignee=person)
+    order_steps.start(order.pk, actor=person, now=done)
+    order_steps.complete(order.pk, actor=person, findings="Tightened", now=done)
+    see(sensor, run=2, at=100, ended=110, score=0.99)
+    judge(sensor, run=2, clock=150)
+    if hours_ago > 72:
+        assert list(WorkOrder.objects.order_by("id").values_list("status", flat=True)) == ["COMPLETED", "OPEN"]
+        return
+    order = WorkOrder.objects.get()
+    assert (order.status, order.occurrences, order.assigned_to, order.completed_at) == ("OPEN", 2, None, None)
+    last = order.transitions.last()
+    assert last is not None
+    assert (last.action, last.from_status, last.to_status, last.run_id) == ("REOPENED", "COMPLETED", "OPEN", 2)
+    assert Event.objects.filter(type="work_order.reopened").count() == 1
+    assert order.findings == "Tightened"
 
 
 def test_faults_of_instruments_lead_to_one_order_and_no_alarm(sensor: Sensor) -> None:

@@ -261,9 +261,45 @@ def test_a_work_order_is_assigned_started_and_completed_with_findings(sensor: Se
     problem(http.post(f"{path}cancel/", {"comment": "no"}, JSON), status=409, name="conflict")
 
 
+def test_work_is_requested_approved_planned_and_held_and_what_was_found_is_on_record(sensor: Sensor) -> None:
+    worker, boss = client(member(sensor)), client(member(sensor, "ADMIN"))
+    asked = {"machine": sensor.machine_id, "title": "Guard is loose", "maintenance_type": "INSPECTION"}
+    made = worker.post(f"{API}work-orders/", asked, JSON)
+    assert (made.status_code, made.json()["status"], made.json()["priority"]) == (201, "REQUESTED", "HIGH")
+    path = f"{API}work-orders/{made.json()['id']}/"
+    problem(worker.post(f"{path}approve/", {}, JSON), status=409, name="conflict")
+    assert boss.post(f"{path}approve/", {"comment": "Do it"}, JSON).json()["status"] == "OPEN"
+    plan = {"start": "2026-03-05T07:00:00Z", "minutes": 45}
+    assert worker.post(f"{path}plan/", plan, JSON).json()["planned_minutes"] == 45
+    problem(worker.post(f"{path}plan/", plan | {"minutes": 0}, JSON), status=400, name="invalid")
+    name = User.objects.get(pk=made.json()["requested_by"]).username
+    for verb, body, status in (
+        ("assign", {"assignee": name}, "ASSIGNED"), ("start", {}, "IN_PROGRESS"),
+        ("hold", {"comment": "No ladder"}, "ON_HOLD"), ("resume", {}, "IN_PROGRESS"),
+        ("complete", {"findings": "Tightened"}, "COMPLETED"),
+        ("close", {"mechanism": "1.5", "activity": "ADJUST"}, "CLOSED"), ("reopen", {"comment": "Loose again"}, "OPEN"),
+    ):  # fmt: skip
+        answer = worker.post(f"{path}{verb}/", body, JSON)
+        assert (answer.status_code, answer.json()["status"]) == (200, status), verb
+    problem(worker.post(f"{path}close/", {"mechanism": "77"}, JSON), status=400, name="invalid")
+
+
+def test_work_is_requested_only_for_machines_of_the_sites_one_works_in(sensor: Sensor) -> None:
+    asked = {"machine": sensor.machine_id, "title": "x", "maintenance_type": "INSPECTION", "failure_mode": "LOO"}
+    problem(client(member(sensor, "VIEWER")).post(f"{API}work-orders/", asked, JSON), status=403, name="forbidden")
+    stranger = client(factories.user(site=factories.site()))
+    problem(stranger.post(f"{API}work-orders/", asked, JSON), status=400, name="invalid")
+    mode = WorkOrder.objects.get().failure_mode
+    again = client(member(sensor)).post(f"{API}work-orders/", asked | {"failure_mode": mode}, JSON)
+    problem(again, status=409, name="conflict")
+    assert WorkOrder.objects.count() == 1
+
+
 ACTIONS = [
     ("alarms", "acknowledge", {}), ("alarms", "comment", {"comment": "x"}), ("work-orders", "start", {}),
     ("work-orders", "cancel", {"comment": "x"}), ("work-orders", "complete", {"findings": "x"}),
+    ("work-orders", "approve", {}), ("work-orders", "hold", {"comment": "x"}), ("work-orders", "close", {}),
+    ("work-orders", "reopen", {"comment": "x"}),
 ]  # fmt: skip
 
 

@@ -20,9 +20,10 @@ from maintenance import (
     anomalies,
     hidden,
     notifications,
+    order_roles,
+    order_steps,
     sightings,
     suppressions,
-    work_orders,
 )
 from maintenance.alarm_life import Suppression as Kind
 from maintenance.messages import KINDS
@@ -98,8 +99,8 @@ def in_progress(sensor: Sensor, worker: User, *, now: datetime = NOON, **fields:
         }
         | fields
     )  # fmt: skip
-    work_orders.assign(order.pk, actor=worker, assignee=worker)
-    return work_orders.start(order.pk, actor=worker, now=now)
+    order_steps.assign(order.pk, actor=worker, assignee=worker)
+    return order_steps.start(order.pk, actor=worker, now=now)
 
 
 # Hidden: evaluated and recorded, and nobody is told
@@ -226,7 +227,7 @@ def test_nothing_is_said_before_the_end_of_a_shelving_while_work_hides_the_alarm
     assert suppressions.say_soon(row.pk, now=NOON + 2 * HOUR - MINUTE) == 0
     assert suppressions.expire(row.pk, now=NOON + 2 * HOUR)
     assert (state(alarm), sent()) == ("OOSRV", [])
-    work_orders.complete(order.pk, actor=maria, findings="Worn")
+    order_steps.complete(order.pk, actor=maria, findings="Worn")
     assert (state(alarm), sent()) == ("UNACK", ["alarm.back_in_service"])
 
 
@@ -371,14 +372,14 @@ def test_work_that_was_withheld_is_called_for_when_the_alarm_is_shown_again(sens
     assert (order.priority, order.alarm, order.occurrences) == ("HIGH", Alarm.objects.get(), 1)
     assert Decision.objects.get(action="ORDER_OPENED").reason == "suppression-ended"
     assert "work-order.opened" in messages_of_run(3)
-    work_orders.cancel(order.pk, actor=maria, comment="Not now")
+    order_steps.cancel(order.pk, actor=maria, comment="Not now")
     judge(sensor, run=4, clock=50)
     assert WorkOrder.objects.count() == 1
 
 
 def test_a_person_who_cancelled_the_order_is_not_overruled_by_a_shelving(sensor: Sensor, maria: User) -> None:
     alarm = raised(sensor, score=SEVERE)
-    work_orders.cancel(WorkOrder.objects.get().pk, actor=maria, comment="Not now")
+    order_steps.cancel(WorkOrder.objects.get().pk, actor=maria, comment="Not now")
     suppressions.unshelve(shelve(alarm, maria).pk, actor=maria)
     judge(sensor, run=2, clock=40)
     assert WorkOrder.objects.count() == 1
@@ -397,7 +398,7 @@ def test_a_fault_of_an_instrument_waits_while_its_machine_is_out_of_service(sens
         judge(sensor, run=run + 10, clock=0)
     assert WorkOrder.objects.count() == 1
     assert list(Decision.objects.values_list("action", "reason")) == [("NONE", "out-of-service")] * 2
-    work_orders.complete(order.pk, actor=maria, findings="Done")
+    order_steps.complete(order.pk, actor=maria, findings="Done")
     judge(sensor, run=30, clock=0)
     made = WorkOrder.objects.get(maintenance_type="INSTRUMENTATION")
     assert ("STUCK" in made.description, made.occurrences) == (True, 1)
@@ -425,9 +426,9 @@ def test_the_end_of_the_work_brings_all_back_by_itself(sensor: Sensor, maria: Us
     alarms.acknowledge(alarm.pk, actor=maria)
     order = in_progress(sensor, maria)
     if ending == "complete":
-        work_orders.complete(order.pk, actor=maria, findings="Bearing replaced")
+        order_steps.complete(order.pk, actor=maria, findings="Bearing replaced")
     else:
-        work_orders.cancel(order.pk, actor=maria, comment="No spare part")
+        order_steps.cancel(order.pk, actor=maria, comment="No spare part")
     row = Suppression.objects.get()
     assert (row.ended_by, state(alarm), actions()[-2:]) == (maria, "UNACK", ["OUT_OF_SERVICE", "BACK_IN_SERVICE"])
     assert (sent(), str(order) in row.end_reason) == (["alarm.back_in_service"], True)
@@ -436,7 +437,7 @@ def test_the_end_of_the_work_brings_all_back_by_itself(sensor: Sensor, maria: Us
 def test_work_and_its_suppression_stand_or_fall_together(sensor: Sensor, maria: User) -> None:
     order = in_progress(sensor, maria)
     with pytest.raises(ZeroDivisionError), transaction.atomic():
-        work_orders.complete(order.pk, actor=maria, findings="Done")
+        order_steps.complete(order.pk, actor=maria, findings="Done")
         raise ZeroDivisionError
     order.refresh_from_db()
     assert (order.status, Suppression.objects.get().ended_at) == ("IN_PROGRESS", None)
@@ -445,9 +446,9 @@ def test_work_and_its_suppression_stand_or_fall_together(sensor: Sensor, maria: 
 def test_a_machine_with_two_works_is_back_with_the_end_of_the_second(sensor: Sensor, maria: User) -> None:
     alarm = raised(sensor)
     first, second = in_progress(sensor, maria), in_progress(sensor, maria, failure_mode="OHE")
-    work_orders.complete(first.pk, actor=maria, findings="Done")
+    order_steps.complete(first.pk, actor=maria, findings="Done")
     assert (state(alarm), sent()) == ("OOSRV", [])
-    work_orders.complete(second.pk, actor=maria, findings="Done")
+    order_steps.complete(second.pk, actor=maria, findings="Done")
     assert (state(alarm), sent()) == ("UNACK", ["alarm.back_in_service"])
 
 
@@ -457,7 +458,7 @@ def test_an_alarm_that_is_hidden_twice_is_told_when_the_last_of_it_ends(sensor: 
     row = shelve(alarm, maria)
     order = in_progress(sensor, maria)
     assert state(alarm) == "OOSRV"
-    work_orders.cancel(order.pk, actor=maria, comment="No spare part")
+    order_steps.cancel(order.pk, actor=maria, comment="No spare part")
     alarm.refresh_from_db()
     assert (state(alarm), alarm.is_acknowledged, sent()) == ("SHLVD", True, [])
     assert suppressions.expire(row.pk, now=NOON + 2 * HOUR)
@@ -466,7 +467,7 @@ def test_an_alarm_that_is_hidden_twice_is_told_when_the_last_of_it_ends(sensor: 
 
 def test_an_order_that_never_began_hides_nothing_and_brings_nothing_back(sensor: Sensor, maria: User) -> None:
     raised(sensor, score=SEVERE)
-    work_orders.cancel(WorkOrder.objects.get().pk, actor=maria, comment="Not now")
+    order_steps.cancel(WorkOrder.objects.get().pk, actor=maria, comment="Not now")
     assert (Suppression.objects.count(), actions()) == (0, ["OPENED"])
 
 
@@ -492,7 +493,7 @@ def test_an_acknowledgement_is_taken_back_with_a_comment(sensor: Sensor, maria: 
 def test_an_alarm_is_given_to_somebody_who_works_in_its_site(sensor: Sensor, maria: User) -> None:
     alarm = raised(sensor)
     stranger = factories.user(site=factories.site())
-    with pytest.raises(work_orders.NotAWorker):
+    with pytest.raises(order_roles.NotAWorker):
         alarms.assign(alarm.pk, actor=maria, assignee=stranger)
     alarms.assign(alarm.pk, actor=maria, assignee=maria, comment="You know the pump.")
     alarm.refresh_from_db()

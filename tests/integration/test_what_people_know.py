@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from agents import pipeline, stages, sweeper
 from agents.doorbell import Bell
 from agents.models import Run
-from maintenance import situations, windows, work_orders
+from maintenance import order_steps, situations, windows
 from maintenance.models import Alarm, Anomaly, MaintenanceWindow, WorkOrder
 from mlops import machine_states
 from sensors import labels, regimes, store
@@ -148,9 +148,9 @@ def worked_on(s: Sensor, *, first: int, last: int) -> WorkOrder:
         site=s.site, machine=s.machine, failure_mode="VIB", maintenance_type="CORRECTIVE_DEFERRED", priority="HIGH",
         title="Replace the bearing", opened_at=when(0),
     )  # fmt: skip
-    work_orders.assign(order.pk, actor=worker, assignee=worker)
-    work_orders.start(order.pk, actor=worker, now=when(first))
-    work_orders.complete(order.pk, actor=worker, findings="Done", now=when(last))
+    order_steps.assign(order.pk, actor=worker, assignee=worker)
+    order_steps.start(order.pk, actor=worker, now=when(first))
+    order_steps.complete(order.pk, actor=worker, findings="Done", now=when(last))
     return order
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from agents import decide, urgency
-from maintenance import alarm_life
+from agents import decide
+from maintenance import alarm_life, order_priority
 from maintenance.alarm_life import AlarmState, Condition, OrderState, Situation, State
 from maintenance.verdicts import Verdict
 
@@ -134,12 +134,12 @@ def test_a_growing_severity_raises_the_alarm_and_asks_again_for_acknowledgement(
     assert (verdict.alarm.priority, verdict.alarm.acknowledged, verdict.alarm.peak_score) == ("HIGH", False, 1.0)
 
 
-@pytest.mark.parametrize("criticality", list(urgency.PRIORITY))
+@pytest.mark.parametrize("criticality", list(order_priority.BY_CRITICALITY))
 def test_the_priority_follows_from_criticality_and_severity(criticality: str) -> None:
     mild, severe = (one(situation(condition(peak_score=score), criticality=criticality)).alarm for score in (0.6, 0.99))
     assert mild is not None
     assert severe is not None
-    assert (mild.priority, severe.priority) == urgency.PRIORITY[criticality]
+    assert (mild.priority, severe.priority) == order_priority.BY_CRITICALITY[criticality]
     beyond = one(situation(condition(kind="LIMIT_HIGH_HIGH"), criticality=criticality)).alarm
     assert beyond is not None
     assert beyond.priority == severe.priority
@@ -164,6 +164,21 @@ def test_a_raised_alarm_raises_its_order_without_counting_an_occurrence() -> Non
     verdict = one(situation(worse, criticality="CRITICAL", alarm=alarm(priority="HIGH"), order=known))
     assert said(verdict)[1] == ("ORDER_RAISED", "higher-priority", 100)
     assert verdict.steps[1].order == OrderState(9, "CRITICAL", "CORRECTIVE_IMMEDIATE", 1)
+
+
+@pytest.mark.parametrize("instrument", [False, True])
+def test_an_order_that_was_completed_not_long_ago_is_opened_again(*, instrument: bool) -> None:
+    done = OrderState(9, "LOW", "CORRECTIVE_DEFERRED", 3, "CLOSED", 50)
+    mode = {"failure_mode": "AIR"} if instrument else {}
+    again = [condition(n, started_at=100 + n, instrument=instrument, peak_score=1.0) for n in (1, 2)]
+    steps = [step for step in one(situation(*again, order=done, clock=200, **mode)).steps if step.order is not None]
+    assert (steps[0].action, steps[0].reason) == ("ORDER_REOPENED", "came-back-soon")
+    kind = "INSTRUMENTATION" if instrument else "CORRECTIVE_DEFERRED"
+    first = steps[0].order
+    assert first is not None
+    assert (first.id, first.status, first.completed_at, first.occurrences) == (9, "OPEN", None, 4)
+    assert first.maintenance_type == kind
+    assert [step.action for step in steps[1:]] == (["ORDER_OCCURRED"] if instrument else [])
 
 
 def test_a_fault_of_an_instrument_has_an_order_and_never_an_alarm() -> None:

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents import urgency
-from maintenance import triage
+from maintenance import order_priority, triage
 from maintenance.alarm_life import AlarmState, Condition
 from maintenance.triage import DAY, HOUR, WEEK, Facts, Judgement, Stretch, Verdict
 from tests.unit.test_decide import alarm, condition, one, said, situation
@@ -160,7 +159,7 @@ facts = st.builds(
 anomaly = st.fixed_dictionaries(
     {
         "kind": st.sampled_from(["NOVEL_HIGH", "LIMIT_HIGH_HIGH"]),
-        "criticality": st.sampled_from(list(urgency.PRIORITY)),
+        "criticality": st.sampled_from(list(order_priority.BY_CRITICALITY)),
         "last_at": st.integers(AT, AT + DAY),
     }
 )
