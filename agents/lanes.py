@@ -86,11 +86,13 @@ def runs(first: int, count: int, *, stages: Iterable[str]) -> There:
     )
 
 
-def waiting(first: int, count: int, *, most: int = 1) -> int:
-    """How many parts wait in these lanes, counted up to ``most``."""
+def waiting(first: int, count: int, *, most: int = 1) -> tuple[int, int]:
+    """How many parts wait in these lanes, counted up to ``most``, and how many readings are in those."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT count(*) FROM (SELECT FROM {PART} WHERE state = 'WAITING' AND lane >= %s AND lane < %s LIMIT %s)",
+            f"SELECT count(*), coalesce(sum(readings), 0) FROM (SELECT readings FROM {PART}"
+            " WHERE state = 'WAITING' AND lane >= %s AND lane < %s LIMIT %s)",
             [first, first + count, most],
         )
-        return int(cursor.fetchone()[0])
+        parts, readings = cursor.fetchone()
+        return int(parts), int(readings)

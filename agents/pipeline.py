@@ -40,8 +40,8 @@ STEPS: dict[str, Callable[[Run, int, stages.Units], stages.Finish]] = {
 A_BREATH = 0.05, 0.2  # seconds between two tries of one attempt
 REST, MOST_REST = 2.0, 0.25
 """What a run leaves its lanes, in times of its own trip, and seconds."""
-CROWD = 32
-"""Parts: where fewer wait, they go at once. Requests of a few sites are not held up for what many would gain."""
+CROWD, MANY = 32, 2_000
+"""Parts, and readings: where fewer wait, they go at once. Few requests are not held up for what many would gain."""
 A_MOMENT = 2.0  # seconds: the sweep leaves a run alone so long after a stage: its own bell is on the way
 
 
@@ -70,7 +70,7 @@ def begin(lane: int) -> Outcome:
                 return perform(run.stage, run.id)
             return Outcome("done", (Bell(run.stage.lower(), run.id),))
     for begins, many in there.free:
-        if lanes.waiting(begins, many) and (new := _new(begins, many)):
+        if lanes.waiting(begins, many)[0] and (new := _new(begins, many)):
             hearsay.settled(first, seconds=hearsay.UNDER_WAY_SECONDS)
             return perform(Stage.INGEST, new.pk)
     return Outcome("stale")
@@ -195,7 +195,9 @@ def _lanes_again(run: Run, *, rest: float = 0.0) -> tuple[Bell, ...]:
     """What came in while the run was on its way waits for the next one, and a crowd for ``rest`` seconds more."""
     hearsay.over([lane for lane, _ in lanes.spans(run.lane, run.lanes)])
     found = {lane: lanes.waiting(lane, count, most=CROWD) for lane, count in lanes.spans(run.lane, run.lanes)}
-    rests = {lane: rest if waits == CROWD else 0.0 for lane, waits in found.items() if waits}
+    rests = {
+        lane: rest if parts >= CROWD or readings >= MANY else 0.0 for lane, (parts, readings) in found.items() if parts
+    }
     replays = lanes.firsts(other.lane for other in lanes.runs(run.lane, run.lanes, stages=ORDER).waiting)
     return tuple(Bell("ingest", lane, wait) for lane, wait in sorted((rests | dict.fromkeys(replays, 0.0)).items()))
 

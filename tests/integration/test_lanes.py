@@ -51,12 +51,16 @@ def test_the_bells_of_one_run_are_one(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "waiting", "rests"),
-    [(50_000, pipeline.CROWD, True), (50_000, pipeline.CROWD - 1, False), (1, pipeline.CROWD, False)],
-)
+    ("most", "waiting", "many", "rests"),
+    [
+        (50_000, pipeline.CROWD, pipeline.MANY, True), (50_000, pipeline.CROWD - 1, pipeline.MANY, False),
+        (50_000, 2, 2, True), (50_000, 2, 3, False), (1, pipeline.CROWD, 1, False),
+    ],
+)  # fmt: skip
 def test_lanes_rest_between_runs_only_while_a_crowd_waits_that_a_run_takes(
-    settings: Settings, most: int, waiting: int, *, rests: bool
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, most: int, waiting: int, many: int, *, rests: bool
 ) -> None:
+    monkeypatch.setattr(pipeline, "MANY", many)
     settings.RUN_MAX_READINGS = most
     one = sensor(0, factories.site())
     send(one)
