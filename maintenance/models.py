@@ -591,7 +591,7 @@ class Notification(models.Model):
         FAILED = "FAILED", "Failed for good"
 
     site = models.ForeignKey(Site, models.CASCADE, related_name="notifications")
-    channel = models.ForeignKey(Channel, models.CASCADE, related_name="notifications")
+    channel = models.ForeignKey(Channel, models.RESTRICT, related_name="notifications")
     event_type = models.CharField(max_length=60)
     subject_line = models.CharField(max_length=300)
     payload = models.JSONField(help_text="What the message is rendered from.")

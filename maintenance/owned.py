@@ -54,7 +54,7 @@ class Invalid(Exception):
 
 
 class InUse(Refused):
-    """A shift, an override or a step names it: take it out there first."""
+    """A shift, an override or a step names it, or messages went to it; a channel can be disabled instead."""
 
 
 def add(row: Row, *, actor: User, lines: Lines = None) -> Row:

@@ -239,6 +239,16 @@ def test_what_a_shift_or_step_names_is_not_deleted_by_the_way(boss: Client, site
     assert not Event.objects.filter(type__endswith=".deleted").exists()
 
 
+def test_a_channel_that_messages_went_to_stays_with_them(boss: Client, site: Site) -> None:
+    shared = log(site)
+    Notification.objects.create(site=site, channel=shared, event_type="alarm.opened", payload={}, key="told")
+    problem(boss.delete(f"{API}channels/{shared.pk}/"), status=409, name="conflict")
+    admin = Client()
+    admin.force_login(factories.user(is_superuser=True, is_staff=True))
+    admin.post(reverse("admin:maintenance_channel_delete", args=[shared.pk]), {"post": "yes"})
+    assert (Channel.objects.get(), Notification.objects.get().channel) == (shared, shared)
+
+
 # Persons, channels, subscriptions
 
 
