@@ -264,11 +264,8 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class OrderState:
-    """The work order of a machine and failure mode; ``id`` is None for one that is not stored yet.
-
-    It is the open one, or else the one that was completed last, if that is not long ago: then ``completed_at`` says
-    when, and ``status`` how it ended.
-    """
+    """The open work order of a machine and failure mode, else the one that was completed last if that is not long ago:
+    then ``completed_at`` says when. ``id`` is None for one that is not stored yet."""
 
     id: int | None
     priority: str

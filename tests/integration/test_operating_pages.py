@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -191,7 +192,7 @@ def test_a_control_system_tells_and_what_it_hid_comes_back(machine: Equipment, t
     problem(early, status=409, name="conflict")
     assert http.post(STATES, {"machine": machine.pk, "state": "RUNNING"}, JSON).json()["state"] == "RUNNING"
     assert http.get(f"{STATES}?state=RUNNING").json()["results"][0]["machine"] == machine.pk
-    Suppression.objects.update(until=Suppression.objects.get().from_at + operating.AHEAD / 600)
+    Suppression.objects.update(until=Suppression.objects.get().from_at + timedelta(microseconds=1))
     shelves.look()
     assert http.get("/api/v1/suppressions/?standing=true").json()["results"] == []
 
