@@ -231,11 +231,13 @@ SPECTACULAR_SETTINGS = {
         "ChannelKind": "maintenance.models.Channel.Kind",
         "Priority": "maintenance.models.Priority",
         "NotificationStatus": "maintenance.models.Notification.Status",
+        "FailureMode": "maintenance.failure_modes.CODES",
         "LabelKind": "sensors.models.Label.Kind",
         "RunStatus": "agents.models.Run.Status",
         "SensorKind": "sensors.models.Sensor.Kind",
         "TriageVerdict": "maintenance.models.Triaged.Verdict",
         "WorkOrderStatus": "maintenance.models.WorkOrder.Status",
+        "WorkOrderVerdict": "maintenance.models.WorkOrder.Verdict",
         "ItemStatus": [("held", "held"), ("duplicate", "duplicate"), ("rejected", "rejected")],
     },
 }

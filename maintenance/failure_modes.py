@@ -108,3 +108,4 @@ def _rule(entry: Mapping[str, Any], where: str, known: Mapping[str, Mode]) -> Ru
 
 
 CATALOGUE = read(FILE.read_text("utf-8"))
+CODES = tuple(CATALOGUE.modes)

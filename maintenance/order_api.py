@@ -21,8 +21,6 @@ from sensors.models import Equipment
 from sensors.problems import Problem
 from sensors.schema import documented
 
-MODES = list(failure_modes.CATALOGUE.modes)
-
 
 @example(
     machine=3, title="Guard of the coupling is loose", maintenance_type="CORRECTIVE_DEFERRED", priority="MEDIUM",
@@ -41,7 +39,7 @@ class OrderRequest(serializers.Serializer[Any]):
         required=False, allow_null=True, default=None, min_value=0, help_text="The early bound, where it is known."
     )
     failure_mode = serializers.ChoiceField(
-        MODES, required=False, default="", allow_blank=True, help_text="In the sense of ISO 14224."
+        failure_modes.CODES, required=False, default="", allow_blank=True, help_text="In the sense of ISO 14224."
     )
     due_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
 
@@ -67,7 +65,7 @@ class Closing(serializers.Serializer[Any]):
         WorkOrder.Verdict.choices, required=False, default="", allow_blank=True,
         help_text="What the anomalies behind it turned out to be; asked for where an alarm opened it.",
     )  # fmt: skip
-    found_mode = serializers.ChoiceField(MODES, required=False, default="", allow_blank=True)
+    found_mode = serializers.ChoiceField(failure_modes.CODES, required=False, default="", allow_blank=True)
     mechanism = serializers.ChoiceField(
         list(failure_data.MECHANISMS.items()), required=False, default="", allow_blank=True
     )
