@@ -52,6 +52,8 @@ MENU = (
         ("Operating states", "power_settings_new", "maintenance_operatingstate"),
         ("Operating rules", "rule_settings", "sensors_operatingrule"),
         ("Work orders", "build", "maintenance_workorder"),
+        ("Preventive plans", "event_upcoming", "maintenance_plan"),
+        ("Meters", "avg_pace", "maintenance_meter"),
         ("Anomalies", "troubleshoot", "maintenance_anomaly"),
         ("Decisions", "rule", "maintenance_decision"),
         ("Detector record", "fact_check", "maintenance_detectorrecord"),

@@ -1,5 +1,5 @@
-"""What time does to alarms: windows and states of machines hide them, hidden ones are announced and shown again,
-standing ones told again, and floods of them end.
+"""What time does: windows and states of machines hide alarms, hidden ones are announced and shown again, standing ones
+told again, and floods of them end; meters go on, and plans open their orders.
 
 Due times are columns, looked at by every pass of the sweep. Each step is a transaction of its own behind the lock of
 its machine, and does nothing where it was done: any number of sweeps may race, and any of them die in between.
@@ -13,7 +13,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, transaction
 
 from agents import notify
-from maintenance import floods, notifications, operating, re_alarms, suppressions, windows
+from maintenance import floods, meters, notifications, operating, plan_work, re_alarms, suppressions, windows
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +29,8 @@ def look() -> None:
     _each(windows.due(), windows.look)
     _each(re_alarms.due(), re_alarms.tell_again)
     _each(floods.due(), floods.look)
+    _each(meters.due(), meters.look)
+    _each(plan_work.due(), plan_work.look)
     tell()
 
 

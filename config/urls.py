@@ -22,8 +22,10 @@ from maintenance.definition_api import AlarmDefinitions
 from maintenance.escalation_api import Chains, Escalations
 from maintenance.flood_api import Floods
 from maintenance.message_api import Notifications
+from maintenance.meter_api import Meters
 from maintenance.operating_api import OperatingRules, OperatingStates
 from maintenance.order_api import WorkOrders
+from maintenance.plan_api import Plans
 from maintenance.record_api import DetectorRecords
 from maintenance.report_api import AlarmReport
 from maintenance.rota_api import Overrides, Rotas
@@ -65,6 +67,8 @@ router.register("persons", Readers, basename="person")
 router.register("channels", Channels, basename="channel")
 router.register("subscriptions", Subscriptions, basename="subscription")
 router.register("work-orders", WorkOrders, basename="work-order")
+router.register("plans", Plans, basename="plan")
+router.register("meters", Meters, basename="meter")
 router.register("notifications", Notifications, basename="notification")
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")

@@ -18,8 +18,10 @@ from maintenance import (
     labelling,
     ledger_pages,
     message_pages,
+    meter_pages,
     operating_pages,
     order_pages,
+    plan_pages,
     record_pages,
     rota_pages,
     window_pages,
@@ -35,7 +37,8 @@ from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
 __all__ = [
     "alarm_pages", "audience_pages", "decision_pages", "definition_pages", "escalation_pages", "flood_pages",
-    "ledger_pages", "message_pages", "operating_pages", "order_pages", "record_pages", "rota_pages", "window_pages",
+    "ledger_pages", "message_pages", "meter_pages", "operating_pages", "order_pages", "plan_pages", "record_pages",
+    "rota_pages", "window_pages",
 ]  # fmt: skip
 
 CONTEXT = 3

@@ -20,6 +20,7 @@ from maintenance import (
     order_priority,
     order_roles,
     order_verdicts,
+    plan_work,
     suppressions,
     wording,
     work_orders,
@@ -284,6 +285,7 @@ def step(
         setattr(order, name, value)
     order.save(update_fields=[*changes, "status"])
     _record(order, action, before=before, actor=actor, at=now or timezone.now(), comment=comment)
+    plan_work.follow(order, action, actor=actor, comment=comment, now=now or timezone.now())
     return order
 
 

@@ -104,6 +104,16 @@ def apply(calls: Sequence[Call], *, run_id: int) -> list[int]:
     return [transition.pk for transition in stored]
 
 
+def open_one(new: WorkOrder, *, key: str, data: Mapping[str, Any]) -> WorkOrder:
+    """Open an order that no anomaly calls for, in the caller's transaction. ``key``: made of ids, once for each."""
+    new.save(force_insert=True)
+    made = WorkOrderTransition.objects.create(
+        order=new, action=Action.OPENED, to_status=new.status, key=key, at=new.opened_at
+    )
+    journal.record([entry(made, site_id=new.site_id, data={"machine": new.machine_id, **data})])
+    return new
+
+
 def _last(call: Call) -> OrderState:
     return _order(call.steps[-1])
 

@@ -32,6 +32,7 @@ from maintenance.models import (
     WorkOrderTransition,
 )
 from maintenance.operating_models import OperatingState
+from maintenance.plan_models import Meter, MeterReading, Plan, PlanOccurrence
 from mlops.models import MachineState
 from sensors import columns, store
 from sensors.models import (
@@ -155,10 +156,23 @@ def rows(site: Site, *, name: str = "") -> Rows:
     _operating(sensor)
     Flood.objects.create(site=site, began_at=NOON, ended_at=NOON + HOUR, activations=11)
     _escalation(alarm, reader, n)
+    _plan(order)
     return Rows(
         machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest,
         suppression,
     )  # fmt: skip
+
+
+def _plan(order: WorkOrder) -> None:
+    """A plan by calendar and meter, with an open order."""
+    of = {"site": order.site, "machine": order.machine}
+    meter = Meter.objects.create(**of, name=f"Hours of {order.machine.tag}", total=90.0, value=90.0, read_at=NOON)
+    MeterReading.objects.create(meter=meter, at=NOON, value=90.0, total=90.0)
+    plan = Plan.objects.create(
+        **of, title=f"Oil of {order.machine.tag}", every=1, first_on=NOON.date(), meter=meter, meter_every=100.0,
+        nominal_on=NOON.date(), due_on=NOON.date(), due_at=NOON, target=100.0,
+    )  # fmt: skip
+    PlanOccurrence.objects.create(plan=plan, number=1, order=order, due_on=NOON.date(), opened_at=NOON)
 
 
 def _escalation(alarm: Alarm, reader: Reader, n: int) -> None:

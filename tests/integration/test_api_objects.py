@@ -31,6 +31,7 @@ from maintenance.models import (
     WorkOrder,
 )
 from maintenance.operating_models import OperatingState
+from maintenance.plan_models import Meter, Plan
 from sensors import api, inbox, labels, problems, regimes
 from sensors.models import Batch, Label, Membership, Regime, Sensor, Site
 from sensors.operating_models import OperatingRule
@@ -79,6 +80,9 @@ def tell(sensor: Sensor) -> None:
         site=sensor.site, machine=sensor.machine, kind="SHELVED", reason="Loose", from_at=noon,
         until=noon + timedelta(hours=1), ended_at=noon + timedelta(hours=1),
     )  # fmt: skip
+    of = {"site": sensor.site, "machine": sensor.machine}
+    meter = Meter.objects.create(**of, name="Hours")
+    Plan.objects.create(**of, title="Oil", every=1, first_on=noon.date(), meter=meter, meter_every=10.0)
 
 
 def feed(sensor: Sensor, values: list[float]) -> None:
@@ -97,7 +101,8 @@ def member(sensor: Sensor, role: str = Membership.Role.TECHNICIAN, **fields: Any
 
 LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "labels", "regimes",
          "detector-records", "backtests", "suppressions", "notifications", "alarm-definitions",
-         "maintenance-windows", "channels", "operating-rules", "operating-states", "floods")  # fmt: skip
+         "maintenance-windows", "channels", "operating-rules", "operating-states", "floods", "plans",
+         "meters")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -378,6 +383,7 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "maintenance-windows": MaintenanceWindow.objects.get().pk, "floods": Flood.objects.get().pk,
         "operating-rules": OperatingRule.objects.get(machine=sensor.machine).pk,
         "operating-states": OperatingState.objects.get(machine=sensor.machine).pk, **of_escalation(sensor.site),
+        "plans": Plan.objects.get().pk, "meters": Meter.objects.get().pk,
     }  # fmt: skip
     for route in set(routes()) - OPEN:
         name = route.split("/")[2]

@@ -79,6 +79,8 @@ PURE = (
     "maintenance.stretches",
     "maintenance.operating_life",
     "maintenance.occurrences",
+    "maintenance.plan_life",
+    "maintenance.meter_life",
     "maintenance.triage",
     "maintenance.sightings",
     "agents.sighted",
