@@ -68,6 +68,14 @@ MENU = (
         ("Silent sensors", "sensors_off", "sensors_sensorpresence"),
         ("Unknown sensors", "unknown_med", "sensors_discoveredsensor"),
     )),
+    ("Stores", (
+        ("Parts", "settings", "maintenance_part"),
+        ("Stores", "warehouse", "maintenance_store"),
+        ("Stock", "inventory_2", "maintenance_stock"),
+        ("Movements", "swap_vert", "maintenance_movement"),
+        ("Tools", "handyman", "maintenance_tool"),
+        ("Tools issued", "outbound", "maintenance_toolloan"),
+    )),
     ("Messages", (
         ("Channels", "outgoing_mail", "maintenance_channel"),
         ("Subscriptions", "mark_email_read", "maintenance_subscription"),

@@ -25,11 +25,14 @@ from maintenance.message_api import Notifications
 from maintenance.meter_api import Meters
 from maintenance.operating_api import OperatingRules, OperatingStates
 from maintenance.order_api import WorkOrders
+from maintenance.order_part_api import OrderParts
+from maintenance.part_api import Movements, Parts, Stocks, Stores
 from maintenance.plan_api import Plans
 from maintenance.record_api import DetectorRecords
 from maintenance.report_api import AlarmReport
 from maintenance.rota_api import Overrides, Rotas
 from maintenance.suppression_api import Suppressions
+from maintenance.tool_api import ToolLoans, Tools
 from maintenance.window_api import Windows
 from sensors import problems, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
@@ -69,6 +72,13 @@ router.register("subscriptions", Subscriptions, basename="subscription")
 router.register("work-orders", WorkOrders, basename="work-order")
 router.register("plans", Plans, basename="plan")
 router.register("meters", Meters, basename="meter")
+router.register("work-order-parts", OrderParts, basename="work-order-part")
+router.register("parts", Parts, basename="part")
+router.register("stores", Stores, basename="store")
+router.register("stocks", Stocks, basename="stock")
+router.register("stock-movements", Movements, basename="stock-movement")
+router.register("tools", Tools, basename="tool")
+router.register("tool-loans", ToolLoans, basename="tool-loan")
 router.register("notifications", Notifications, basename="notification")
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")

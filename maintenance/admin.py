@@ -21,9 +21,11 @@ from maintenance import (
     meter_pages,
     operating_pages,
     order_pages,
+    part_pages,
     plan_pages,
     record_pages,
     rota_pages,
+    tool_pages,
     window_pages,
 )
 from maintenance.alarm_pages import AlarmSteps, AsksFilter, Hideable, StateFilter
@@ -37,8 +39,8 @@ from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
 __all__ = [
     "alarm_pages", "audience_pages", "decision_pages", "definition_pages", "escalation_pages", "flood_pages",
-    "ledger_pages", "message_pages", "meter_pages", "operating_pages", "order_pages", "plan_pages", "record_pages",
-    "rota_pages", "window_pages",
+    "ledger_pages", "message_pages", "meter_pages", "operating_pages", "order_pages", "part_pages", "plan_pages",
+    "record_pages", "rota_pages", "tool_pages", "window_pages",
 ]  # fmt: skip
 
 CONTEXT = 3

@@ -99,8 +99,8 @@ class Button:
     explain: str = ""
 
 
-def workers(rows: Iterable[Alarm | WorkOrder]) -> QuerySet[User]:
-    """Who may be given all of these alarms or orders: active people with an acting role in each of their sites."""
+def workers(rows: Iterable[Any]) -> QuerySet[User]:
+    """Who may be given all of these alarms, orders or tools: active people who may act in each of their sites."""
     found = User.objects.filter(is_active=True)
     for site in {row.site_id for row in rows}:
         able = Membership.objects.filter(site=site, role__in=ACTORS).values("user")

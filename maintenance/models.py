@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from maintenance import escalation_models, flood_models, plan_models  # noqa: F401  # Django looks for tables here
+from maintenance import escalation_models, flood_models, part_models, plan_models  # noqa: F401  # tables
 from maintenance.definition_models import AlarmDefinition, AlarmPriority
 from maintenance.operating_models import OperatingState
 from maintenance.order_models import PRIORITY_KNOWN

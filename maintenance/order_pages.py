@@ -9,10 +9,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
-from maintenance import buttons, order_buttons
+from maintenance import buttons, order_buttons, part_buttons
 from maintenance.models import WorkOrder, WorkOrderTransition
+from maintenance.order_part_pages import HasParts
 from sensors import show
-from sensors.desk import Desk, Lines, SiteFilter, column
+from sensors.desk import Lines, SiteFilter, column
 
 
 class OrderSteps(Lines):
@@ -53,7 +54,7 @@ class StandingFilter(admin.SimpleListFilter):
 
 
 @admin.register(WorkOrder)
-class OrderPage(Desk):
+class OrderPage(HasParts):
     list_display = (
         "number", "title", "status_label", "priority_label", "machine_page", "type_words", "assigned_to", "opened_at",
         "alarm_page",
@@ -70,7 +71,14 @@ class OrderPage(Desk):
         ),
         (
             "The work",
-            {"fields": (("type_words", "assigned_to"), ("planned_start", "planned_minutes", "due_at"), "hold_reason")},
+            {
+                "fields": (
+                    ("type_words", "assigned_to"),
+                    ("planned_start", "planned_minutes", "due_at"),
+                    "parts_cost",
+                    "hold_reason",
+                )
+            },
         ),
         (
             "What was found",
@@ -90,12 +98,13 @@ class OrderPage(Desk):
         "title", "description", "status_label", "priority_label", "machine_page", "failure_mode", "type_words",
         "assigned_to", "planned_start", "planned_minutes", "due_at", "hold_reason", "findings", "verdict", "found_mode",
         "mechanism", "cause", "detection_method", "activity", "alarm_page", "occurrences", "anomalies", "requested_by",
-        "opened_at", "started_at", "completed_at", "closed_at", "created_at",
+        "opened_at", "started_at", "completed_at", "closed_at", "created_at", "parts_cost",
     )  # fmt: skip
-    inlines = (OrderSteps,)
+    inlines = (*HasParts.part_inlines, OrderSteps)
     actions = ("approve_selected", "reject_selected", "assign_selected")
     actions_detail = (
         "approve", "reject", "plan", "assign", "start", "hold", "resume", "complete", "close", "cancel", "reopen",
+        *HasParts.part_actions,
     )  # fmt: skip
 
     @admin.action(description="Approve requests", permissions=["act"])
@@ -156,7 +165,7 @@ class OrderPage(Desk):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         offered = super().get_actions_detail(request, object_id)
-        return buttons.fitting(self, request, object_id, offered, order_buttons.KNOWN)
+        return buttons.fitting(self, request, object_id, offered, order_buttons.KNOWN | part_buttons.OF_ORDERS)
 
     @column("Order", ordering="id")
     def number(self, row: WorkOrder) -> str:

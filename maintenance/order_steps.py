@@ -20,20 +20,14 @@ from maintenance import (
     order_priority,
     order_roles,
     order_verdicts,
-    plan_work,
     suppressions,
     wording,
-    work_orders,
 )
-from maintenance.models import WorkOrder, WorkOrderTransition
+from maintenance.models import WorkOrder
 from maintenance.order_life import Action, Status
+from maintenance.order_moves import behind_its_machine, locked, record, step
 from maintenance.refusals import Refused
-from sensors import journal
 from sensors.models import Equipment
-
-
-class NotPossible(Refused):
-    """The work order's status does not allow this."""
 
 
 class NoFindings(Refused):
@@ -96,7 +90,7 @@ def request(
         alarm_steps.lock_machine(machine.pk)
         require_none_open(machine.pk, failure_mode)
         new.save(force_insert=True)
-        _record(new, Action.REQUESTED, before="", actor=actor, at=now, comment=description)
+        record(new, Action.REQUESTED, before="", actor=actor, at=now, comment=description)
     return new
 
 
@@ -254,46 +248,3 @@ def _reason(comment: str) -> str:
     if not comment.strip():
         raise NoReason
     return comment.strip()
-
-
-def behind_its_machine(order_id: int) -> WorkOrder:
-    """The order, fresh and locked; its machine and the machine's open alarms before it, as everybody does."""
-    machine_id = WorkOrder.objects.values_list("machine_id", flat=True).get(pk=order_id)
-    alarm_steps.lock_machine(machine_id)
-    alarm_steps.lock_open(machine_id)
-    return locked(order_id)
-
-
-def locked(order_id: int) -> WorkOrder:
-    return WorkOrder.objects.select_for_update(no_key=True).get(pk=order_id)
-
-
-def step(
-    order: WorkOrder, action: Action, *, actor: User, now: datetime | None, comment: str = "", **changes: Any
-) -> WorkOrder:
-    """One step of a person on a locked order, with its transition and its entry in the journal.
-
-    Raises ``NotPossible``.
-    """
-    before = order.status
-    try:
-        after = order_life.after(before, action)
-    except order_life.NotPossibleNow as error:
-        label = WorkOrder.Status(before).label.lower()
-        raise NotPossible(f"Order {order.pk} is {label}: it cannot be {action.lower()}.") from error
-    for name, value in {**changes, "status": str(after)}.items():
-        setattr(order, name, value)
-    order.save(update_fields=[*changes, "status"])
-    _record(order, action, before=before, actor=actor, at=now or timezone.now(), comment=comment)
-    plan_work.follow(order, action, actor=actor, comment=comment, now=now or timezone.now())
-    return order
-
-
-def _record(order: WorkOrder, action: Action, *, before: str, actor: User, at: datetime, comment: str) -> None:
-    cause = order.transitions.order_by("-id").values_list("id", flat=True).first() or 0
-    made = WorkOrderTransition.objects.create(
-        order=order, action=action, from_status=before, to_status=order.status,
-        key=f"order/{order.pk}/{action}/after/{cause}", at=at, actor=actor, comment=comment,
-    )  # fmt: skip
-    data = {"comment": comment}
-    journal.record([work_orders.entry(made, site_id=order.site_id, data=data, actor=actor.get_username())])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any, TypeVar
 
 from django.contrib.auth.models import User
@@ -20,6 +21,7 @@ from django.utils import timezone
 from maintenance import owned_rules
 from maintenance.escalation_models import Chain, ChainStep, Override, Rota, Shift
 from maintenance.models import Channel, Reader, Subscription
+from maintenance.part_models import Part, Store, Tool
 from maintenance.refusals import Refused
 from sensors import journal
 from sensors.models import Event
@@ -31,7 +33,7 @@ Lines = Sequence[Said] | None
 
 NAMES: Mapping[type[Model], str] = {
     Reader: "person", Channel: "channel", Subscription: "subscription", Rota: "rota", Override: "override",
-    Chain: "chain",
+    Chain: "chain", Part: "part", Store: "store", Tool: "tool",
 }  # fmt: skip
 """What the journal calls them."""
 LINES: Mapping[type[Model], tuple[str, type[Model], str]] = {
@@ -54,7 +56,7 @@ class Invalid(Exception):
 
 
 class InUse(Refused):
-    """A shift, an override or a step names it, or messages went to it; a channel can be disabled instead."""
+    """Other rows name it, or messages went to it: it can be disabled, or marked as not in use, instead."""
 
 
 def add(row: Row, *, actor: User, lines: Lines = None) -> Row:
@@ -168,6 +170,8 @@ def _record(row: Model, what: str, *, before: Said | None, after: Said | None, a
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
     return value.isoformat() if isinstance(value, date | datetime | time) else value
 
 

@@ -19,6 +19,7 @@ from django.db.models import Model
 from maintenance import addresses, messages
 from maintenance.escalation_models import Chain, ChainStep, Override, Rota, Shift
 from maintenance.models import Channel, Reader, Subscription
+from maintenance.part_models import Part, Store, Tool
 from sensors.models import Equipment
 
 Wrong = dict[str, str]
@@ -118,5 +119,8 @@ RULES: Mapping[type[Model], Callable[[Any], Wrong]] = {
     Shift: lambda row: _elsewhere(row, row.rota.site_id, "reader"),
     Override: lambda row: _elsewhere(row, row.rota.site_id, "reader"),
     Chain: lambda row: {},
+    Part: lambda row: {},
+    Store: lambda row: {},
+    Tool: lambda row: _elsewhere(row, row.site_id, "store"),
     ChainStep: lambda row: _elsewhere(row, row.chain.site_id, "reader", "channel", "rota"),
 }

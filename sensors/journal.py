@@ -67,6 +67,17 @@ WORK_ORDER_HELD = "work_order.held"
 WORK_ORDER_RESUMED = "work_order.resumed"
 WORK_ORDER_CLOSED = "work_order.closed"
 WORK_ORDER_REOPENED = "work_order.reopened"
+STOCK_RECEIVED = "stock.received"
+STOCK_ISSUED = "stock.issued"
+STOCK_RETURNED = "stock.returned"
+STOCK_ADJUSTED = "stock.adjusted"
+STOCK_TRANSFERRED = "stock.transferred"
+PART_BELOW_MINIMUM = "part.below_minimum"
+PART_RESTOCKED = "part.restocked"
+PART_RESERVED = "part.reserved"
+PART_RELEASED = "part.released"
+TOOL_ISSUED = "tool.issued"
+TOOL_RETURNED = "tool.returned"
 SENSOR_SILENT = "sensor.silent"
 SENSOR_HEARD = "sensor.heard"
 SENSOR_TUNED = "sensor.tuned"
@@ -84,7 +95,7 @@ CASE_RESOLVED = "case.resolved"
 CASE_CANCELLED = "case.cancelled"
 OWNED = frozenset(
     f"{name}.{what}"
-    for name in ("person", "channel", "subscription", "rota", "override", "chain")
+    for name in ("person", "channel", "subscription", "rota", "override", "chain", "part", "store", "tool")
     for what in ("added", "changed", "deleted")
 )
 """Rows that people own and change as they like."""
@@ -104,6 +115,8 @@ TYPES = OWNED | frozenset(
         WORK_ORDER_OPENED, WORK_ORDER_OCCURRED, WORK_ORDER_RAISED, WORK_ORDER_ASSIGNED, WORK_ORDER_STARTED,
         WORK_ORDER_COMPLETED, WORK_ORDER_CANCELLED, WORK_ORDER_REQUESTED, WORK_ORDER_APPROVED, WORK_ORDER_REJECTED,
         WORK_ORDER_PLANNED, WORK_ORDER_HELD, WORK_ORDER_RESUMED, WORK_ORDER_CLOSED, WORK_ORDER_REOPENED,
+        STOCK_RECEIVED, STOCK_ISSUED, STOCK_RETURNED, STOCK_ADJUSTED, STOCK_TRANSFERRED, PART_BELOW_MINIMUM,
+        PART_RESTOCKED, PART_RESERVED, PART_RELEASED, TOOL_ISSUED, TOOL_RETURNED,
         SENSOR_SILENT, SENSOR_HEARD, SENSOR_TUNED, SENSOR_TUNING_UNDONE,
         READINGS_EXPIRED,
         RUN_REPLAYED, RUN_DISCARDED,

@@ -32,6 +32,7 @@ from maintenance.models import (
     WorkOrderTransition,
 )
 from maintenance.operating_models import OperatingState
+from maintenance.part_models import Movement, OrderPart, Part, Stock, Store, Tool, ToolLoan
 from maintenance.plan_models import Meter, MeterReading, Plan, PlanOccurrence
 from mlops.models import MachineState
 from sensors import columns, store
@@ -157,6 +158,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
     Flood.objects.create(site=site, began_at=NOON, ended_at=NOON + HOUR, activations=11)
     _escalation(alarm, reader, n)
     _plan(order)
+    _stores(order)
     return Rows(
         machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest,
         suppression,
@@ -199,6 +201,21 @@ def _operating(sensor: Sensor) -> None:
         **of, state="OFF", since=NOON, source="<b>the PLC</b>", heard_at=NOON, confirmed_at=NOON,
         due_at=timezone.now() + 9_999 * HOUR,
     )  # fmt: skip
+
+
+def _stores(order: WorkOrder) -> None:
+    tag = order.machine.tag
+    where = Store.objects.create(site=order.site, name=f"{tag} store")
+    part = Part.objects.create(site=order.site, number=f"P-{tag}", name="Seal <b>ring</b>", minimum=5)
+    Stock.objects.create(part=part, store=where, on_hand=3, reserved=1)
+    Movement.objects.create(
+        site=order.site, part=part, store=where, kind="RECEIVE", quantity=3, on_hand=3, value=0, at=NOON,
+        reason="Came <b>late</b>",
+    )  # fmt: skip
+    OrderPart.objects.create(order=order, part=part, store=where, wanted=4, reserved=1)
+    tool = Tool.objects.create(site=order.site, store=where, number=f"T-{tag}", name="Laser <b>x</b>")
+    holder = factories.user(site=order.site, role="TECHNICIAN", username=f"{tag}-holder")
+    ToolLoan.objects.create(tool=tool, holder=holder, order=order, issued_at=NOON)
 
 
 def _told(sensor: Sensor) -> tuple[Label, Regime]:

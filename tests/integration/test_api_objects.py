@@ -31,6 +31,7 @@ from maintenance.models import (
     WorkOrder,
 )
 from maintenance.operating_models import OperatingState
+from maintenance.part_models import Movement, OrderPart, Part, Stock, Store, Tool, ToolLoan
 from maintenance.plan_models import Meter, Plan
 from sensors import api, inbox, labels, problems, regimes
 from sensors.models import Batch, Label, Membership, Regime, Sensor, Site
@@ -365,7 +366,9 @@ def of_escalation(site: Site) -> dict[str, int]:
     plant.rows(site)
     models: dict[str, type[Model]] = {
         "escalation-chains": Chain, "rotas": Rota, "on-call-overrides": Override, "escalations": Escalation,
-        "persons": Reader, "channels": Channel, "subscriptions": Subscription,
+        "persons": Reader, "channels": Channel, "subscriptions": Subscription, "parts": Part, "stores": Store,
+        "stocks": Stock, "stock-movements": Movement, "work-order-parts": OrderPart, "tools": Tool,
+        "tool-loans": ToolLoan,
     }  # fmt: skip
     return {name: model._default_manager.order_by("id")[0].pk for name, model in models.items()}
 

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from agents import sweeper, validate
 from agents.findings import Quality
-from maintenance import meters, order_steps, plan_dates, plan_work, plans
+from maintenance import meters, order_moves, order_steps, plan_dates, plan_work, plans
 from maintenance.models import WorkOrder, WorkOrderTransition
 from maintenance.plan_models import Meter, Plan, PlanOccurrence
 from mlops.state import State
@@ -317,7 +317,7 @@ def test_completing_twice_at_once_moves_the_plan_once() -> None:
     for thread, _ in both:
         thread.join(30)
     refused = [error for _, errors in both for error in errors]
-    assert [type(error) for error in refused] == [order_steps.NotPossible]
+    assert [type(error) for error in refused] == [order_moves.NotPossible]
     assert (Plan.objects.get().number, PlanOccurrence.objects.count()) == (2, 1)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from maintenance import order_roles, order_steps, order_verdicts
+from maintenance import order_moves, order_roles, order_steps, order_verdicts
 from maintenance.models import Alarm, Suppression, WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
 from sensors.models import Event, Label, Membership
@@ -80,7 +80,7 @@ def test_an_order_may_change_hands_before_the_work_begins(order: WorkOrder, work
     order_steps.assign(order.pk, actor=worker, assignee=worker)
     assert order_steps.assign(order.pk, actor=worker, assignee=other).assigned_to == other
     order_steps.start(order.pk, actor=other)
-    with pytest.raises(order_steps.NotPossible, match="in progress: it cannot be assigned"):
+    with pytest.raises(order_moves.NotPossible, match="in progress: it cannot be assigned"):
         order_steps.assign(order.pk, actor=worker, assignee=worker)
 
 
@@ -102,7 +102,7 @@ def test_an_order_is_cancelled_with_a_reason_and_stays_so(order: WorkOrder, work
         lambda: order_steps.cancel(order.pk, actor=worker, comment="twice"),
         lambda: order_steps.start(order.pk, actor=worker),
     ):
-        with pytest.raises(order_steps.NotPossible, match="is cancelled"):
+        with pytest.raises(order_moves.NotPossible, match="is cancelled"):
             again()
     assert order.transitions.count() == 1
 
@@ -152,12 +152,12 @@ def test_a_request_waits_for_an_administrator(order: WorkOrder, worker: User) ->
         lambda: order_steps.assign(asked.pk, actor=worker, assignee=worker),
         lambda: order_steps.start(asked.pk, actor=worker),
     ):
-        with pytest.raises(order_steps.NotPossible, match="is requested"):
+        with pytest.raises(order_moves.NotPossible, match="is requested"):
             early()
     with pytest.raises(order_roles.NotAnApprover):
         order_steps.approve(asked.pk, actor=worker)
     assert order_steps.approve(asked.pk, actor=boss).status == "OPEN"
-    with pytest.raises(order_steps.NotPossible, match="cannot be rejected"):
+    with pytest.raises(order_moves.NotPossible, match="cannot be rejected"):
         order_steps.reject(asked.pk, actor=boss, comment="no")
     assert list(asked.transitions.values_list("action", "actor")) == [("REQUESTED", worker.pk), ("APPROVED", boss.pk)]
 

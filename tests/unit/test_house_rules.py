@@ -98,6 +98,7 @@ PURE = (
     "maintenance.rotas",
     "maintenance.escalation_life",
     "maintenance.wording",
+    "maintenance.part_rules",
 )
 NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", "requests", "structlog")
 
