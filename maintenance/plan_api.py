@@ -100,7 +100,7 @@ class PlanIn(PlanChange):
         fields = ["site", "machine", "kind", "sensor", *PlanChange.Meta.fields]
 
 
-class UpcomingOut(serializers.Serializer[plan_dates.Upcoming]):
+class UpcomingOut(serializers.Serializer[Any]):
     due_on = serializers.DateField(allow_null=True)
     due_at = serializers.DateTimeField(allow_null=True, help_text="null: by a meter, and nobody can say when.")
     opens_at = serializers.DateTimeField(allow_null=True, help_text="When the order is opened.")

@@ -205,7 +205,7 @@ class PlanPage(Desk):
 
     @column("Next due", ordering="due_at")
     def next_due(self, row: Plan) -> str:
-        if row.pk is None:
+        if row._state.adding:
             return show.DASH
         dates = [] if row.due_at is None else [_local(row, row.due_at)]
         if row.target is not None and row.meter is not None:
@@ -216,7 +216,7 @@ class PlanPage(Desk):
 
     @column("Standing")
     def standing(self, row: Plan) -> str:
-        if row.pk is None:
+        if row._state.adding:
             return show.DASH
         if row.paused_at is not None:
             return show.badge("HELD", "paused")
