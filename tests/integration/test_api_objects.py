@@ -384,9 +384,9 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "backtests": Backtest.objects.get().pk, "notifications": Notification.objects.get().pk,
         "suppressions": Suppression.objects.get().pk, "alarm-definitions": AlarmDefinition.objects.get().pk,
         "maintenance-windows": MaintenanceWindow.objects.get().pk, "floods": Flood.objects.get().pk,
+        "plans": Plan.objects.get().pk, "meters": Meter.objects.get().pk,
         "operating-rules": OperatingRule.objects.get(machine=sensor.machine).pk,
         "operating-states": OperatingState.objects.get(machine=sensor.machine).pk, **of_escalation(sensor.site),
-        "plans": Plan.objects.get().pk, "meters": Meter.objects.get().pk,
     }  # fmt: skip
     for route in set(routes()) - OPEN:
         name = route.split("/")[2]
