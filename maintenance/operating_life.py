@@ -21,9 +21,6 @@ class State(StrEnum):
     RUNNING = "RUNNING"
 
 
-HIDING = (State.OFF, State.STARTING)
-
-
 @dataclass(frozen=True, slots=True)
 class Word:
     """That it is ``state`` since ``at``."""

@@ -54,15 +54,6 @@ def of(row: OrderPart, *, now: datetime) -> Shortage:
     return Shortage(row.pk, row.order_id, str(row.part), row.store.name, row.part.unit, row.short, elsewhere, when)
 
 
-def parts_at(order_ids: Collection[int], *, now: datetime) -> dict[int, date | None]:
-    """By order, when all its parts can be there; None: nobody knows. Orders that miss nothing are not in it."""
-    found: dict[int, date | None] = {}
-    for one in of_orders(order_ids, now=now):
-        known = found.get(one.order, one.earliest_on)
-        found[one.order] = None if known is None or one.earliest_on is None else max(known, one.earliest_on)
-    return found
-
-
 def with_stock(rows: QuerySet[Part]) -> QuerySet[Part]:
     """The parts, each with what lies in all stores together (``on_hand``) and what of it is reserved (``reserved``)."""
     return rows.annotate(on_hand=_total("on_hand"), reserved=_total("reserved"))
