@@ -197,14 +197,15 @@ def test_lists_ask_as_often_for_many_as_for_one(desk: Client, machine: Equipment
 
 
 def body(machine: Equipment, **more: Any) -> dict[str, Any]:
+    """A weekly plan due first tomorrow: ahead at every hour of the day, in every time zone."""
     said = {"site": machine.site_id, "machine": machine.pk, "title": "Grease", "every": 1, "unit": "WEEK"}
-    return said | {"first_on": today().isoformat()} | more
+    return said | {"first_on": (today() + DAY).isoformat()} | more
 
 
 def test_a_plan_lives_over_rest(machine: Equipment, anna: User) -> None:
     http = client(anna)
     shown = http.post(f"{PATH}preview/", body(machine), JSON).json()
-    assert [one["due_on"] for one in shown] == [(today() + 7 * n * DAY).isoformat() for n in range(10)]
+    assert [one["due_on"] for one in shown] == [(today() + (1 + 7 * n) * DAY).isoformat() for n in range(10)]
     assert not Plan.objects.exists()
     made = http.post(PATH, body(machine, lead_days=1), JSON)
     assert made.status_code == 201
