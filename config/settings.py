@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from config import appearance, embedded, env, logging
+from django.conf import global_settings
+
+from config import appearance, embedded, enum_names, env, logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOME = embedded.HOME
@@ -168,7 +170,10 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 SESSION_COOKIE_HTTPONLY = True
 X_FRAME_OPTIONS = "DENY"
 
-# What an ingest request may be.
+# Files at work orders: where they lie, and how large one may be; then what an ingest request may be.
+MEDIA_ROOT, FILE_UPLOAD_PERMISSIONS = Path(env.text("ATTACHMENTS_DIR", str(HOME / "attachments"))), 0o600
+FILE_UPLOAD_HANDLERS = ["sensors.uploads.Bounded", *global_settings.FILE_UPLOAD_HANDLERS]
+ATTACHMENT_MAX_BYTES = env.integer("ATTACHMENT_MAX_BYTES", 10_000_000, minimum=1_000)
 DATA_UPLOAD_MAX_MEMORY_SIZE = env.integer("INGEST_MAX_BYTES", 5_000_000, minimum=1_000)
 INGEST_MAX_READINGS = env.integer("INGEST_MAX_READINGS", 10_000, minimum=1)
 INGEST_MAX_DAYS = env.integer("INGEST_MAX_DAYS", 366, minimum=1)
@@ -222,27 +227,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {
-        "AlarmPriority": "maintenance.definition_models.AlarmPriority",
-        "AlarmState": ["NORM", "UNACK", "ACKED", "RTNUN", "SHLVD", "DSUPR", "OOSRV"],
-        "BacktestStatus": "agents.models.Backtest.Status",
-        "CaseStatus": "agents.models.Case.Status",
-        "AttemptOutcome": "maintenance.models.Attempt.Outcome",
-        "ChannelKind": "maintenance.models.Channel.Kind",
-        "Priority": "maintenance.models.Priority",
-        "NotificationStatus": "maintenance.models.Notification.Status",
-        "FailureMode": "maintenance.failure_modes.CODES",
-        "LabelKind": "sensors.models.Label.Kind",
-        "MeterUnit": "maintenance.plan_models.Meter.Unit",
-        "PlanKind": "maintenance.plan_models.Plan.Kind",
-        "PlanUnit": "maintenance.plan_models.Plan.Unit",
-        "RunStatus": "agents.models.Run.Status",
-        "SensorKind": "sensors.models.Sensor.Kind",
-        "TriageVerdict": "maintenance.models.Triaged.Verdict",
-        "WorkOrderStatus": "maintenance.models.WorkOrder.Status",
-        "WorkOrderVerdict": "maintenance.models.WorkOrder.Verdict",
-        "ItemStatus": [("held", "held"), ("duplicate", "duplicate"), ("rejected", "rejected")],
-    },
+    "ENUM_NAME_OVERRIDES": enum_names.NAMES,
 }
 
 UNFOLD = appearance.UNFOLD

@@ -15,22 +15,28 @@ from agents.backtests.api import Backtests
 from agents.case_api import Cases
 from agents.run_api import Runs
 from config import health
-from maintenance import link_views, performance_page
+from maintenance import carrying_page, kpi_page, link_views, performance_page
 from maintenance.api import Alarms, Anomalies
 from maintenance.audience_api import Channels, Readers, Subscriptions
+from maintenance.checklist_api import Checklists
 from maintenance.definition_api import AlarmDefinitions
+from maintenance.effort_api import Downtimes, LabourLines, OtherCosts
 from maintenance.escalation_api import Chains, Escalations
 from maintenance.flood_api import Floods
+from maintenance.kpi_api import Kpis, KpiTable
+from maintenance.log_api import Log
 from maintenance.message_api import Notifications
 from maintenance.meter_api import Meters
 from maintenance.operating_api import OperatingRules, OperatingStates
 from maintenance.order_api import WorkOrders
 from maintenance.order_part_api import OrderParts
 from maintenance.part_api import Movements, Parts, Stocks, Stores
+from maintenance.permit_api import Attachments, Permits
 from maintenance.plan_api import Plans
 from maintenance.record_api import DetectorRecords
 from maintenance.report_api import AlarmReport
 from maintenance.rota_api import Overrides, Rotas
+from maintenance.rules_api import ChecklistTemplates, LabourRates, RulesOfWork
 from maintenance.suppression_api import Suppressions
 from maintenance.tool_api import ToolLoans, Tools
 from maintenance.window_api import Windows
@@ -79,6 +85,16 @@ router.register("stocks", Stocks, basename="stock")
 router.register("stock-movements", Movements, basename="stock-movement")
 router.register("tools", Tools, basename="tool")
 router.register("tool-loans", ToolLoans, basename="tool-loan")
+router.register("checklist-templates", ChecklistTemplates, basename="checklist-template")
+router.register("checklists", Checklists, basename="checklist")
+router.register("labour-rates", LabourRates, basename="labour-rate")
+router.register("labour", LabourLines, basename="labour")
+router.register("other-costs", OtherCosts, basename="other-cost")
+router.register("downtimes", Downtimes, basename="downtime")
+router.register("work-rules", RulesOfWork, basename="work-rule")
+router.register("permits", Permits, basename="permit")
+router.register("attachments", Attachments, basename="attachment")
+router.register("log", Log, basename="log")
 router.register("notifications", Notifications, basename="notification")
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")
@@ -92,6 +108,8 @@ api: list[URLPattern | URLResolver] = [
     path("auth/token/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist-under-token"),
     path("data/ingest", Ingest.as_view(), name="ingest"),
     path("alarm-report/", AlarmReport.as_view(), name="alarm-report"),
+    path("kpis/", Kpis.as_view(), name="kpis"),
+    path("kpis/csv/", KpiTable.as_view(), name="kpis-csv"),
     path("schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(permission_classes=[AllowAny]), name="docs"),
     path("", include(router.urls)),
@@ -100,7 +118,10 @@ api: list[URLPattern | URLResolver] = [
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/alarm-performance/", admin.site.admin_view(performance_page.view), name=performance_page.NAME),
+    path("admin/maintenance-figures/", admin.site.admin_view(kpi_page.view), name=kpi_page.NAME),
     path("admin/alarm-tuning/", admin.site.admin_view(tuning_page.view), name=tuning_page.NAME),
+    path("admin/carry-out/<int:order_id>/", admin.site.admin_view(carrying_page.view), name=carrying_page.NAME),
+    path("admin/attachments/<int:attachment_id>/", admin.site.admin_view(carrying_page.file), name=carrying_page.FILE),
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
     path("act/<slug:purpose>/<str:token>", link_views.act, name="act"),

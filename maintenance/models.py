@@ -10,8 +10,21 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from maintenance import escalation_models, flood_models, part_models, plan_models  # noqa: F401  # tables
+from maintenance import (  # Django looks for tables here
+    attachment_models,  # noqa: F401
+    checklist_models,  # noqa: F401
+    effort_models,  # noqa: F401
+    escalation_models,  # noqa: F401
+    flood_models,  # noqa: F401
+    part_models,  # noqa: F401
+    permit_models,  # noqa: F401
+    plan_models,  # noqa: F401
+)
 from maintenance.definition_models import AlarmDefinition, AlarmPriority
+from maintenance.history_models import PastOrder as PastOrder
+from maintenance.log_models import LogEntry as LogEntry
+from maintenance.log_models import LogLanguage as LogLanguage
+from maintenance.log_models import LogLine as LogLine
 from maintenance.operating_models import OperatingState
 from maintenance.order_models import PRIORITY_KNOWN
 from maintenance.order_models import Priority as Priority

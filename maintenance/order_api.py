@@ -12,7 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from maintenance import failure_data, failure_modes, order_life, order_steps
-from maintenance.api import Acting, Assignment, Comment, OptionalComment, example
+from maintenance.api import Assignment, Comment, OptionalComment, example
+from maintenance.effort_api import Costed
 from maintenance.models import Priority, WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
 from sensors import access
@@ -98,7 +99,7 @@ class WorkOrderFilter(Filters):
 
 
 @documented("work-orders", "work order", "work orders")
-class WorkOrders(Acting):
+class WorkOrders(Costed):
     class WorkOrderOut(serializers.ModelSerializer[WorkOrder]):
         class WorkOrderStep(serializers.ModelSerializer[WorkOrderTransition]):
             class Meta:

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from maintenance import alarm_steps, order_life, plan_work, reservations, work_orders
+from maintenance import alarm_steps, order_gates, order_life, plan_work, reservations, work_orders
 from maintenance.models import WorkOrder, WorkOrderTransition
 from maintenance.order_life import Action
 from maintenance.refusals import Refused
@@ -44,6 +44,7 @@ def step(
     except order_life.NotPossibleNow as error:
         label = WorkOrder.Status(before).label.lower()
         raise NotPossible(f"Order {order.pk} is {label}: it cannot be {action.lower()}.") from error
+    order_gates.require(order, action, actor=actor, now=now or timezone.now())
     for name, value in {**changes, "status": str(after)}.items():
         setattr(order, name, value)
     order.save(update_fields=[*changes, "status"])

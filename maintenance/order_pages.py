@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
 from maintenance import buttons, order_buttons, part_buttons
+from maintenance.carrying_page import CarriedOut
 from maintenance.models import WorkOrder, WorkOrderTransition
 from maintenance.order_part_pages import HasParts
 from sensors import show
@@ -54,7 +55,7 @@ class StandingFilter(admin.SimpleListFilter):
 
 
 @admin.register(WorkOrder)
-class OrderPage(HasParts):
+class OrderPage(HasParts, CarriedOut):
     list_display = (
         "number", "title", "status_label", "priority_label", "machine_page", "type_words", "assigned_to", "opened_at",
         "alarm_page",
@@ -80,6 +81,7 @@ class OrderPage(HasParts):
                 )
             },
         ),
+        ("Carrying out", {"fields": ("carry_out", ("cost", "permits_held"))}),
         (
             "What was found",
             {
@@ -91,14 +93,18 @@ class OrderPage(HasParts):
                 )
             },
         ),
-        ("Where it comes from", {"fields": (("alarm_page", "occurrences"), "anomalies", "requested_by")}),
+        (
+            "Where it comes from",
+            {"fields": (("alarm_page", "occurrences"), "anomalies", ("requested_by", "failed_at"))},
+        ),
         ("When", {"fields": (("opened_at", "started_at"), ("completed_at", "closed_at"), "created_at")}),
     )
     readonly_fields = (
         "title", "description", "status_label", "priority_label", "machine_page", "failure_mode", "type_words",
         "assigned_to", "planned_start", "planned_minutes", "due_at", "hold_reason", "findings", "verdict", "found_mode",
         "mechanism", "cause", "detection_method", "activity", "alarm_page", "occurrences", "anomalies", "requested_by",
-        "opened_at", "started_at", "completed_at", "closed_at", "created_at", "parts_cost",
+        "opened_at", "started_at", "completed_at", "closed_at", "created_at", "parts_cost", "carry_out", "cost",
+        "permits_held", "failed_at",
     )  # fmt: skip
     inlines = (*HasParts.part_inlines, OrderSteps)
     actions = ("approve_selected", "reject_selected", "assign_selected")

@@ -1,5 +1,6 @@
 """Rows that people own and change as they like: persons, channels, subscriptions, rotas with their shifts, overrides,
-chains with their steps. Stored whole, with an entry in the journal that says who changed what.
+chains with their steps, templates of checklists, labour rates, rules of work. Stored whole, with an entry in the
+journal that says who changed what.
 
 The admin stores them by its forms and calls ``note``; REST calls ``add``, ``change`` and ``delete``.
 """
@@ -19,9 +20,12 @@ from django.forms import model_to_dict
 from django.utils import timezone
 
 from maintenance import owned_rules
+from maintenance.checklist_models import ChecklistTemplate, TemplateItem
+from maintenance.effort_models import LabourRate
 from maintenance.escalation_models import Chain, ChainStep, Override, Rota, Shift
 from maintenance.models import Channel, Reader, Subscription
 from maintenance.part_models import Part, Store, Tool
+from maintenance.permit_models import PermitRule, WorkRules
 from maintenance.refusals import Refused
 from sensors import journal
 from sensors.models import Event
@@ -33,12 +37,15 @@ Lines = Sequence[Said] | None
 
 NAMES: Mapping[type[Model], str] = {
     Reader: "person", Channel: "channel", Subscription: "subscription", Rota: "rota", Override: "override",
-    Chain: "chain", Part: "part", Store: "store", Tool: "tool",
+    Chain: "chain", Part: "part", Store: "store", Tool: "tool", ChecklistTemplate: "checklist_template",
+    LabourRate: "labour_rate", WorkRules: "work_rules",
 }  # fmt: skip
 """What the journal calls them."""
 LINES: Mapping[type[Model], tuple[str, type[Model], str]] = {
     Rota: ("shifts", Shift, "rota"),
     Chain: ("steps", ChainStep, "chain"),
+    ChecklistTemplate: ("items", TemplateItem, "template"),
+    WorkRules: ("permits", PermitRule, "rules"),
 }
 """Of a row that has lines: what they are called, their table, and their field that leads back."""
 
@@ -177,7 +184,7 @@ def _plain(value: Any) -> Any:
 
 def _line(row: Model, number: int, said: Mapping[str, Any]) -> Any:
     _, table, parent = LINES[type(row)]
-    position = {"position": number} if table is ChainStep else {}
+    position = {"position": number} if table in (ChainStep, TemplateItem) else {}
     return table(**{parent: row}, **position, **said)
 
 

@@ -17,9 +17,12 @@ from django.core.validators import validate_email
 from django.db.models import Model
 
 from maintenance import addresses, messages
+from maintenance.checklist_models import ChecklistTemplate, TemplateItem
+from maintenance.effort_models import LabourRate
 from maintenance.escalation_models import Chain, ChainStep, Override, Rota, Shift
 from maintenance.models import Channel, Reader, Subscription
 from maintenance.part_models import Part, Store, Tool
+from maintenance.permit_models import PermitRule, WorkRules
 from sensors.models import Equipment
 
 Wrong = dict[str, str]
@@ -65,6 +68,12 @@ def _reader(row: Reader) -> Wrong:
     """Somebody who is named has to be a member of the site; who has left it can still be changed."""
     outsider = not row.user.is_superuser and not row.user.memberships.filter(site=row.site_id).exists()
     return _zone(row) | ({"user": "This person is no member of the site."} if row._state.adding and outsider else {})
+
+
+def _rate(row: LabourRate) -> Wrong:
+    """Of somebody who works in the site; of who has left it can still be changed."""
+    member = row.worker.is_superuser or row.worker.memberships.filter(site=row.site_id).exists()
+    return {"worker": "This person is no member of the site."} if row._state.adding and not member else {}
 
 
 def _subscription(row: Subscription) -> Wrong:
@@ -123,4 +132,9 @@ RULES: Mapping[type[Model], Callable[[Any], Wrong]] = {
     Store: lambda row: {},
     Tool: lambda row: _elsewhere(row, row.site_id, "store"),
     ChainStep: lambda row: _elsewhere(row, row.chain.site_id, "reader", "channel", "rota"),
+    ChecklistTemplate: lambda row: {},
+    TemplateItem: lambda row: {},
+    LabourRate: _rate,
+    WorkRules: lambda row: {},
+    PermitRule: lambda row: {},
 }

@@ -1,6 +1,6 @@
 """Work orders as decide opens, raises and reopens them; what people do is in ``order_steps``.
 
-These two are the only writers of WorkOrder and WorkOrderTransition.
+These two are the only writers of WorkOrder and WorkOrderTransition, but for orders of the past (``history_import``).
 """
 
 from __future__ import annotations

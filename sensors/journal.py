@@ -95,12 +95,33 @@ CASE_RESOLVED = "case.resolved"
 CASE_CANCELLED = "case.cancelled"
 OWNED = frozenset(
     f"{name}.{what}"
-    for name in ("person", "channel", "subscription", "rota", "override", "chain", "part", "store", "tool")
+    for name in (
+        "person",
+        "channel",
+        "subscription",
+        "rota",
+        "override",
+        "chain",
+        "part",
+        "store",
+        "tool",
+        "checklist_template",
+        "labour_rate",
+        "work_rules",
+    )
     for what in ("added", "changed", "deleted")
 )
 """Rows that people own and change as they like."""
+CARRYING_OUT = frozenset(
+    {
+        "checklist.attached", "checklist.detached", "checklist.answered", "labour.entered", "labour.withdrawn",
+        "order_cost.entered", "order_cost.withdrawn", "downtime.began", "downtime.ended", "downtime.withdrawn",
+        "permit.issued", "permit.revoked", "attachment.added", "attachment.removed",
+    }
+)  # fmt: skip
+"""What belongs to a work order, and the downtime of machines."""
 
-TYPES = OWNED | frozenset(
+TYPES = OWNED | CARRYING_OUT | frozenset(
     {
         ANOMALY_DETECTED, INSTRUMENT_FAULT,
         ALARM_NOTED, ALARM_RE_ALARMED, DEFINITION_ADDED, DEFINITION_CHANGED, DEFINITION_DELETED,

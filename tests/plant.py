@@ -8,10 +8,14 @@ from datetime import timedelta
 from itertools import count
 
 import numpy as np
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from agents.models import Backtest, Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
+from maintenance.attachment_models import Attachment
+from maintenance.checklist_models import Checklist, ChecklistItem, ChecklistTemplate, TemplateItem
 from maintenance.definition_models import AlarmDefinition
+from maintenance.effort_models import Downtime, Labour, LabourRate, OrderCost
 from maintenance.escalation_life import Step
 from maintenance.escalation_models import Call, Chain, ChainStep, Escalation, Override, Rota, Shift
 from maintenance.flood_models import Flood
@@ -23,6 +27,8 @@ from maintenance.models import (
     Channel,
     Decision,
     LinkUse,
+    LogEntry,
+    LogLanguage,
     MaintenanceWindow,
     Notification,
     Reader,
@@ -33,6 +39,7 @@ from maintenance.models import (
 )
 from maintenance.operating_models import OperatingState
 from maintenance.part_models import Movement, OrderPart, Part, Stock, Store, Tool, ToolLoan
+from maintenance.permit_models import Permit, PermitRule, WorkRules
 from maintenance.plan_models import Meter, MeterReading, Plan, PlanOccurrence
 from mlops.models import MachineState
 from sensors import columns, store
@@ -159,6 +166,11 @@ def rows(site: Site, *, name: str = "") -> Rows:
     _escalation(alarm, reader, n)
     _plan(order)
     _stores(order)
+    _carrying_out(order, person)
+    LogEntry.objects.create(
+        site=site, machine=machine, at=NOON, author=person, title=f"Swept {tag}", found="<b>dust</b>"
+    )
+    LogLanguage.objects.get_or_create(site=site, language="ENGLISH")
     return Rows(
         machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest,
         suppression,
@@ -175,6 +187,27 @@ def _plan(order: WorkOrder) -> None:
         nominal_on=NOON.date(), due_on=NOON.date(), due_at=NOON, target=100.0,
     )  # fmt: skip
     PlanOccurrence.objects.create(plan=plan, number=1, order=order, due_on=NOON.date(), opened_at=NOON)
+
+
+def _carrying_out(order: WorkOrder, person: User) -> None:
+    site, tag = order.site, order.machine.tag
+    template = ChecklistTemplate.objects.create(site=site, name=f"{tag} <b>monthly</b>")
+    TemplateItem.objects.create(template=template, text="Is the <b>guard</b> in place?", kind="PASS_FAIL")
+    checklist = Checklist.objects.create(order=order, template=template, name=template.name, attached_at=NOON)
+    ChecklistItem.objects.create(checklist=checklist, position=1, text="<b>Guard</b>", kind="TICK", is_required=True)
+    LabourRate.objects.create(site=site, worker=person, hourly_cost=48)
+    Labour.objects.create(order=order, worker=person, from_at=NOON, until_at=NOON + HOUR, hourly_cost=48)
+    OrderCost.objects.create(order=order, kind="RENTAL", text="<b>Crane</b>", amount=100)
+    Attachment.objects.create(
+        site=site, order=order, file=f"orders/{order.pk}", name="seal.png", media_type="image/png", size=1, sha256=""
+    )
+    rules, _ = WorkRules.objects.get_or_create(site=site, defaults={"currency": "CHF"})
+    PermitRule.objects.get_or_create(rules=rules, kind="LOCK_OUT", maintenance_type="INSPECTION")
+    Downtime.objects.create(site=site, machine=order.machine, order=order, from_at=NOON, reason="BREAKDOWN")
+    Permit.objects.create(
+        site=site, order=order, kind="LOCK_OUT", valid_from=NOON, valid_until=NOON + HOUR, issued_by=person,
+        conditions="Breaker <b>Q7</b> is locked",
+    )  # fmt: skip
 
 
 def _escalation(alarm: Alarm, reader: Reader, n: int) -> None:

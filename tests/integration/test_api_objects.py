@@ -15,7 +15,10 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents import sweeper
 from agents.models import Backtest, Run
+from maintenance.attachment_models import Attachment
+from maintenance.checklist_models import Checklist, ChecklistTemplate
 from maintenance.definition_models import AlarmDefinition
+from maintenance.effort_models import Downtime, Labour, LabourRate, OrderCost
 from maintenance.escalation_models import Chain, Escalation, Override, Rota
 from maintenance.flood_models import Flood
 from maintenance.models import (
@@ -23,6 +26,7 @@ from maintenance.models import (
     Anomaly,
     Channel,
     DetectorRecord,
+    LogLine,
     MaintenanceWindow,
     Notification,
     Reader,
@@ -32,6 +36,7 @@ from maintenance.models import (
 )
 from maintenance.operating_models import OperatingState
 from maintenance.part_models import Movement, OrderPart, Part, Stock, Store, Tool, ToolLoan
+from maintenance.permit_models import Permit, WorkRules
 from maintenance.plan_models import Meter, Plan
 from sensors import api, inbox, labels, problems, regimes
 from sensors.models import Batch, Label, Membership, Regime, Sensor, Site
@@ -362,13 +367,15 @@ def test_every_route_is_shut_to_the_anonymous() -> None:
 
 
 def of_escalation(site: Site) -> dict[str, int]:
-    """Ids of what is told to whom, and of who is called, of a machine that is added to the site."""
+    """Ids of what is told to whom, of who is called, and of what is done, of a machine that is added to the site."""
     plant.rows(site)
     models: dict[str, type[Model]] = {
         "escalation-chains": Chain, "rotas": Rota, "on-call-overrides": Override, "escalations": Escalation,
         "persons": Reader, "channels": Channel, "subscriptions": Subscription, "parts": Part, "stores": Store,
         "stocks": Stock, "stock-movements": Movement, "work-order-parts": OrderPart, "tools": Tool,
-        "tool-loans": ToolLoan,
+        "tool-loans": ToolLoan, "checklist-templates": ChecklistTemplate, "checklists": Checklist,
+        "labour-rates": LabourRate, "labour": Labour, "other-costs": OrderCost, "downtimes": Downtime,
+        "work-rules": WorkRules, "permits": Permit, "attachments": Attachment, "log": LogLine,
     }  # fmt: skip
     return {name: model._default_manager.order_by("id")[0].pk for name, model in models.items()}
 

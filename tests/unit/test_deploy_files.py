@@ -353,6 +353,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "bench-doctor",
         "bench-faults",
         "bench-files",
+        "bench-kpi",
         "bench-machines",
         "bench-nab",
         "bench-pipeline",

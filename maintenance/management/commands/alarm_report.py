@@ -40,8 +40,8 @@ class Command(BaseCommand):
         if not 1 <= options["operators"] <= alarm_report.MOST_OPERATORS:
             raise CommandError(f"--operators: 1 to {alarm_report.MOST_OPERATORS:,}.")
         now = timezone.now()
-        end = _instant("--to", options["end"], site) or now
-        start = _instant("--from", options["start"], site) or min(end, now) - alarm_report.USUAL
+        end = instant("--to", options["end"], site) or now
+        start = instant("--from", options["start"], site) or min(end, now) - alarm_report.USUAL
         try:
             made = alarm_report.make(site.pk, start=start, end=end, operators=options["operators"], now=now)
         except alarm_report.BadPeriod as error:
@@ -84,7 +84,7 @@ class Command(BaseCommand):
             self.stdout.write(row(name, one.activations, share, one.chattering, one.fleeting, one.flapping, one.stale))
 
 
-def _instant(name: str, text: str | None, site: Site) -> datetime | None:
+def instant(name: str, text: str | None, site: Site) -> datetime | None:
     """A date as the midnight it begins with at the site, or an instant with its offset. Raises ``CommandError``."""
     if text is None:
         return None

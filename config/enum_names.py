@@ -1,0 +1,30 @@
+"""What the API's schema calls its choices, where it could not tell them apart or would find a poor name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+NAMES: dict[str, Any] = {
+    "AlarmPriority": "maintenance.definition_models.AlarmPriority",
+    "AlarmState": ["NORM", "UNACK", "ACKED", "RTNUN", "SHLVD", "DSUPR", "OOSRV"],
+    "AttemptOutcome": "maintenance.models.Attempt.Outcome",
+    "BacktestStatus": "agents.models.Backtest.Status",
+    "CaseStatus": "agents.models.Case.Status",
+    "ChannelKind": "maintenance.models.Channel.Kind",
+    "ChecklistItemKind": "maintenance.checklist_models.ItemKind",
+    "FailureMode": "maintenance.failure_modes.CODES",
+    "ItemStatus": [("held", "held"), ("duplicate", "duplicate"), ("rejected", "rejected")],
+    "LabelKind": "sensors.models.Label.Kind",
+    "MeterUnit": "maintenance.plan_models.Meter.Unit",
+    "NotificationStatus": "maintenance.models.Notification.Status",
+    "OrderCostKind": "maintenance.effort_models.OrderCost.Kind",
+    "PermitKind": "maintenance.checklist_models.PermitKind",
+    "PlanKind": "maintenance.plan_models.Plan.Kind",
+    "PlanUnit": "maintenance.plan_models.Plan.Unit",
+    "Priority": "maintenance.models.Priority",
+    "RunStatus": "agents.models.Run.Status",
+    "SensorKind": "sensors.models.Sensor.Kind",
+    "TriageVerdict": "maintenance.models.Triaged.Verdict",
+    "WorkOrderStatus": "maintenance.models.WorkOrder.Status",
+    "WorkOrderVerdict": "maintenance.models.WorkOrder.Verdict",
+}

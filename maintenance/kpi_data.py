@@ -1,0 +1,119 @@
+"""What the figures of maintenance are made of, read from the tables: four queries, nothing is changed.
+
+Seams: the cost of an order is what an imported one brought (``cost``), the time out of service is that in which
+somebody worked (``STRETCHES``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from django.db import connection
+
+from maintenance import alarm_report
+from maintenance.isa182 import NEVER, Activations
+from maintenance.kpi import Orders, Period, Stretches
+from maintenance.models import PastOrder, WorkOrder, WorkOrderTransition
+from sensors.columns import from_instant
+from sensors.models import Equipment
+
+ORDER, STEP, PAST = (model._meta.db_table for model in (WorkOrder, WorkOrderTransition, PastOrder))
+MICROSECONDS = alarm_report.MICROSECONDS
+LASTED_INTO = "({0}completed_at IS NULL OR {0}completed_at >= %(start)s)"
+MACHINES = f"""
+WITH RECURSIVE below AS (
+    SELECT id, level FROM {Equipment._meta.db_table}
+    WHERE site_id = %(site)s AND CASE WHEN %(root)s IS NULL THEN parent_id IS NULL ELSE id = %(root)s END
+    UNION
+    SELECT child.id, child.level FROM {Equipment._meta.db_table} AS child JOIN below ON child.parent_id = below.id
+)
+SELECT machine.id, machine.tag, {MICROSECONDS.format("least(machine.created_at, first.at)")}
+FROM below JOIN {Equipment._meta.db_table} AS machine ON machine.id = below.id
+LEFT JOIN (SELECT machine_id, min(opened_at) AS at FROM {ORDER} WHERE site_id = %(site)s GROUP BY machine_id) AS first
+    ON first.machine_id = machine.id
+WHERE below.level = 'MACHINE'
+"""
+"""The machines at and below a piece of equipment, and since when each is observed: made, or with an order."""
+ORDERS = f"""
+SELECT job.id, job.machine_id, coalesce(nullif(job.found_mode, ''), job.failure_mode), coalesce(past.part, ''),
+    job.maintenance_type, job.verdict, {MICROSECONDS.format("job.opened_at")},
+    {MICROSECONDS.format("job.completed_at")}, {MICROSECONDS.format("job.closed_at")},
+    {MICROSECONDS.format("coalesce(job.due_at, job.planned_start + job.planned_minutes * interval '1 minute')")},
+    coalesce(job.planned_minutes, 0), coalesce((past.cost * 100)::bigint, 0),
+    job.planned_start IS NOT NULL OR job.maintenance_type = 'PREDETERMINED',
+    EXISTS (SELECT FROM {STEP} AS step WHERE step.order_id = job.id AND step.action = 'REOPENED')
+FROM {ORDER} AS job LEFT JOIN {PAST} AS past ON past.order_id = job.id
+WHERE job.machine_id = ANY(%(machines)s) AND job.opened_at < %(end)s AND {LASTED_INTO.format("job.")}
+    AND job.status NOT IN ('REQUESTED', 'CANCELLED')
+"""
+STRETCHES = f"""
+SELECT order_id, machine_id, {MICROSECONDS.format("at")}, {MICROSECONDS.format("until")} FROM (
+    SELECT step.order_id, job.machine_id, step.action, step.at,
+        lead(step.at) OVER (PARTITION BY step.order_id ORDER BY step.id) AS until
+    FROM {STEP} AS step JOIN {ORDER} AS job ON job.id = step.order_id
+    WHERE job.machine_id = ANY(%(machines)s) AND job.opened_at < %(end)s AND {LASTED_INTO.format("job.")}
+        AND step.action IN ('STARTED', 'HELD', 'RESUMED', 'COMPLETED', 'CANCELLED', 'REOPENED')
+) AS steps
+WHERE action IN ('STARTED', 'RESUMED') AND at < %(end)s AND (until IS NULL OR until >= %(start)s)
+"""
+"""From where work began or went on to where it was held, completed, cancelled or opened again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is of a site, or of a part of it, in a period; ``tags`` by machine."""
+
+    orders: Orders
+    worked: Stretches
+    alarms: Activations
+    period: Period
+    tags: dict[int, str]
+
+
+def load(site_id: int, *, equipment_id: int | None, start: datetime, end: datetime) -> Found:
+    """Of all machines of a site, or of those at and below a piece of its equipment."""
+    machines = _rows(MACHINES, {"site": site_id, "root": equipment_id})
+    asked = {"machines": [row[0] for row in machines], "start": start, "end": end}
+    return Found(
+        _orders(_rows(ORDERS, asked)),
+        _stretches(_rows(STRETCHES, asked)),
+        _of(asked["machines"], alarm_report.load(site_id, start=start, end=end)),
+        Period(from_instant(start), from_instant(end), {key: since for key, _, since in machines}),
+        {key: tag for key, tag, _ in machines},
+    )
+
+
+def _rows(query: str, asked: dict[str, Any]) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, asked)
+        return cursor.fetchall()
+
+
+def _orders(rows: list[Any]) -> Orders:
+    given = list(zip(*rows, strict=True)) if rows else [()] * 14
+    return Orders(
+        id=_whole(given[0]), machine=_whole(given[1]), mode=np.array(given[2], str), part=np.array(given[3], str),
+        kind=np.array(given[4], str), verdict=np.array(given[5], str), opened=_whole(given[6]),
+        completed=_whole(given[7]), closed=_whole(given[8]), due=_whole(given[9]), minutes=_whole(given[10]),
+        cost=_whole(given[11]), planned=np.array(given[12], bool), reopened=np.array(given[13], bool),
+    )  # fmt: skip
+
+
+def _stretches(rows: list[Any]) -> Stretches:
+    return Stretches(*(_whole(given) for given in (zip(*rows, strict=True) if rows else [()] * 4)))
+
+
+def _whole(given: Sequence[int | None]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.array([NEVER if value is None else value for value in given], np.int64)
+
+
+def _of(machines: Collection[int], found: Activations) -> Activations:
+    inside = np.isin(found.machine, list(machines))
+    return Activations(
+        found.at[inside], found.returned[inside], found.acknowledged[inside], found.machine[inside],
+        found.mode[inside], found.priority[inside],
+    )  # fmt: skip
