@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from maintenance import carrying_notes, checklist_rules, order_steps
+from maintenance import carrying_notes, checklist_rules, order_moves, order_steps
 from maintenance.checklist_models import ChecklistItem
 from maintenance.models import WorkOrder
 from maintenance.order_life import Status
@@ -41,7 +41,7 @@ def answer(
     now = now or timezone.now()
     with transaction.atomic():
         order_id = ChecklistItem.objects.values_list("checklist__order", flat=True).get(pk=item_id)
-        order = order_steps.behind_its_machine(order_id)
+        order = order_moves.behind_its_machine(order_id)
         if order.status != Status.IN_PROGRESS:
             raise NotAtWork
         item = ChecklistItem.objects.select_related("checklist").get(pk=item_id)

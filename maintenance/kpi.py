@@ -55,7 +55,8 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class Stretches:
-    """Times in which somebody worked on a machine and it was out of service; ``end``: NEVER while that lasts."""
+    """Times of machines in which something lasted: somebody worked on one, or it was out of service for maintenance.
+    ``order``: that it was for, 0 = none; ``end``: NEVER while it lasts."""
 
     order: Int64
     machine: Int64
@@ -102,27 +103,30 @@ def observed(period: Period) -> int:
 
 
 def out_of_service(found: Stretches, period: Period) -> int:
-    """For how long machines were out of service, together; what overlaps on one machine counts once."""
+    """For how long machines were out of service while observed, together; what overlaps on one machine counts once."""
     begin, end = np.maximum(found.begin, period.start), np.minimum(found.end, period.end)
-    total, reached = 0, {}
+    total = 0
+    reached: dict[int, int] = {}
     for n in np.argsort(begin, kind="stable"):
         machine, left, right = int(found.machine[n]), int(begin[n]), int(end[n])
-        left = max(left, reached.get(machine, left))
+        left = max(left, reached.get(machine, period.since[machine]))
         if right > left:
             total += right - left
             reached[machine] = right
     return total
 
 
-def figures(orders: Orders, worked: Stretches, alarms: Activations, period: Period) -> tuple[Figure, ...]:
-    """Every figure, in the order of the book."""
+def figures(
+    orders: Orders, worked: Stretches, out: Stretches, alarms: Activations, period: Period
+) -> tuple[Figure, ...]:
+    """Every figure, in the order of the book. ``worked``: on orders; ``out``: machines, of service for maintenance."""
     failed = failures(orders)
-    down, seen = out_of_service(worked, period), observed(period)
+    down, seen = out_of_service(out, period), observed(period)
     return (
         mtbf(int(period.holds(failed.opened).sum()), seen - down),
         mttr(failed, worked, period),
         mtta(alarms, period),
-        _figure("availability", value=100 * (seen - down) / seen if seen else None, events=len(worked.order)),
+        _figure("availability", value=100 * (seen - down) / seen if seen else None, events=len(out.order)),
         planned_share(orders, period),
         backlog(orders, period),
         schedule_compliance(orders, period),

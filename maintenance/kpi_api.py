@@ -20,7 +20,7 @@ from maintenance.report_api import Fields
 from sensors import access, problems
 from sensors.problems import Problem
 
-KEY = {"min_value": 1, "max_value": 2**63 - 1}
+KEY: dict[str, Any] = {"min_value": 1, "max_value": 2**63 - 1}
 
 
 class KpisAsked(Fields):

@@ -1,8 +1,4 @@
-"""What the figures of maintenance are made of, read from the tables: four queries, nothing is changed.
-
-Seams: the cost of an order is what an imported one brought (``cost``), the time out of service is that in which
-somebody worked (``STRETCHES``).
-"""
+"""What the figures of maintenance are made of, read from the tables; nothing is changed."""
 
 from __future__ import annotations
 
@@ -13,11 +9,14 @@ from typing import Any
 
 import numpy as np
 from django.db import connection
+from django.db.models import Min
 
 from maintenance import alarm_report
+from maintenance.effort_models import Downtime, Labour, OrderCost
 from maintenance.isa182 import NEVER, Activations
 from maintenance.kpi import Orders, Period, Stretches
 from maintenance.models import PastOrder, WorkOrder, WorkOrderTransition
+from maintenance.part_models import Movement
 from sensors.columns import from_instant
 from sensors.models import Equipment
 
@@ -38,15 +37,26 @@ LEFT JOIN (SELECT machine_id, min(opened_at) AS at FROM {ORDER} WHERE site_id = 
 WHERE below.level = 'MACHINE'
 """
 """The machines at and below a piece of equipment, and since when each is observed: made, or with an order."""
+MONEY = f"""
+SELECT order_id, (sum(amount) * 100)::bigint AS hundredths FROM (
+    SELECT order_id, cost AS amount FROM {PAST} WHERE cost IS NOT NULL
+    UNION ALL SELECT order_id, amount FROM {OrderCost._meta.db_table}
+    UNION ALL SELECT order_id, -value FROM {Movement._meta.db_table} WHERE order_id IS NOT NULL
+    UNION ALL SELECT order_id, round(extract(epoch FROM until_at - from_at) / 3600 * hourly_cost, 2)
+        FROM {Labour._meta.db_table} WHERE hourly_cost IS NOT NULL
+) AS every GROUP BY order_id
+"""
+"""What each order cost: what an imported one brought, and all that ``order_costs`` counts."""
 ORDERS = f"""
 SELECT job.id, job.machine_id, coalesce(nullif(job.found_mode, ''), job.failure_mode), coalesce(past.part, ''),
     job.maintenance_type, job.verdict, {MICROSECONDS.format("job.opened_at")},
     {MICROSECONDS.format("job.completed_at")}, {MICROSECONDS.format("job.closed_at")},
     {MICROSECONDS.format("coalesce(job.due_at, job.planned_start + job.planned_minutes * interval '1 minute')")},
-    coalesce(job.planned_minutes, 0), coalesce((past.cost * 100)::bigint, 0),
+    coalesce(job.planned_minutes, 0), coalesce(money.hundredths, 0),
     job.planned_start IS NOT NULL OR job.maintenance_type = 'PREDETERMINED',
     EXISTS (SELECT FROM {STEP} AS step WHERE step.order_id = job.id AND step.action = 'REOPENED')
 FROM {ORDER} AS job LEFT JOIN {PAST} AS past ON past.order_id = job.id
+LEFT JOIN ({MONEY}) AS money ON money.order_id = job.id
 WHERE job.machine_id = ANY(%(machines)s) AND job.opened_at < %(end)s AND {LASTED_INTO.format("job.")}
     AND job.status NOT IN ('REQUESTED', 'CANCELLED')
 """
@@ -61,14 +71,30 @@ SELECT order_id, machine_id, {MICROSECONDS.format("at")}, {MICROSECONDS.format("
 WHERE action IN ('STARTED', 'RESUMED') AND at < %(end)s AND (until IS NULL OR until >= %(start)s)
 """
 """From where work began or went on to where it was held, completed, cancelled or opened again."""
+DOWN = f"""
+SELECT coalesce(order_id, 0), machine_id, {MICROSECONDS.format("from_at")}, {MICROSECONDS.format("until_at")}
+FROM {Downtime._meta.db_table}
+WHERE machine_id = ANY(%(machines)s) AND reason = ANY(%(reasons)s)
+    AND from_at < %(end)s AND (until_at IS NULL OR until_at >= %(start)s)
+"""
+FOR_MAINTENANCE = [
+    Downtime.Reason.BREAKDOWN, Downtime.Reason.MAINTENANCE,
+    Downtime.Reason.WAITING_FOR_PARTS, Downtime.Reason.WAITING_FOR_PEOPLE,
+]  # fmt: skip
+"""Reasons of downtime that maintenance answers for; for the others a machine is not out of service."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What there is of a site, or of a part of it, in a period; ``tags`` by machine."""
+    """What there is of a site, or of a part of it, in a period; ``tags`` by machine.
+
+    ``out``: when machines were out of service for maintenance, as entered since the site's first downtime; before
+    that, and where a site enters none, while somebody worked on them.
+    """
 
     orders: Orders
     worked: Stretches
+    out: Stretches
     alarms: Activations
     period: Period
     tags: dict[int, str]
@@ -77,11 +103,16 @@ class Found:
 def load(site_id: int, *, equipment_id: int | None, start: datetime, end: datetime) -> Found:
     """Of all machines of a site, or of those at and below a piece of its equipment."""
     machines = _rows(MACHINES, {"site": site_id, "root": equipment_id})
-    asked = {"machines": [row[0] for row in machines], "start": start, "end": end}
+    keys = [row[0] for row in machines]
+    asked = {"machines": keys, "start": start, "end": end, "reasons": FOR_MAINTENANCE}
+    worked = _rows(STRETCHES, asked)
+    first = Downtime.objects.filter(site=site_id).aggregate(first=Min("from_at"))["first"]
+    kept = NEVER if first is None else from_instant(first)
     return Found(
         _orders(_rows(ORDERS, asked)),
-        _stretches(_rows(STRETCHES, asked)),
-        _of(asked["machines"], alarm_report.load(site_id, start=start, end=end)),
+        _stretches(worked),
+        _stretches([row for row in worked if row[2] < kept] + _rows(DOWN, asked)),
+        _of(keys, alarm_report.load(site_id, start=start, end=end)),
         Period(from_instant(start), from_instant(end), {key: since for key, _, since in machines}),
         {key: tag for key, tag, _ in machines},
     )
@@ -90,7 +121,8 @@ def load(site_id: int, *, equipment_id: int | None, start: datetime, end: dateti
 def _rows(query: str, asked: dict[str, Any]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(query, asked)
-        return cursor.fetchall()
+        rows: list[Any] = cursor.fetchall()
+        return rows
 
 
 def _orders(rows: list[Any]) -> Orders:

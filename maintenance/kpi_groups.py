@@ -48,13 +48,13 @@ class PartLife:
     running: int
 
 
-def pareto(orders: Orders, worked: Stretches, period: Period) -> tuple[Loss, ...]:
+def pareto(orders: Orders, out: Stretches, period: Period) -> tuple[Loss, ...]:
     """Most downtime first, then most cost, then most failures."""
     failed = kpi.failures(orders)
     key_of = dict(zip(failed.id.tolist(), zip(failed.machine.tolist(), failed.mode.tolist(), strict=True), strict=True))
     down: dict[tuple[int, str], float] = defaultdict(float)
-    length = np.minimum(worked.end, period.end) - np.maximum(worked.begin, period.start)
-    for order, lasted in zip(worked.order.tolist(), length.tolist(), strict=True):
+    length = np.minimum(out.end, period.end) - np.maximum(out.begin, period.start)
+    for order, lasted in zip(out.order.tolist(), length.tolist(), strict=True):
         if order in key_of and lasted > 0:
             down[key_of[order]] += lasted / HOUR_US
     times: dict[tuple[int, str], int] = defaultdict(int)

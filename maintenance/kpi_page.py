@@ -108,7 +108,7 @@ def _made(site: Site, asked: dict[str, Any], *, now: datetime) -> Report:
         start, end = (
             datetime.combine(day, time(), tzinfo=zone) for day in (asked["start"], asked["end"] + timedelta(days=1))
         )
-        return kpi_report.make(site.pk, start=start, end=end, now=now, equipment_id=node and node.pk)
+        return kpi_report.make(site.pk, start=start, end=end, now=now, equipment_id=node.pk if node else None)
     except OverflowError as error:
         raise kpi_report.BadPeriod("No calendar goes that far.") from error
 

@@ -56,8 +56,8 @@ def make(
     length, failures = kpi_groups.over_time(found.orders, found.period)
     return Report(
         found.period,
-        kpi.figures(found.orders, found.worked, found.alarms, found.period),
-        kpi_groups.pareto(found.orders, found.worked, found.period),
+        kpi.figures(found.orders, found.worked, found.out, found.alarms, found.period),
+        kpi_groups.pareto(found.orders, found.out, found.period),
         kpi_groups.lives(found.orders, found.period),
         kpi_groups.curve(found.orders, found.period),
         length,

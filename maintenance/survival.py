@@ -55,7 +55,7 @@ def curve(duration: Float64, ended: Bool) -> Curve:
     """
     time, deaths = np.unique(duration[ended], return_counts=True)
     at_risk = len(duration) - np.searchsorted(np.sort(duration), time, side="left")
-    share = np.cumprod(1 - deaths / at_risk)
+    share = np.cumprod(1 - deaths / at_risk, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         variance = np.cumsum(deaths / (at_risk * (at_risk - deaths)))
         spread = Z * np.sqrt(variance) / np.log(share)

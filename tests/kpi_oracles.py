@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -44,12 +44,12 @@ def survival(times: Sequence[tuple[float, bool]]) -> list[tuple[float, float]]:
     return found
 
 
-def out_of_service(jobs: Sequence[Job], start: int, end: int, step: int) -> int:
-    """By looking at each machine at every ``step`` of the period."""
+def out_of_service(jobs: Sequence[Job], since: Mapping[int, int], start: int, end: int, step: int) -> int:
+    """By looking at each machine at every ``step`` of the period in which it is observed."""
     return step * sum(
         any(begin <= at < over for job in jobs if job.machine == machine for begin, over in job.work)
         for machine in {job.machine for job in jobs}
-        for at in range(start, end, step)
+        for at in range(max(start, since[machine]), end, step)
     )
 
 

@@ -17,9 +17,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from maintenance import kpi_data, kpi_page, kpi_report, order_steps
+from maintenance import kpi_data, kpi_page, kpi_report, order_costs, order_steps
+from maintenance.effort_models import Downtime, Labour, OrderCost
 from maintenance.kpi import HOUR_US
 from maintenance.models import PastOrder, WorkOrder, WorkOrderTransition
+from maintenance.part_models import Movement, Part, Store
 from sensors.models import Equipment, Site
 from tests import factories
 from tests.client import client, problem
@@ -47,6 +49,13 @@ def order(machine: Equipment, opened: datetime, *, hours: float | None = 2, **fi
         step(made, "STARTED", opened + HOUR)
         step(made, "COMPLETED", made.completed_at)
     return made
+
+
+def down(machine: Equipment, at: datetime, *, hours: float | None, **fields: Any) -> None:
+    until = None if hours is None else at + timedelta(hours=hours)
+    Downtime.objects.create(
+        **{"site": machine.site, "machine": machine, "from_at": at, "until_at": until, "reason": "BREAKDOWN"} | fields
+    )
 
 
 def step(made: WorkOrder, action: str, at: datetime | None) -> None:
@@ -78,6 +87,38 @@ def test_time_out_of_service_is_left_out_of_the_operating_time(site: Site) -> No
     assert made["mtbf"].value == (240 - 6) / 2
     assert made["availability"].value == 100 * 234 / 240
     assert (made["mttr"].value, made["mttr"].events, made["mttr"].running) == (7 + 8 * 24, 1, 1)
+
+
+def test_downtime_that_is_entered_counts_from_its_first_entry_on(site: Site) -> None:
+    machine, other = old(site), old(site)
+    order(machine, NOON, hours=6)
+    down(machine, NOON + 2 * DAY, hours=5, order=order(machine, NOON + 2 * DAY, hours=2, failure_mode="OHE"))
+    down(other, NOON + 3 * DAY, hours=4, reason="NO_MATERIAL")
+    down(other, NOON + 4 * DAY, hours=None)
+    made = kpi_report.make(site.pk, start=NOON, end=NOON + 5 * DAY, now=NOON + 5 * DAY)
+    figure = {one.entry.name: one for one in made.figures}["availability"]
+    assert figure.value == 100 * (240 - 6 - 5 - 24) / 240
+    assert {loss.mode: loss.downtime for loss in made.losses} == {"VIB": 6.0, "OHE": 5.0}
+
+
+def test_an_order_costs_labour_parts_and_all_else(site: Site) -> None:
+    machine, person = old(site), factories.user(site=site)
+    row = order(machine, NOON)
+    for minutes, rate in ((50, "31.70"), (7, "0.30")):
+        at = NOON + timedelta(hours=minutes)
+        said = {"from_at": at, "until_at": at + timedelta(minutes=minutes), "hourly_cost": Decimal(rate)}
+        Labour.objects.create(order=row, worker=person, **said)
+    OrderCost.objects.create(order=row, kind="RENTAL", text="Crane", amount=Decimal("99.99"))
+    store = Store.objects.create(site=site, name="Main")
+    part = Part.objects.create(site=site, number="B-1", name="Bearing")
+    for kind, quantity, value in (("ISSUE", -2, "-24.40"), ("RETURN", 1, "12.20")):
+        Movement.objects.create(
+            site=site, part=part, store=store, kind=kind, quantity=quantity, on_hand=1, value=Decimal(value), order=row,
+            at=NOON,
+        )  # fmt: skip
+    found = kpi_data.load(site.pk, equipment_id=None, start=NOON, end=NOON + DAY)
+    total = order_costs.of([row.pk], site_id=site.pk)[row.pk].total
+    assert found.orders.cost.tolist() == [int(100 * total)] == [2642 + 4 + 9999 + 1220]
 
 
 def test_a_machine_on_hold_is_in_service(site: Site) -> None:
@@ -141,7 +182,7 @@ def test_a_line_has_the_machines_below_it_and_no_others(site: Site) -> None:
         figures(factories.site(), equipment_id=line.pk)
 
 
-def test_a_report_costs_four_queries_whatever_there_is(site: Site) -> None:
+def test_a_report_costs_six_queries_whatever_there_is(site: Site) -> None:
     counted = []
     for _ in range(2):
         for day in range(5):
@@ -149,7 +190,7 @@ def test_a_report_costs_four_queries_whatever_there_is(site: Site) -> None:
         with CaptureQueriesContext(connection) as queries:
             figures(site)
         counted.append(len(queries))
-    assert counted == [4, 4]
+    assert counted == [6, 6]
 
 
 @pytest.mark.parametrize(("start", "end"), [(NOON, NOON), (NOON + DAY, NOON), (NOON - 12_000 * DAY, NOON)])

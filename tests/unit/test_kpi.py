@@ -82,17 +82,18 @@ PERIOD = Period(START, END, {1: 0, 2: 0, 3: 150 * DAY_US})
 @given(jobs())
 @settings(max_examples=80, deadline=None)
 def test_time_out_of_service_is_that_by_looking_every_day(found: list[Job]) -> None:
-    expected = kpi_oracles.out_of_service(found, START, END, DAY_US)
+    expected = kpi_oracles.out_of_service(found, PERIOD.since, START, END, DAY_US)
     assert kpi.out_of_service(worked(found), PERIOD) == expected
 
 
 @given(jobs())
 @settings(max_examples=150, deadline=None)
 def test_each_figure_is_that_which_counts_one_by_one(found: list[Job]) -> None:
-    made = {one.entry.name: one for one in kpi.figures(orders(found), worked(found), activations(), PERIOD)}
+    columns = orders(found), worked(found), worked(found), activations()
+    made = {one.entry.name: one for one in kpi.figures(*columns, PERIOD)}
     assert tuple(made) == kpi_book.NAMES
     failures = sum(one.is_failure and START <= one.opened < END for one in found)
-    down = kpi_oracles.out_of_service(found, START, END, DAY_US)
+    down = kpi_oracles.out_of_service(found, PERIOD.since, START, END, DAY_US)
     assert made["mtbf"].events == failures
     if failures:
         assert made["mtbf"].value == pytest.approx((250 * DAY_US - down) / HOUR_US / failures)
@@ -155,7 +156,7 @@ def test_an_alarm_that_comes_again_unacknowledged_had_waited_until_then() -> Non
 
 
 def test_without_orders_and_machines_there_are_no_figures() -> None:
-    made = kpi.figures(orders([]), worked([]), activations(), Period(START, END, {}))
+    made = kpi.figures(orders([]), worked([]), worked([]), activations(), Period(START, END, {}))
     assert [one.value for one in made] == [None, None, None, None, None, 0.0, None, None, None, None]
     assert kpi_groups.pareto(orders([]), worked([]), PERIOD) == ()
     assert kpi_groups.lives(orders([]), PERIOD) == ()
