@@ -63,6 +63,13 @@ class Stretches:
     begin: Int64
     end: Int64
 
+    def take(self, index: Bool | Int64) -> Stretches:
+        return Stretches(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def and_then(self, more: Stretches) -> Stretches:
+        columns = ((getattr(one, field.name) for one in (self, more)) for field in fields(self))
+        return Stretches(*(np.concatenate(tuple(column)) for column in columns))
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -104,15 +111,15 @@ def observed(period: Period) -> int:
 
 def out_of_service(found: Stretches, period: Period) -> int:
     """For how long machines were out of service while observed, together; what overlaps on one machine counts once."""
-    begin, end = np.maximum(found.begin, period.start), np.minimum(found.end, period.end)
+    order = np.lexsort((found.begin, found.machine))
+    machine, begin, end = found.machine[order], found.begin[order], np.minimum(found.end[order], period.end)
+    keys, firsts = np.unique(machine, return_index=True)
     total = 0
-    reached: dict[int, int] = {}
-    for n in np.argsort(begin, kind="stable"):
-        machine, left, right = int(found.machine[n]), int(begin[n]), int(end[n])
-        left = max(left, reached.get(machine, period.since[machine]))
-        if right > left:
-            total += right - left
-            reached[machine] = right
+    for key, first, last in zip(keys.tolist(), firsts, [*firsts[1:], len(machine)], strict=False):
+        since = max(period.start, period.since[key])
+        reached = np.maximum.accumulate(np.append(since, end[first:last]))
+        left = np.maximum(begin[first:last], reached[:-1])
+        total += int(np.maximum(end[first:last] - left, 0).sum())
     return total
 
 

@@ -105,13 +105,13 @@ def load(site_id: int, *, equipment_id: int | None, start: datetime, end: dateti
     machines = _rows(MACHINES, {"site": site_id, "root": equipment_id})
     keys = [row[0] for row in machines]
     asked = {"machines": keys, "start": start, "end": end, "reasons": FOR_MAINTENANCE}
-    worked = _rows(STRETCHES, asked)
+    worked = _stretches(_rows(STRETCHES, asked))
     first = Downtime.objects.filter(site=site_id).aggregate(first=Min("from_at"))["first"]
     kept = NEVER if first is None else from_instant(first)
     return Found(
         _orders(_rows(ORDERS, asked)),
-        _stretches(worked),
-        _stretches([row for row in worked if row[2] < kept] + _rows(DOWN, asked)),
+        worked,
+        worked.take(worked.begin < kept).and_then(_stretches(_rows(DOWN, asked))),
         _of(keys, alarm_report.load(site_id, start=start, end=end)),
         Period(from_instant(start), from_instant(end), {key: since for key, _, since in machines}),
         {key: tag for key, tag, _ in machines},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,34 +49,33 @@ class PartLife:
 def pareto(orders: Orders, out: Stretches, period: Period) -> tuple[Loss, ...]:
     """Most downtime first, then most cost, then most failures."""
     failed = kpi.failures(orders)
-    key_of = dict(zip(failed.id.tolist(), zip(failed.machine.tolist(), failed.mode.tolist(), strict=True), strict=True))
-    down: dict[tuple[int, str], float] = defaultdict(float)
-    length = np.minimum(out.end, period.end) - np.maximum(out.begin, period.start)
-    for order, lasted in zip(out.order.tolist(), length.tolist(), strict=True):
-        if order in key_of and lasted > 0:
-            down[key_of[order]] += lasted / HOUR_US
-    times: dict[tuple[int, str], int] = defaultdict(int)
-    cost: dict[tuple[int, str], int] = defaultdict(int)
-    inside = failed.take(period.holds(failed.opened))
-    for order, money in zip(inside.id.tolist(), inside.cost.tolist(), strict=True):
-        times[key_of[order]] += 1
-        cost[key_of[order]] += money
-    keys = sorted({*down, *times}, key=lambda key: (-down[key], -cost[key], -times[key], key))
-    return tuple(_losses(keys, down, cost, times))[:MOST_ROWS]
+    modes, mode = np.unique(failed.mode, return_inverse=True)
+    keys, key = np.unique(failed.machine * max(1, len(modes)) + mode, return_inverse=True)
+    inside = period.holds(failed.opened)
+    times = np.bincount(key[inside], minlength=len(keys))
+    cost = np.bincount(key[inside], failed.cost[inside], minlength=len(keys))
+    down = np.bincount(key, _hours_of(failed, out, period), minlength=len(keys))
+    weights = down if down.sum() > 0 else times
+    total = float(weights.sum()) or 1.0
+    order = np.lexsort((keys, -times, -cost, -down))
+    order = order[(times[order] > 0) | (down[order] > 0)]
+    so_far = np.minimum(1.0, np.cumsum(weights[order]) / total)
+    return tuple(
+        Loss(
+            int(keys[n] // len(modes)), str(modes[keys[n] % len(modes)]), int(times[n]), float(down[n]),
+            round(float(cost[n])), float(weights[n] / total), float(part),
+        )
+        for n, part in zip(order[:MOST_ROWS], so_far, strict=False)
+    )  # fmt: skip
 
 
-def _losses(
-    keys: list[tuple[int, str]],
-    down: dict[tuple[int, str], float],
-    cost: dict[tuple[int, str], int],
-    times: dict[tuple[int, str], int],
-) -> Iterable[Loss]:
-    weights = down if sum(down.values()) > 0 else times
-    total = sum(weights.values()) or 1
-    so_far = 0.0
-    for key in keys:
-        so_far += weights[key]
-        yield Loss(*key, times[key], down[key], cost[key], weights[key] / total, min(1.0, so_far / total))
+def _hours_of(failed: Orders, out: Stretches, period: Period) -> Float64:
+    """How long in the period machines were out of service for each failure."""
+    length = np.maximum(0, np.minimum(out.end, period.end) - np.maximum(out.begin, period.start)) / HOUR_US
+    known = np.isin(out.order, failed.id)
+    order = np.argsort(failed.id)
+    place = order[np.searchsorted(failed.id, out.order[known], sorter=order)]
+    return np.bincount(place, length[known], minlength=len(failed)).astype(np.float64)
 
 
 def between(orders: Orders, period: Period) -> tuple[Float64, Bool]:

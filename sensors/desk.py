@@ -8,6 +8,7 @@ Rows that the flow writes are never edited by anyone. Everything else is denied.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Collection
 from typing import Any, cast
 
@@ -173,5 +174,19 @@ def site_filter(path: str) -> type[SiteFilter]:
 def column(
     description: str, *, ordering: str | None = None
 ) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any, Any], Any]]:
-    """Names a column or a read-only field, and says by which field its list is ordered."""
-    return cast(Any, admin.display(description=description, ordering=ordering, empty_value=show.DASH))
+    """Names a column or a read-only field, and says by which field its list is ordered.
+
+    It is worked out once for a row that was read: a page asks five times for each of its read-only fields.
+    """
+
+    def named(ask: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        @functools.wraps(ask)
+        def once(page: Any, row: Any) -> Any:
+            known = row.__dict__.setdefault("_columns", {})
+            if ask not in known:
+                known[ask] = ask(page, row)
+            return known[ask]
+
+        return cast(Any, admin.display(description=description, ordering=ordering, empty_value=show.DASH)(once))
+
+    return named

@@ -194,7 +194,7 @@ def _carrying_out(order: WorkOrder, person: User) -> None:
     template = ChecklistTemplate.objects.create(site=site, name=f"{tag} <b>monthly</b>")
     TemplateItem.objects.create(template=template, text="Is the <b>guard</b> in place?", kind="PASS_FAIL")
     checklist = Checklist.objects.create(order=order, template=template, name=template.name, attached_at=NOON)
-    ChecklistItem.objects.create(checklist=checklist, position=1, text="<b>Guard</b>", kind="TICK", is_required=True)
+    ChecklistItem.objects.create(checklist=checklist, position=1, text="<b>Guard</b>", kind="TICK", is_required=False)
     LabourRate.objects.create(site=site, worker=person, hourly_cost=48)
     Labour.objects.create(order=order, worker=person, from_at=NOON, until_at=NOON + HOUR, hourly_cost=48)
     OrderCost.objects.create(order=order, kind="RENTAL", text="<b>Crane</b>", amount=100)
