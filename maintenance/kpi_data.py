@@ -47,6 +47,7 @@ SELECT order_id, (sum(amount) * 100)::bigint AS hundredths FROM (
 ) AS every GROUP BY order_id
 """
 """What each order cost: what an imported one brought, and all that ``order_costs`` counts."""
+BREAKS = "step.action IN ('HELD', 'REOPENED')"
 ORDERS = f"""
 SELECT job.id, job.machine_id, coalesce(nullif(job.found_mode, ''), job.failure_mode), coalesce(past.part, ''),
     job.maintenance_type, job.verdict, {MICROSECONDS.format("job.opened_at")},
@@ -54,7 +55,9 @@ SELECT job.id, job.machine_id, coalesce(nullif(job.found_mode, ''), job.failure_
     {MICROSECONDS.format("coalesce(job.due_at, job.planned_start + job.planned_minutes * interval '1 minute')")},
     coalesce(job.planned_minutes, 0), coalesce(money.hundredths, 0),
     job.planned_start IS NOT NULL OR job.maintenance_type = 'PREDETERMINED',
-    EXISTS (SELECT FROM {STEP} AS step WHERE step.order_id = job.id AND step.action = 'REOPENED')
+    EXISTS (SELECT FROM {STEP} AS step WHERE step.order_id = job.id AND step.action = 'REOPENED'),
+    {MICROSECONDS.format("job.started_at")},
+    job.started_at IS NULL OR EXISTS (SELECT FROM {STEP} AS step WHERE step.order_id = job.id AND {BREAKS})
 FROM {ORDER} AS job LEFT JOIN {PAST} AS past ON past.order_id = job.id
 LEFT JOIN ({MONEY}) AS money ON money.order_id = job.id
 WHERE job.machine_id = ANY(%(machines)s) AND job.opened_at < %(end)s AND {LASTED_INTO.format("job.")}
@@ -67,10 +70,12 @@ SELECT order_id, machine_id, {MICROSECONDS.format("at")}, {MICROSECONDS.format("
     FROM {STEP} AS step JOIN {ORDER} AS job ON job.id = step.order_id
     WHERE job.machine_id = ANY(%(machines)s) AND job.opened_at < %(end)s AND {LASTED_INTO.format("job.")}
         AND step.action IN ('STARTED', 'HELD', 'RESUMED', 'COMPLETED', 'CANCELLED', 'REOPENED')
+        AND (job.status = 'CANCELLED' OR job.id IN (SELECT step.order_id FROM {STEP} AS step WHERE {BREAKS}))
 ) AS steps
 WHERE action IN ('STARTED', 'RESUMED') AND at < %(end)s AND (until IS NULL OR until >= %(start)s)
 """
-"""From where work began or went on to where it was held, completed, cancelled or opened again."""
+"""From where work began or went on to where it was held, completed, cancelled or opened again: of orders that were
+held, opened again or cancelled. On all others it lasted from their start to their completion."""
 DOWN = f"""
 SELECT coalesce(order_id, 0), machine_id, {MICROSECONDS.format("from_at")}, {MICROSECONDS.format("until_at")}
 FROM {Downtime._meta.db_table}
@@ -105,15 +110,17 @@ def load(site_id: int, *, equipment_id: int | None, start: datetime, end: dateti
     machines = _rows(MACHINES, {"site": site_id, "root": equipment_id})
     keys = [row[0] for row in machines]
     asked = {"machines": keys, "start": start, "end": end, "reasons": FOR_MAINTENANCE}
-    worked = _stretches(_rows(STRETCHES, asked))
+    period = Period(from_instant(start), from_instant(end), {key: since for key, _, since in machines})
+    orders, at_once = _orders(_rows(ORDERS, asked), period)
+    worked = at_once.and_then(_stretches(_rows(STRETCHES, asked)))
     first = Downtime.objects.filter(site=site_id).aggregate(first=Min("from_at"))["first"]
     kept = NEVER if first is None else from_instant(first)
     return Found(
-        _orders(_rows(ORDERS, asked)),
+        orders,
         worked,
         worked.take(worked.begin < kept).and_then(_stretches(_rows(DOWN, asked))),
         _of(keys, alarm_report.load(site_id, start=start, end=end)),
-        Period(from_instant(start), from_instant(end), {key: since for key, _, since in machines}),
+        period,
         {key: tag for key, tag, _ in machines},
     )
 
@@ -125,14 +132,18 @@ def _rows(query: str, asked: dict[str, Any]) -> list[Any]:
         return rows
 
 
-def _orders(rows: list[Any]) -> Orders:
-    given = list(zip(*rows, strict=True)) if rows else [()] * 14
-    return Orders(
+def _orders(rows: list[Any], period: Period) -> tuple[Orders, Stretches]:
+    """The orders, and when those were worked on that were done in one go."""
+    given = list(zip(*rows, strict=True)) if rows else [()] * 16
+    orders = Orders(
         id=_whole(given[0]), machine=_whole(given[1]), mode=np.array(given[2], str), part=np.array(given[3], str),
         kind=np.array(given[4], str), verdict=np.array(given[5], str), opened=_whole(given[6]),
         completed=_whole(given[7]), closed=_whole(given[8]), due=_whole(given[9]), minutes=_whole(given[10]),
         cost=_whole(given[11]), planned=np.array(given[12], bool), reopened=np.array(given[13], bool),
     )  # fmt: skip
+    began = _whole(given[14])
+    at_once = ~np.array(given[15], bool) & (began < period.end)
+    return orders, Stretches(orders.id, orders.machine, began, orders.completed).take(at_once)
 
 
 def _stretches(rows: list[Any]) -> Stretches:

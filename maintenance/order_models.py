@@ -162,7 +162,10 @@ class WorkOrderTransition(models.Model):
 
     class Meta:
         ordering = ["id"]
-        indexes = [models.Index(fields=["run_id"], condition=Q(run_id__isnull=False), name="wo_transition_of_run")]
+        indexes = [
+            models.Index(fields=["run_id"], condition=Q(run_id__isnull=False), name="wo_transition_of_run"),
+            models.Index(fields=["order"], condition=Q(action__in=["HELD", "REOPENED"]), name="wo_transition_breaks"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.order_id}"

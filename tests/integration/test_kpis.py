@@ -42,8 +42,9 @@ def order(machine: Equipment, opened: datetime, *, hours: float | None = 2, **fi
         "priority": "HIGH", "title": "Worn", "opened_at": opened, "status": "OPEN",
     }  # fmt: skip
     if hours is not None:
-        over = opened + HOUR + timedelta(hours=hours)
-        usual |= {"status": "CLOSED", "findings": "Done", "completed_at": over, "closed_at": over}
+        begun = opened + HOUR
+        over = begun + timedelta(hours=hours)
+        usual |= {"status": "CLOSED", "findings": "Done", "started_at": begun, "completed_at": over, "closed_at": over}
     made = WorkOrder.objects.create(**usual | fields)
     if hours is not None:
         step(made, "STARTED", opened + HOUR)
@@ -121,12 +122,23 @@ def test_an_order_costs_labour_parts_and_all_else(site: Site) -> None:
     assert found.orders.cost.tolist() == [int(100 * total)] == [2642 + 4 + 9999 + 1220]
 
 
-def test_a_machine_on_hold_is_in_service(site: Site) -> None:
-    made = order(old(site), NOON, hours=None)
-    for action, hours in (("STARTED", 1), ("HELD", 2), ("RESUMED", 5), ("CANCELLED", 6)):
+@pytest.mark.parametrize(("steps", "status", "lasted"), [
+    ((("STARTED", 1), ("COMPLETED", 4)), "COMPLETED", [3]),
+    ((("STARTED", 1), ("HELD", 2), ("RESUMED", 5), ("COMPLETED", 6)), "COMPLETED", [1, 1]),
+    ((("STARTED", 1), ("HELD", 2), ("RESUMED", 5), ("CANCELLED", 6)), "CANCELLED", [1, 1]),
+    ((("STARTED", 1), ("CANCELLED", 3)), "CANCELLED", [2]),
+    ((("STARTED", 1), ("COMPLETED", 2), ("REOPENED", 4), ("STARTED", 5), ("COMPLETED", 9)), "COMPLETED", [1, 4]),
+])  # fmt: skip
+def test_a_machine_is_out_of_service_while_somebody_works(
+    site: Site, steps: tuple[tuple[str, int], ...], status: str, lasted: list[int]
+) -> None:
+    over = NOON + steps[-1][1] * HOUR
+    fields = {"status": status, "findings": "Done", "started_at": NOON + HOUR}
+    made = order(old(site), NOON, hours=None, completed_at=over if status == "COMPLETED" else None, **fields)
+    for action, hours in steps:
         step(made, action, NOON + hours * HOUR)
     found = kpi_data.load(site.pk, equipment_id=None, start=NOON, end=NOON + DAY)
-    assert ((found.worked.end - found.worked.begin) // HOUR_US).tolist() == [1, 1]
+    assert ((found.worked.end - found.worked.begin) // HOUR_US).tolist() == lasted
 
 
 def test_an_order_that_people_carry_out_counts(site: Site) -> None:
