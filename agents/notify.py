@@ -24,6 +24,8 @@ WORDS = {
     ("alarm", "UNSUPPRESSED"): "Alarm no longer suppressed",
     ("alarm", "BACK_IN_SERVICE"): "Alarm back in service",
     ("work-order", "OPENED"): "Work order",
+    ("work-order", "WAITS"): "Waits for approval",
+    ("work-order", "REJECTED"): "Request rejected",
 }
 """What is sent, and how its subject line begins. What people do themselves (acknowledge, comment) is not sent."""
 TO_NAMED = {("alarm", "ESCALATED"): "Not acknowledged"}

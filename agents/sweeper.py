@@ -15,7 +15,7 @@ from functools import partial
 import structlog
 from django.conf import settings
 
-from agents import apart, deliver, doorbell, escalate, lease, pipeline, shelves, strangers
+from agents import apart, approve, deliver, doorbell, escalate, lease, pipeline, shelves, strangers
 from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
 from agents.models import Backtest, Run
@@ -46,6 +46,7 @@ def sweep() -> int:
     searcher.search([bell.id for bell in silent if bell.queue == "quarantine"])
     strangers.teller.tell()
     shelves.look()
+    approve.look()
     escalate.look()
     return len(found)
 

@@ -17,6 +17,8 @@ from agents.run_api import Runs
 from config import health
 from maintenance import carrying_page, kpi_page, link_views, performance_page
 from maintenance.api import Alarms, Anomalies
+from maintenance.approval_api import Decisions, Waits
+from maintenance.approval_policy_api import Delegations, Policies
 from maintenance.audience_api import Channels, Readers, Subscriptions
 from maintenance.checklist_api import Checklists
 from maintenance.definition_api import AlarmDefinitions
@@ -95,6 +97,10 @@ router.register("work-rules", RulesOfWork, basename="work-rule")
 router.register("permits", Permits, basename="permit")
 router.register("attachments", Attachments, basename="attachment")
 router.register("log", Log, basename="log")
+router.register("approvals-waiting", Waits, basename="approval-waiting")
+router.register("approval-decisions", Decisions, basename="approval-decision")
+router.register("approval-policies", Policies, basename="approval-policy")
+router.register("delegations", Delegations, basename="delegation")
 router.register("notifications", Notifications, basename="notification")
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")

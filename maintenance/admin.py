@@ -10,6 +10,8 @@ from unfold.decorators import action
 
 from maintenance import (
     alarm_pages,
+    approval_pages,
+    approval_policy_pages,
     audience_pages,
     carrying_admin,
     decision_pages,
@@ -40,8 +42,9 @@ from sensors.chart import Stretch
 from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 
 __all__ = [
-    "alarm_pages", "audience_pages", "carrying_admin", "decision_pages", "definition_pages", "escalation_pages",
-    "flood_pages", "ledger_pages", "log_pages", "message_pages", "meter_pages", "operating_pages", "order_pages",
+    "alarm_pages", "approval_pages", "approval_policy_pages", "audience_pages", "carrying_admin", "decision_pages",
+    "definition_pages", "escalation_pages", "flood_pages", "ledger_pages", "log_pages", "message_pages", "meter_pages",
+    "operating_pages", "order_pages",
     "part_pages", "plan_pages", "record_pages", "rota_pages", "tool_pages", "window_pages",
 ]  # fmt: skip
 

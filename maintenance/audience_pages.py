@@ -26,6 +26,8 @@ KIND_WORDS = {
     "alarm.unsuppressed": "No longer suppressed by design, still active",
     "alarm.back_in_service": "Back in service, still active",
     "work-order.opened": "Work order opened",
+    "work-order.waits": "Work order waits for approval",
+    "work-order.rejected": "Requested work order rejected",
 }
 
 

@@ -188,10 +188,11 @@ OF_SUPPRESSIONS = by_name(END_SHELVING)
 OF_ESCALATIONS = by_name(STOP)
 
 
-def on_one(page: Desk, request: HttpRequest, key: object, button: Button) -> HttpResponse:
-    """The button on a row's own page."""
+def on_one(page: Desk, request: HttpRequest, key: object, button: Button, *, to_list: bool = False) -> HttpResponse:
+    """The button on a row's own page; ``to_list``: where the row may be gone afterwards."""
     row = ask.row_of(page, request, key)
-    return ask.answer(page, request, [row], _question(button, [row], request), back=_url(page, "change", row.pk))
+    back = _url(page, "changelist") if to_list else _url(page, "change", row.pk)
+    return ask.answer(page, request, [row], _question(button, [row], request), back=back)
 
 
 def on_selected(page: Desk, request: HttpRequest, rows: QuerySet[Any], button: Button, *, action: str) -> HttpResponse:

@@ -18,6 +18,7 @@ PRIORITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 KINDS = (
     "alarm.opened", "alarm.raised", "alarm.reopened", "alarm.returned", "alarm.unshelves_soon", "alarm.unshelved",
     "alarm.unsuppressed", "alarm.back_in_service", "alarm.re_alarmed", "work-order.opened",
+    "work-order.waits", "work-order.rejected",
 )  # fmt: skip
 """The kinds of event that are told. What people do themselves (acknowledge, comment, shelve) is not, but for what ends
 the hiding of an alarm that is still active."""

@@ -11,6 +11,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from maintenance import (  # Django looks for tables here
+    approval_models,  # noqa: F401
     attachment_models,  # noqa: F401
     checklist_models,  # noqa: F401
     effort_models,  # noqa: F401

@@ -29,17 +29,14 @@ REASON_LIMIT = 300
 def pending(run_id: int) -> Pending:
     """What a run did that somebody may want to know, in the order it did it, and the enabled channels of its sites.
 
-    An order counts when it opens; what happened to an alarm that was hidden does not. One query where the run did
-    nothing, eight otherwise, however much it did.
+    An order counts when it opens; one that waits for approval does not, nor does what happened to an alarm that was
+    hidden. One query where the run did nothing, eight otherwise, however much it did.
     """
     if not _did_anything(run_id):
         return Pending((), ())
     alarms = _told_of(AlarmTransition.objects.filter(run_id=run_id, suppression=""))
     orders = list(
-        WorkOrderTransition.objects.filter(run_id=run_id, from_status="")
-        .select_related("order__machine", "order__site", "order__alarm__definition")
-        .annotate(anomaly_id=_newest_anomaly(of="order"))
-        .order_by("id")
+        _of_orders(WorkOrderTransition.objects.filter(run_id=run_id, from_status="").exclude(to_status="REQUESTED"))
     )
     evidence = _evidence([*(row.anomaly_id for row in alarms), *(row.anomaly_id for row in orders)])
     told = (
@@ -60,6 +57,18 @@ def take_untold(*, most: int) -> Pending:
     rows = _told_of(AlarmTransition.objects.filter(pk__in=ids))
     evidence = _evidence(row.anomaly_id for row in rows)
     return _complete([_of_alarm(row, evidence.get(row.anomaly_id)) for row in rows])
+
+
+def about_orders(step_ids: Iterable[int]) -> Pending:
+    """What may be told of orders, as their steps left them: of each step one, oldest first."""
+    rows = list(_of_orders(WorkOrderTransition.objects.filter(pk__in=list(step_ids))))
+    evidence = _evidence(row.anomaly_id for row in rows)
+    return _complete([_of_order(row, evidence.get(row.anomaly_id)) for row in rows])
+
+
+def _of_orders(rows: QuerySet[WorkOrderTransition]) -> QuerySet[Any]:
+    related = rows.select_related("order__machine", "order__site", "order__alarm__definition")
+    return related.annotate(anomaly_id=_newest_anomaly(of="order")).order_by("id")
 
 
 def escalated(transition_id: int, *, at: datetime) -> Transition:

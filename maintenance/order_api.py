@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from maintenance import failure_data, failure_modes, order_life, order_steps
 from maintenance.api import Assignment, Comment, OptionalComment, example
+from maintenance.approval_api import Deciding
 from maintenance.effort_api import Costed
 from maintenance.models import Priority, WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
@@ -43,6 +44,15 @@ class OrderRequest(serializers.Serializer[Any]):
         failure_modes.CODES, required=False, default="", allow_blank=True, help_text="In the sense of ISO 14224."
     )
     due_at = serializers.DateTimeField(required=False, allow_null=True, default=None)
+    expected_cost = serializers.DecimalField(
+        12,
+        2,
+        min_value=0,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Beside the planned parts; where it is known.",
+    )
 
     def validate_machine(self, key: int) -> Equipment:
         user = access.user_of(self.context["request"])
@@ -99,7 +109,7 @@ class WorkOrderFilter(Filters):
 
 
 @documented("work-orders", "work order", "work orders")
-class WorkOrders(Costed):
+class WorkOrders(Deciding, Costed):
     class WorkOrderOut(serializers.ModelSerializer[WorkOrder]):
         class WorkOrderStep(serializers.ModelSerializer[WorkOrderTransition]):
             class Meta:
@@ -112,10 +122,10 @@ class WorkOrders(Costed):
             model = WorkOrder
             fields = [
                 "id", "site", "machine", "failure_mode", "maintenance_type", "priority", "status", "title",
-                "description", "alarm", "occurrences", "requested_by", "assigned_to", "due_at", "planned_start",
-                "planned_minutes", "hold_reason", "findings", "verdict", "found_mode", "mechanism", "cause",
-                "detection_method", "activity", "label", "opened_at", "started_at", "completed_at", "closed_at",
-                "transitions",
+                "description", "alarm", "occurrences", "requested_by", "assigned_to", "due_at", "expected_cost",
+                "planned_start", "planned_minutes", "hold_reason", "findings", "verdict", "found_mode", "mechanism",
+                "cause", "detection_method", "activity", "label", "opened_at", "started_at", "completed_at",
+                "closed_at", "transitions",
             ]  # fmt: skip
 
     queryset = WorkOrder.objects.prefetch_related("transitions")
@@ -135,22 +145,6 @@ class WorkOrders(Costed):
         except Refused as error:
             raise Problem("conflict", str(error)) from error
         return Response(self.get_serializer(self.get_queryset().get(pk=row.pk)).data, status=201)
-
-    @extend_schema(
-        tags=["work-orders"], summary="Approve a request", request=OptionalComment, responses={200: WorkOrderOut},
-        description="Takes an administrator of the site.",
-    )  # fmt: skip
-    @action(detail=True, methods=["post"])
-    def approve(self, request: Request, pk: str) -> Response:
-        return self.act(request, order_steps.approve, form=OptionalComment)
-
-    @extend_schema(
-        tags=["work-orders"], summary="Reject a request", request=Comment, responses={200: WorkOrderOut},
-        description="Takes an administrator of the site. The comment says why.",
-    )  # fmt: skip
-    @action(detail=True, methods=["post"])
-    def reject(self, request: Request, pk: str) -> Response:
-        return self.act(request, order_steps.reject, form=Comment)
 
     @extend_schema(
         tags=["work-orders"], summary="Plan a work order", request=Plan, responses={200: WorkOrderOut},

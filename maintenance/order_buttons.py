@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from unfold import widgets
 
-from maintenance import failure_data, failure_modes, order_life, order_steps
+from maintenance import approval_buttons, failure_data, failure_modes, order_steps
+from maintenance.approval_buttons import can
 from maintenance.buttons import Button, Confirmation, Saying, assignee_form, by_name
 from maintenance.models import WorkOrder
 from maintenance.order_life import Action
@@ -64,23 +65,6 @@ def closing_form(rows: Sequence[WorkOrder], data: Any) -> forms.Form:
     return form
 
 
-def can(action: Action) -> Callable[[WorkOrder], bool]:
-    """Whether a row's status allows an action."""
-    return lambda order: action in order_life.possible(order.status)
-
-
-APPROVE = Button(
-    "approve", "Approve requests", "Approve", "Approved", fits=can(Action.APPROVED),
-    perform=lambda order, actor, said: order_steps.approve(order.pk, actor=actor, comment=said["comment"]),
-    form=lambda rows, data: ask.Comment(data),
-    explain="It is to be done, and can be planned and assigned.",
-)  # fmt: skip
-REJECT = Button(
-    "reject", "Reject requests", "Reject", "Rejected", fits=can(Action.REJECTED),
-    perform=lambda order, actor, said: order_steps.reject(order.pk, actor=actor, comment=said["comment"]),
-    form=lambda rows, data: Saying(data),
-    explain="It is not to be done. Say why.",
-)  # fmt: skip
 PLAN = Button(
     "plan", "Plan the work", "Plan", "Planned", fits=can(Action.PLANNED),
     perform=lambda order, actor, said: order_steps.plan(
@@ -135,4 +119,4 @@ REOPEN = Button(
     explain="It was not over after all: it is open again, as if nobody had begun. Say why.",
 )  # fmt: skip
 
-KNOWN = by_name(APPROVE, REJECT, PLAN, ASSIGN, START, HOLD, RESUME, COMPLETE, CLOSE, CANCEL, REOPEN)
+KNOWN = by_name(*approval_buttons.OF_ORDERS, PLAN, ASSIGN, START, HOLD, RESUME, COMPLETE, CLOSE, CANCEL, REOPEN)

@@ -24,7 +24,9 @@ GATES: Mapping[Action, tuple[Gate, ...]] = {
 }
 
 
-def require(order: WorkOrder, action: Action, *, actor: User, now: datetime) -> None:
-    """Raises ``Refused`` of the first gate that is shut."""
+def require(order: WorkOrder, action: Action, *, actor: User | None, now: datetime) -> None:
+    """Raises ``Refused`` of the first gate that is shut. ``actor`` None: a policy, which passes none."""
     for gate in GATES.get(action, ()):
+        if actor is None:
+            raise ValueError(f"{action} takes a person")
         gate(order, actor, now)

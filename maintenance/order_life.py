@@ -26,6 +26,8 @@ class Action(StrEnum):
     REQUESTED = "REQUESTED"
     APPROVED = "APPROVED"
     REJECTED = "REJECTED"
+    MODIFIED = "MODIFIED"  # it is asked for otherwise; the status stays
+    DEFERRED = "DEFERRED"  # it is set aside for a while; the status stays
     PLANNED = "PLANNED"
     ASSIGNED = "ASSIGNED"
     STARTED = "STARTED"
@@ -48,6 +50,8 @@ HAS_SOMEBODY = frozenset({Status.ASSIGNED, Status.IN_PROGRESS, Status.ON_HOLD})
 TABLE: dict[tuple[Status, Action], Status] = {
     (Status.REQUESTED, Action.APPROVED): Status.OPEN,
     (Status.REQUESTED, Action.REJECTED): Status.CANCELLED,
+    (Status.REQUESTED, Action.MODIFIED): Status.REQUESTED,
+    (Status.REQUESTED, Action.DEFERRED): Status.REQUESTED,
     (Status.OPEN, Action.PLANNED): Status.PLANNED,
     (Status.PLANNED, Action.PLANNED): Status.PLANNED,
     (Status.ASSIGNED, Action.PLANNED): Status.ASSIGNED,
@@ -68,12 +72,13 @@ class NotPossibleNow(ValueError):
     """The order's status does not allow the action."""
 
 
-def after(status: str, action: Action) -> Status:
-    """The status that an action leads to. Raises ``NotPossibleNow``."""
+def after(status: str, action: Action, *, waits: bool = False) -> Status:
+    """The status that an action leads to; ``waits``: an order that is open again waits for approval first. Raises
+    ``NotPossibleNow``."""
     to = TABLE.get((Status(status), action))
     if to is None:
         raise NotPossibleNow(f"{action} in status {status}")
-    return to
+    return Status.REQUESTED if waits and action is Action.REOPENED else to
 
 
 def possible(status: str) -> frozenset[Action]:

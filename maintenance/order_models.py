@@ -77,6 +77,13 @@ class WorkOrder(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="work_orders"
     )
     due_at = models.DateTimeField(null=True, help_text="When it has to be done.")
+    expected_cost = models.DecimalField(
+        max_digits=12,
+        decimal_places=2,
+        null=True,
+        validators=[MinValueValidator(0)],
+        help_text="Beside the parts that are planned for it. Empty: nobody said.",
+    )
     planned_start = models.DateTimeField(null=True)
     planned_minutes = models.PositiveIntegerField(
         null=True, validators=[MinValueValidator(1)], help_text="How long the work is thought to take."
@@ -136,6 +143,7 @@ class WorkOrder(models.Model):
         indexes = [
             models.Index(fields=["site", "-id"], name="work_order_of_site"),
             models.Index(fields=["machine", "failure_mode", "-completed_at"], name="work_order_of_machine"),
+            models.Index(fields=["id"], condition=Q(status="REQUESTED"), name="work_order_requested"),
         ]
 
     def __str__(self) -> str:

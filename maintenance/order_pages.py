@@ -9,7 +9,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
-from maintenance import buttons, order_buttons, part_buttons
+from maintenance import approval_buttons, buttons, order_buttons, part_buttons
+from maintenance.approval_pages import DecisionLines, HasDeferral
 from maintenance.carrying_page import CarriedOut
 from maintenance.models import WorkOrder, WorkOrderTransition
 from maintenance.order_part_pages import HasParts
@@ -55,7 +56,7 @@ class StandingFilter(admin.SimpleListFilter):
 
 
 @admin.register(WorkOrder)
-class OrderPage(HasParts, CarriedOut):
+class OrderPage(HasDeferral, HasParts, CarriedOut):
     list_display = (
         "number", "title", "status_label", "priority_label", "machine_page", "type_words", "assigned_to", "opened_at",
         "alarm_page",
@@ -76,7 +77,7 @@ class OrderPage(HasParts, CarriedOut):
                 "fields": (
                     ("type_words", "assigned_to"),
                     ("planned_start", "planned_minutes", "due_at"),
-                    "parts_cost",
+                    ("expected_cost", "expected_in_all", "parts_cost"),
                     "hold_reason",
                 )
             },
@@ -103,23 +104,23 @@ class OrderPage(HasParts, CarriedOut):
         "title", "description", "status_label", "priority_label", "machine_page", "failure_mode", "type_words",
         "assigned_to", "planned_start", "planned_minutes", "due_at", "hold_reason", "findings", "verdict", "found_mode",
         "mechanism", "cause", "detection_method", "activity", "alarm_page", "occurrences", "anomalies", "requested_by",
-        "opened_at", "started_at", "completed_at", "closed_at", "created_at", "parts_cost", "carry_out", "cost",
-        "permits_held", "failed_at",
+        "opened_at", "started_at", "completed_at", "closed_at", "created_at", "expected_cost", "expected_in_all",
+        "parts_cost", "carry_out", "cost", "permits_held", "failed_at",
     )  # fmt: skip
-    inlines = (*HasParts.part_inlines, OrderSteps)
-    actions = ("approve_selected", "reject_selected", "assign_selected")
+    inlines = (*HasParts.part_inlines, OrderSteps, DecisionLines)
+    actions = ("approve_selected", "reject_selected", "defer_selected", "assign_selected")
     actions_detail = (
-        "approve", "reject", "plan", "assign", "start", "hold", "resume", "complete", "close", "cancel", "reopen",
-        *HasParts.part_actions,
+        "approve", "reject", "modify", "defer", "plan", "assign", "start", "hold", "resume", "complete", "close",
+        "cancel", "reopen", *HasParts.part_actions,
     )  # fmt: skip
 
     @admin.action(description="Approve requests", permissions=["act"])
     def approve_selected(self, request: HttpRequest, queryset: QuerySet[WorkOrder]) -> HttpResponse:
-        return buttons.on_selected(self, request, queryset, order_buttons.APPROVE, action="approve_selected")
+        return buttons.on_selected(self, request, queryset, approval_buttons.APPROVE, action="approve_selected")
 
     @admin.action(description="Reject requests", permissions=["act"])
     def reject_selected(self, request: HttpRequest, queryset: QuerySet[WorkOrder]) -> HttpResponse:
-        return buttons.on_selected(self, request, queryset, order_buttons.REJECT, action="reject_selected")
+        return buttons.on_selected(self, request, queryset, approval_buttons.REJECT, action="reject_selected")
 
     @admin.action(description="Assign to somebody", permissions=["act"])
     def assign_selected(self, request: HttpRequest, queryset: QuerySet[WorkOrder]) -> HttpResponse:
@@ -127,11 +128,11 @@ class OrderPage(HasParts, CarriedOut):
 
     @action(description="Approve", url_path="approve", permissions=["act"], icon="check")
     def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return buttons.on_one(self, request, object_id, order_buttons.APPROVE)
+        return buttons.on_one(self, request, object_id, approval_buttons.APPROVE)
 
     @action(description="Reject", url_path="reject", permissions=["act"], icon="close")
     def reject(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return buttons.on_one(self, request, object_id, order_buttons.REJECT)
+        return buttons.on_one(self, request, object_id, approval_buttons.REJECT)
 
     @action(description="Plan", url_path="plan", permissions=["act"], icon="event")
     def plan(self, request: HttpRequest, object_id: str) -> HttpResponse:

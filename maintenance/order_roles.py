@@ -13,18 +13,13 @@ class NotAWorker(Refused):
 
 
 class NotAnApprover(Refused):
-    """Only an administrator of the site approves and rejects."""
+    """Only an administrator of the site decides on requests, or who has it delegated by one."""
 
 
 def require_worker(user: User, *, site_id: int) -> None:
     """Raises ``NotAWorker`` where somebody may not work in a site."""
     if not _has_role(user, site_id, Membership.Role.TECHNICIAN, Membership.Role.ADMIN):
         raise NotAWorker(f"{user} is not.")
-
-
-def require_approver(user: User, *, site_id: int) -> None:
-    if not _has_role(user, site_id, Membership.Role.ADMIN):
-        raise NotAnApprover
 
 
 def _has_role(user: User, site_id: int, *roles: Membership.Role) -> bool:

@@ -1,4 +1,4 @@
-"""What people do with work orders: request, approve, plan, assign, start, hold, complete, close, cancel, reopen.
+"""What people do with work orders: request, plan, assign, start, hold, complete, close, cancel, reopen.
 
 Each is one transaction behind the locks that everybody takes in the same order: the machine, its open alarms, the
 order. A machine is out of service, and its alarms are hidden, exactly while somebody works on it.
@@ -7,6 +7,7 @@ order. A machine is out of service, and its alarms are hidden, exactly while som
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -15,6 +16,7 @@ from django.utils import timezone
 
 from maintenance import (
     alarm_steps,
+    approval_openings,
     failure_modes,
     order_life,
     order_priority,
@@ -69,6 +71,7 @@ def request(
     failure_mode: str = "",
     hours_to_failure: float | None = None,
     due_at: datetime | None = None,
+    expected_cost: Decimal | None = None,
     now: datetime | None = None,
 ) -> WorkOrder:
     """Ask for work on a machine; it waits for approval. Without a priority the stated rule gives it one
@@ -84,7 +87,7 @@ def request(
             criticality=machine.criticality, severe=maintenance_type == WorkOrder.Type.CORRECTIVE_IMMEDIATE,
             hours_to_failure=hours_to_failure,
         ), status=Status.REQUESTED, title=title, description=description, requested_by=actor,
-        due_at=due_at, opened_at=now,
+        due_at=due_at, expected_cost=expected_cost, opened_at=now,
     )  # fmt: skip
     with transaction.atomic():
         alarm_steps.lock_machine(machine.pk)
@@ -101,22 +104,6 @@ def require_none_open(machine_id: int, failure_mode: str) -> None:
     )
     if failure_mode and (found := known.first()):
         raise OneIsOpen(f"That is {found}.")
-
-
-def approve(order_id: int, *, actor: User, comment: str = "", now: datetime | None = None) -> WorkOrder:
-    """What was requested is to be done. Raises ``Refused``."""
-    with transaction.atomic():
-        order = locked(order_id)
-        order_roles.require_approver(actor, site_id=order.site_id)
-        return step(order, Action.APPROVED, actor=actor, now=now, comment=comment)
-
-
-def reject(order_id: int, *, actor: User, comment: str, now: datetime | None = None) -> WorkOrder:
-    """What was requested is not to be done; ``comment`` says why. Raises ``Refused``."""
-    with transaction.atomic():
-        order = locked(order_id)
-        order_roles.require_approver(actor, site_id=order.site_id)
-        return step(order, Action.REJECTED, actor=actor, now=now, comment=_reason(comment))
 
 
 def plan(
@@ -229,15 +216,23 @@ def cancel(order_id: int, *, actor: User, comment: str, now: datetime | None = N
 
 
 def reopen(order_id: int, *, actor: User, comment: str, now: datetime | None = None) -> WorkOrder:
-    """It was not over after all; ``comment`` says why. As if nobody had begun. Raises ``Refused``."""
+    """It was not over after all; ``comment`` says why. As if nobody had begun: it waits for approval first where a
+    policy says so, and where it was never approved. Raises ``Refused``."""
     with transaction.atomic():
         order = behind_its_machine(order_id)
         if order.is_over:
             require_none_open(order.machine_id, order.failure_mode)
-        return step(
-            order, Action.REOPENED, actor=actor, now=now, comment=_reason(comment), assigned_to=None, started_at=None,
-            completed_at=None, closed_at=None, planned_start=None, verdict="", label=None,
+        last = order.transitions.order_by("-id").first()
+        openings = approval_openings.judge([order])
+        was_asked_for = last is not None and last.from_status == Status.REQUESTED
+        has_policy = any(one.policy is not None for one in openings)
+        waits = any(one.waits for one in openings) or (was_asked_for and not has_policy)
+        step(
+            order, Action.REOPENED, actor=actor, now=now, comment=_reason(comment), waits=waits, assigned_to=None,
+            started_at=None, completed_at=None, closed_at=None, planned_start=None, verdict="", label=None,
         )  # fmt: skip
+        approval_openings.record(openings, after={} if last is None else {order.pk: last.pk})
+        return order
 
 
 def _noted(pattern: str, order: WorkOrder, **words: str) -> str:

@@ -138,6 +138,10 @@ def takes(order: WorkOrder) -> bool:
     return order.status in part_rules.TAKES
 
 
+def plans(order: WorkOrder) -> bool:
+    return order.status in part_rules.PLANS
+
+
 def _give_back(order: WorkOrder, actor: User, said: dict[str, Any]) -> object:
     return reservations.give_back(said["line"].pk, quantity=said["quantity"], actor=actor, reason=said["reason"])
 
@@ -161,12 +165,13 @@ ADJUST = Button(
     explain="To what was counted. Where less lies there than is reserved, the least urgent orders lose theirs.",
 )  # fmt: skip
 RESERVE = Button(
-    "reserve", "Reserve a part", "Reserve", "Reserved for", fits=takes,
+    "reserve", "Reserve a part", "Reserve", "Reserved for", fits=plans,
     perform=lambda order, actor, said: reservations.reserve(
         order.pk, part=said["number"], store=said["store"], quantity=said["quantity"], actor=actor
     ),
     form=lambda rows, data: Goods(data, site_id=rows[0].site_id),
-    explain="What is free is kept for this order. The rest is short, and reserved as it arrives.",
+    explain="What is free is kept for this order. The rest is short, and reserved as it arrives. While it waits for "
+    "approval nothing is kept, and the part counts in what it is expected to cost.",
 )  # fmt: skip
 ISSUE = Button(
     "issue", "Issue a part", "Issue", "Issued for", fits=takes,
@@ -182,7 +187,7 @@ ISSUE_RESERVED = Button(
     form=lambda rows, data: Confirmation(data),
 )  # fmt: skip
 RELEASE = Button(
-    "release", "Release a part", "Release", "Released of", fits=takes,
+    "release", "Release a part", "Release", "Released of", fits=plans,
     perform=lambda order, actor, said: reservations.release(said["line"].pk, actor=actor),
     form=_lines(OfLine, lambda line: line.wanted > line.used),
     explain="The order wants no more of it than it has used: others may have it.",

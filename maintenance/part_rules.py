@@ -13,7 +13,9 @@ from maintenance.order_life import Status
 
 TAKES = frozenset({Status.OPEN, Status.PLANNED, Status.ASSIGNED, Status.IN_PROGRESS, Status.ON_HOLD})
 """Parts are reserved and issued for an order that is to be done or in work."""
-GIVES_BACK = TAKES | {Status.COMPLETED, Status.CANCELLED}
+PLANS = TAKES | {Status.REQUESTED}
+"""Parts are planned for one that waits for approval, too."""
+GIVES_BACK = PLANS | {Status.COMPLETED, Status.CANCELLED}
 """What is left over comes back until the order is closed; of one that is cancelled too."""
 URGENCY = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 CENT = Decimal("0.01")

@@ -79,7 +79,7 @@ def _open(row: Plan, *, now: datetime) -> WorkOrder:
     return order
 
 
-def follow(order: WorkOrder, action: Action, *, actor: User, comment: str, now: datetime) -> None:
+def follow(order: WorkOrder, action: Action, *, actor: User | None, comment: str, now: datetime) -> None:
     """The plan moves with its order, in the caller's transaction. Raises ``MovedOn``."""
     if action not in ENDS:
         return

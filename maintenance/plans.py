@@ -167,7 +167,7 @@ def record_done(
     return row
 
 
-def moved(row: Plan, one: PlanOccurrence, *, actor: User, now: datetime) -> None:
+def moved(row: Plan, one: PlanOccurrence, *, actor: User | None, now: datetime) -> None:
     settle(row, now=now)
     data = {"occurrence": one.number, "outcome": one.outcome, "due_on": str(row.due_on or ""), "target": row.target}
     journaled(journal.PLAN_MOVED, row, cause=f"{one.number}/{now.isoformat()}", at=now, actor=actor, data=data)

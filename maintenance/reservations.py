@@ -16,7 +16,8 @@ from django.db import transaction
 from django.db.models import F, Sum
 from django.utils import timezone
 
-from maintenance import part_rules, stores
+from maintenance import approval_book, order_life, part_rules, stores
+from maintenance.approval_models import ApprovalWait
 from maintenance.order_models import WorkOrder
 from maintenance.part_models import Movement, OrderPart, Part, Stock, Store
 from maintenance.refusals import Refused
@@ -42,10 +43,11 @@ def reserve(
     order_id: int, *, part: Part, store: Store, quantity: Decimal, actor: User, now: datetime | None = None
 ) -> OrderPart:
     """The order wants so much of a part from a store, on top of what it wanted. What nobody has reserved is reserved
-    for it at once; the rest is short, and reserved as it arrives. Raises ``Refused``."""
+    for it at once; the rest is short, and reserved as it arrives. For an order that waits for approval nothing is
+    reserved until it is approved; what it wants counts in what it is expected to cost. Raises ``Refused``."""
     stores.require_amount(quantity)
     with transaction.atomic():
-        order = locked(order_id, part_rules.TAKES)
+        order = locked(order_id, part_rules.PLANS)
         stock = _stock(order, part.pk, store)
         stores.require_in_use(stock.part)
         stores.require_in_use(store)
@@ -55,20 +57,35 @@ def reserve(
         stores.share_out(stock)  # those who waited before it and are more urgent are served first
         line.refresh_from_db()
         _note(line, journal.PART_RESERVED, actor=actor, now=now)
+        _look_anew(order)
         return line
 
 
 def release(line_id: int, *, actor: User, now: datetime | None = None) -> OrderPart:
     """The order wants no more of it than it has used: what was reserved is free. Raises ``Refused``."""
     with transaction.atomic():
-        line = _behind(line_id, part_rules.TAKES)
+        line = _behind(line_id, part_rules.PLANS)
         if line.wanted == line.used:
             raise NothingWaits
         _release(line, actor=actor, now=now)
+        _look_anew(line.order)
         return line
 
 
-def release_all(order: WorkOrder, *, actor: User, now: datetime | None = None) -> None:
+def claim(order: WorkOrder) -> None:
+    """The locked order was approved: what it wants is reserved for it, as far as nobody has it."""
+    lines = OrderPart.objects.filter(order=order, wanted__gt=F("issued") - F("returned")).select_related("store")
+    for line in lines.order_by("part_id", "id"):
+        stores.share_out(stores.at(stores.locked(line.part_id), line.store))
+
+
+def _look_anew(order: WorkOrder) -> None:
+    """It may cost more or less now than the policy is for by which it waits."""
+    if order.status == order_life.Status.REQUESTED:
+        approval_book.look_soon(ApprovalWait.objects.filter(order=order))
+
+
+def release_all(order: WorkOrder, *, actor: User | None, now: datetime | None = None) -> None:
     """The locked order is over: nothing is reserved for it any more, and it waits for nothing."""
     lines = OrderPart.objects.filter(order=order, wanted__gt=F("issued") - F("returned"))
     for key in lines.order_by("part_id", "id").values_list("id", flat=True):
@@ -181,7 +198,7 @@ def _locked(line_id: int) -> OrderPart:
     return line
 
 
-def _release(line: OrderPart, *, actor: User, now: datetime | None) -> None:
+def _release(line: OrderPart, *, actor: User | None, now: datetime | None) -> None:
     stock = stores.at(line.part, line.store)
     stock.reserved -= line.reserved
     line.reserved, line.wanted = ZERO, line.used
@@ -191,7 +208,7 @@ def _release(line: OrderPart, *, actor: User, now: datetime | None) -> None:
     stores.share_out(stock)
 
 
-def _note(line: OrderPart, kind: str, *, actor: User, now: datetime | None) -> None:
+def _note(line: OrderPart, kind: str, *, actor: User | None, now: datetime | None) -> None:
     subject = f"order_part/{line.pk}"
     last = Event.objects.filter(subject=subject).order_by("-id").values_list("id", flat=True).first() or 0
     said = {"order": line.order_id, "part": line.part.number, "wanted": str(line.wanted)}
@@ -199,6 +216,6 @@ def _note(line: OrderPart, kind: str, *, actor: User, now: datetime | None) -> N
     journal.record([
         journal.Entry(
             kind, subject, f"{kind}/{line.pk}/after/{last}", now or timezone.now(), line.part.site_id,
-            actor.get_username(), said,
+            "" if actor is None else actor.get_username(), said,
         )
     ])  # fmt: skip

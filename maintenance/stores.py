@@ -207,8 +207,9 @@ def _entry(kind: str, made: Movement, **data: Any) -> journal.Entry:
 
 
 def waiting(stock: Stock) -> QuerySet[OrderPart]:
-    """The orders' lines that want more of a stock than they have, the most urgent first."""
-    rows = OrderPart.objects.filter(part=stock.part_id, store=stock.store_id)
+    """The orders' lines that want more of a stock than they have, the most urgent first; of orders that wait for
+    approval none."""
+    rows = OrderPart.objects.filter(part=stock.part_id, store=stock.store_id).exclude(order__status="REQUESTED")
     return by_urgency(rows.filter(wanted__gt=F("reserved") + F("issued") - F("returned")))
 
 

@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from agents.models import Backtest, Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
+from maintenance.approval_models import ApprovalDecision, ApprovalPolicy, ApprovalWait, Delegation
 from maintenance.attachment_models import Attachment
 from maintenance.checklist_models import Checklist, ChecklistItem, ChecklistTemplate, TemplateItem
 from maintenance.definition_models import AlarmDefinition
@@ -171,6 +172,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
         site=site, machine=machine, at=NOON, author=person, title=f"Swept {tag}", found="<b>dust</b>"
     )
     LogLanguage.objects.get_or_create(site=site, language="ENGLISH")
+    approval(order, person, n)
     return Rows(
         machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest,
         suppression,
@@ -207,6 +209,23 @@ def _carrying_out(order: WorkOrder, person: User) -> None:
     Permit.objects.create(
         site=site, order=order, kind="LOCK_OUT", valid_from=NOON, valid_until=NOON + HOUR, issued_by=person,
         conditions="Breaker <b>Q7</b> is locked",
+    )  # fmt: skip
+
+
+def approval(order: WorkOrder, taker: User, n: int) -> None:
+    """An order that waits, by a policy, with somebody who may decide on it beside an administrator."""
+    policy = ApprovalPolicy.objects.create(site=order.site, most_cost=n, answer="WAIT", wait_minutes=60, then="REJECT")
+    Delegation.objects.create(
+        site=order.site, giver=factories.user(site=order.site), taker=taker, from_at=NOON,
+        until_at=NOON + HOUR, reason=f"<b>{order.machine.tag}</b>",
+    )  # fmt: skip
+    ApprovalWait.objects.create(
+        site=order.site, order=order, since=NOON, policy=policy, policy_revision=1, until=NOON + HOUR
+    )
+    ApprovalDecision.objects.create(
+        site=order.site, order=order, what="WAITS", by_agent=True, policy=policy, policy_revision=1,
+        policy_said={"id": policy.pk, "name": "<b>any</b>"}, facts={"cost": None}, key=f"approval/{n}", at=NOON,
+        until=NOON + HOUR,
     )  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from maintenance import messages, wording
 
 SUBJECT_LIMIT = 300
 TEMPLATES = {
-    "alarm": "alarm", "work-order": "work_order", "digest": "digest", "digest.flood": "flood",
+    "alarm": "alarm", "work-order": "work_order", "work-order.waits": "approval", "work-order.rejected": "approval",
+    "digest": "digest", "digest.flood": "flood",
     "channel": "channel_disabled", "test": "test",
 }  # fmt: skip
 """By the kind of event, else the part of it before the dot: the name in ``templates/messages/LANGUAGE/``."""
@@ -27,7 +28,7 @@ SUBJECTS = {
     },
 }  # fmt: skip
 
-INSTANTS = ("since", "at", "began_at", "first_at")
+INSTANTS = ("since", "at", "began_at", "first_at", "waits_until")
 """What of a payload is an instant in ISO 8601, and shown in the reader's own time."""
 
 

@@ -242,7 +242,7 @@ def test_many_machines_cost_as_many_queries_as_one(
         with django_assert_num_queries(9):
             situations = alarms.situations(clocks, clocks=clocks, lock=True)
         verdicts = decide.decide(situations)
-        with django_assert_num_queries(9):
+        with django_assert_num_queries(10):
             alarms.apply(verdicts, run_id=run)
     assert WorkOrder.objects.filter(occurrences=2).count() == 9
 

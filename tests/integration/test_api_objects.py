@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents import sweeper
 from agents.models import Backtest, Run
+from maintenance.approval_models import ApprovalDecision, ApprovalPolicy, ApprovalWait, Delegation
 from maintenance.attachment_models import Attachment
 from maintenance.checklist_models import Checklist, ChecklistTemplate
 from maintenance.definition_models import AlarmDefinition
@@ -80,6 +81,7 @@ def tell(sensor: Sensor) -> None:
     Notification.objects.create(
         site=sensor.site, channel=to, event_type="alarm.opened", payload={}, key=f"told/{sensor.pk}"
     )
+    plant.approval(WorkOrder.objects.get(machine=sensor.machine), factories.user(site=sensor.site), sensor.pk)
     Flood.objects.create(site=sensor.site, began_at=noon, ended_at=noon, activations=11)
     AlarmDefinition.objects.create(site=sensor.site, machine=sensor.machine, response="Look", priority="HIGH")
     Suppression.objects.create(
@@ -107,8 +109,8 @@ def member(sensor: Sensor, role: str = Membership.Role.TECHNICIAN, **fields: Any
 
 LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "labels", "regimes",
          "detector-records", "backtests", "suppressions", "notifications", "alarm-definitions",
-         "maintenance-windows", "channels", "operating-rules", "operating-states", "floods", "plans",
-         "meters")  # fmt: skip
+         "maintenance-windows", "channels", "operating-rules", "operating-states", "floods", "plans", "meters",
+         "approvals-waiting", "approval-decisions", "approval-policies", "delegations")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -310,7 +312,8 @@ ACTIONS = [
     ("alarms", "acknowledge", {}), ("alarms", "comment", {"comment": "x"}), ("work-orders", "start", {}),
     ("work-orders", "cancel", {"comment": "x"}), ("work-orders", "complete", {"findings": "x"}),
     ("work-orders", "approve", {}), ("work-orders", "hold", {"comment": "x"}), ("work-orders", "close", {}),
-    ("work-orders", "reopen", {"comment": "x"}),
+    ("work-orders", "reopen", {"comment": "x"}), ("work-orders", "modify", {"priority": "LOW"}),
+    ("work-orders", "defer", {"comment": "x", "until": "2099-01-01T00:00:00Z"}),
 ]  # fmt: skip
 
 
@@ -393,7 +396,10 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "maintenance-windows": MaintenanceWindow.objects.get().pk, "floods": Flood.objects.get().pk,
         "plans": Plan.objects.get().pk, "meters": Meter.objects.get().pk,
         "operating-rules": OperatingRule.objects.get(machine=sensor.machine).pk,
-        "operating-states": OperatingState.objects.get(machine=sensor.machine).pk, **of_escalation(sensor.site),
+        "operating-states": OperatingState.objects.get(machine=sensor.machine).pk,
+        "approvals-waiting": ApprovalWait.objects.get().pk, "approval-decisions": ApprovalDecision.objects.get().pk,
+        "approval-policies": ApprovalPolicy.objects.get().pk, "delegations": Delegation.objects.get().pk,
+        **of_escalation(sensor.site),
     }  # fmt: skip
     for route in set(routes()) - OPEN:
         name = route.split("/")[2]

@@ -17,7 +17,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from maintenance import kpi_data, kpi_page, kpi_report, order_costs, order_steps
+from maintenance import approvals, kpi_data, kpi_page, kpi_report, order_costs, order_steps
 from maintenance.effort_models import Downtime, Labour, OrderCost
 from maintenance.kpi import HOUR_US
 from maintenance.models import PastOrder, WorkOrder, WorkOrderTransition
@@ -148,7 +148,7 @@ def test_an_order_that_people_carry_out_counts(site: Site) -> None:
         machine, actor=person, title="Guard loose", maintenance_type="CORRECTIVE_DEFERRED", now=NOON, failure_mode="VIB"
     )
     assert figures(site)["mtbf"].events == 0
-    order_steps.approve(row.pk, actor=person, now=NOON + HOUR)
+    approvals.approve(row.pk, actor=person, now=NOON + HOUR)
     order_steps.plan(row.pk, actor=person, start=NOON + 2 * HOUR, minutes=90, now=NOON + HOUR)
     assert (figures(site)["backlog"].value, figures(site)["mtbf"].events) == (1.5, 1)
     order_steps.assign(row.pk, actor=person, assignee=person, now=NOON + HOUR)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from maintenance import order_moves, order_roles, order_steps, order_verdicts
+from maintenance import approvals, order_moves, order_roles, order_steps, order_verdicts
 from maintenance.models import Alarm, Suppression, WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
 from sensors.models import Event, Label, Membership
@@ -155,10 +155,10 @@ def test_a_request_waits_for_an_administrator(order: WorkOrder, worker: User) ->
         with pytest.raises(order_moves.NotPossible, match="is requested"):
             early()
     with pytest.raises(order_roles.NotAnApprover):
-        order_steps.approve(asked.pk, actor=worker)
-    assert order_steps.approve(asked.pk, actor=boss).status == "OPEN"
+        approvals.approve(asked.pk, actor=worker)
+    assert approvals.approve(asked.pk, actor=boss).status == "OPEN"
     with pytest.raises(order_moves.NotPossible, match="cannot be rejected"):
-        order_steps.reject(asked.pk, actor=boss, comment="no")
+        approvals.reject(asked.pk, actor=boss, comment="no")
     assert list(asked.transitions.values_list("action", "actor")) == [("REQUESTED", worker.pk), ("APPROVED", boss.pk)]
 
 
@@ -168,8 +168,8 @@ def test_a_rejected_request_says_why_and_is_over(order: WorkOrder, worker: User)
         order.machine, actor=worker, title="Paint it", maintenance_type="PREDETERMINED", priority="LOW"
     )
     with pytest.raises(order_steps.NoReason):
-        order_steps.reject(asked.pk, actor=boss, comment=" ")
-    assert order_steps.reject(asked.pk, actor=boss, comment="Is scrapped in May").status == "CANCELLED"
+        approvals.reject(asked.pk, actor=boss, comment=" ")
+    assert approvals.reject(asked.pk, actor=boss, comment="Is scrapped in May").status == "CANCELLED"
 
 
 def test_what_has_an_open_order_is_not_requested_again(order: WorkOrder, worker: User) -> None:
@@ -306,7 +306,9 @@ class AnyOrderOfSteps(TestCase):
         for what in tries:
             after = ORACLE[what].get(status)
             try:
-                getattr(order_steps, what)(order.pk, actor=person, **more.get(what, {}))
+                getattr(approvals if what in ("approve", "reject") else order_steps, what)(
+                    order.pk, actor=person, **more.get(what, {})
+                )
             except Refused:
                 self.assertIsNone(after, f"{what} in {status} was refused")
             else:

@@ -74,6 +74,7 @@ PURE = (
     "agents.urgency",
     "maintenance.addresses",
     "maintenance.alarm_life",
+    "maintenance.approval_life",
     "maintenance.definitions",
     "maintenance.verdicts",
     "maintenance.stretches",

@@ -57,4 +57,5 @@ def test_what_is_short_comes_from_another_store_or_after_its_lead_time(
 def test_parts_are_taken_for_orders_that_are_to_be_done_and_come_back_until_they_are_closed() -> None:
     shut = {"REQUESTED", "COMPLETED", "CLOSED", "CANCELLED"}
     assert {str(status) for status in order_life.Status} - {str(status) for status in part_rules.TAKES} == shut
-    assert {str(status) for status in part_rules.GIVES_BACK - part_rules.TAKES} == {"COMPLETED", "CANCELLED"}
+    assert {str(status) for status in part_rules.PLANS - part_rules.TAKES} == {"REQUESTED"}
+    assert {str(status) for status in part_rules.GIVES_BACK - part_rules.PLANS} == {"COMPLETED", "CANCELLED"}
