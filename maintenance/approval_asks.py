@@ -81,7 +81,8 @@ def _do(
 ) -> Do:
     if step.do is Do.NOTHING or policy is None:
         if policy is None:
-            wait.policy, wait.policy_revision, wait.asked, wait.until, wait.is_left = None, None, None, None, False
+            wait.policy, wait.policy_revision, wait.asked, wait.until = None, None, None, None
+            wait.reminded, wait.is_left = 0, False
         _keep(wait, due_at=step.until)
     elif step.do in (Do.GO_AHEAD, Do.REJECT):
         _end(order, policy, step.do, now=now)

@@ -48,6 +48,11 @@ def judge(orders: Sequence[WorkOrder]) -> list[Opening]:
     return found
 
 
+def waits(order: WorkOrder) -> bool:
+    """Whether it would wait if it opened as it is now."""
+    return any(one.waits for one in judge([order]))
+
+
 def hold(openings: Iterable[Opening]) -> None:
     """Let those that wait be requested; they are not stored yet."""
     for one in openings:

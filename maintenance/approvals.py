@@ -68,7 +68,8 @@ def modify(order_id: int, *, actor: User, comment: str = "", now: datetime | Non
         before = {name: getattr(order, name) for name in changes}
         for name, value in changes.items():
             setattr(order, name, value)
-        order.clean_fields(exclude=[f.name for f in WorkOrder._meta.fields if f.name not in changes])
+        unsaid = {f.name for f in WorkOrder._meta.fields if f.null and changes.get(f.name) is None}
+        order.clean_fields(exclude=unsaid | {f.name for f in WorkOrder._meta.fields if f.name not in changes})
         told = "; ".join(
             f"{name.replace('_', ' ')}: {_word(before[name])} → {_word(changes[name])}" for name in changes
         )

@@ -16,9 +16,10 @@ from django.db import transaction
 from django.db.models import F, Sum
 from django.utils import timezone
 
-from maintenance import approval_book, order_life, part_rules, stores
+from maintenance import approval_book, approval_openings, approvers, order_life, part_rules, stores
 from maintenance.approval_models import ApprovalWait
 from maintenance.order_models import WorkOrder
+from maintenance.order_roles import NotAnApprover
 from maintenance.part_models import Movement, OrderPart, Part, Stock, Store
 from maintenance.refusals import Refused
 from sensors import journal
@@ -39,12 +40,17 @@ class NothingWaits(Refused):
     """The order waits for none of it and has reserved none."""
 
 
+class CostsTooMuch(Refused):
+    """With this the order costs more than goes ahead by itself: somebody who may approve it plans that."""
+
+
 def reserve(
     order_id: int, *, part: Part, store: Store, quantity: Decimal, actor: User, now: datetime | None = None
 ) -> OrderPart:
     """The order wants so much of a part from a store, on top of what it wanted. What nobody has reserved is reserved
     for it at once; the rest is short, and reserved as it arrives. For an order that waits for approval nothing is
-    reserved until it is approved; what it wants counts in what it is expected to cost. Raises ``Refused``."""
+    reserved until it is approved; what it wants counts in what it is expected to cost. What would make an approved one
+    wait is planned by who may approve it. Raises ``Refused``."""
     stores.require_amount(quantity)
     with transaction.atomic():
         order = locked(order_id, part_rules.PLANS)
@@ -52,13 +58,23 @@ def reserve(
         stores.require_in_use(stock.part)
         stores.require_in_use(store)
         line = _line(order, stock)
+        went_ahead = order.status != order_life.Status.REQUESTED and not approval_openings.waits(order)
         line.wanted += quantity
         line.save(update_fields=["wanted"])
+        if went_ahead and approval_openings.waits(order):
+            _require_approver(order, actor=actor, now=now)
         stores.share_out(stock)  # those who waited before it and are more urgent are served first
         line.refresh_from_db()
         _note(line, journal.PART_RESERVED, actor=actor, now=now)
         _look_anew(order)
         return line
+
+
+def _require_approver(order: WorkOrder, *, actor: User, now: datetime | None) -> None:
+    try:
+        approvers.authority(actor, site_id=order.site_id, now=now)
+    except NotAnApprover as error:
+        raise CostsTooMuch from error
 
 
 def release(line_id: int, *, actor: User, now: datetime | None = None) -> OrderPart:

@@ -16,10 +16,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from agents import approve, notify, sweeper
-from maintenance import approval_asks, approval_book, approvals, approvers, notifications, order_moves, order_steps
+from maintenance import (
+    approval_asks,
+    approval_book,
+    approvals,
+    approvers,
+    notifications,
+    order_moves,
+    order_steps,
+    reservations,
+)
 from maintenance.approval_models import ApprovalDecision, ApprovalPolicy, ApprovalWait, Delegation
 from maintenance.models import Alarm, Channel, Notification, Reader, WorkOrder
 from maintenance.order_roles import NotAnApprover
+from maintenance.part_models import Part, Store
 from maintenance.refusals import Refused
 from sensors.models import Event, Membership, Sensor, Site
 from tests import factories
@@ -287,6 +297,31 @@ def test_a_pass_with_nothing_to_do_asks_three_questions(site: Site, anna: User, 
 
 
 # On trial
+
+
+def test_parts_that_pass_the_limit_are_planned_by_who_may_approve(site: Site, anna: User, tina: User) -> None:
+    lay(site, anna, **WAITS)
+    lay(site, anna, answer="GO_AHEAD", wait_minutes=None, then="", most_cost=Decimal(100))
+    order = ask(site, tina, expected_cost=Decimal(50))
+    sweep(NOW)
+    assert status(order) == "OPEN"
+    store = Store.objects.create(site=site, name="Main")
+    seal = Part.objects.create(site=site, number="S-1", name="Seal", unit_cost=Decimal(30))
+    wanted: dict[str, Any] = {"part": seal, "store": store, "quantity": Decimal(1)}
+    reservations.reserve(order.pk, **wanted, actor=tina)
+    with pytest.raises(reservations.CostsTooMuch):
+        reservations.reserve(order.pk, **wanted, actor=tina)
+    assert order.parts.get().wanted == 1
+    reservations.reserve(order.pk, **wanted, actor=anna)
+    reservations.reserve(order.pk, **wanted, actor=tina)
+    assert order.parts.get().wanted == 3
+
+
+def test_what_was_said_may_be_taken_back(site: Site, anna: User, tina: User) -> None:
+    order = ask(site, tina, expected_cost=Decimal(50), due_at=NOW)
+    approvals.modify(order.pk, actor=anna, expected_cost=None, due_at=None, now=NOW)
+    order.refresh_from_db()
+    assert (order.expected_cost, order.due_at) == (None, None)
 
 
 def test_a_trial_is_recorded_and_nothing_is_done(site: Site, anna: User, tina: User) -> None:

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('maintenance', '0019_log'),
+        ('maintenance', '0020_breaks_of_orders'),
         ('sensors', '0010_alarm_settings'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
