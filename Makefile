@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-nab bench-pipeline bench-profile bench-skab bench-store bench-storms lint types check lock clean
+.PHONY: help demo up down test chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-nab bench-pipeline bench-profile bench-skab bench-store bench-storms bench-urgent lint types check lock clean
 .PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
@@ -73,13 +73,16 @@ bench-profile: .venv/tests ## Where the time goes at full load: by process, by P
 bench-skab: .venv/tests ## The detector on SKAB, a rig with eight sensors, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.skab
 
-bench: bench-alarms bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-faults bench-files bench-kpi bench-doctor bench-pipeline bench-store bench-storms ## All benchmarks, one after the other
+bench: bench-alarms bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-faults bench-files bench-kpi bench-doctor bench-pipeline bench-store bench-storms bench-urgent ## All benchmarks, one after the other
 
 bench-store: .venv/tests ## What storing and asking costs with 100 million readings of 10,000 sensors (ARGS=--smoke: whether it works)
 	@$(VENV) -m tests.bench.store $(ARGS)
 
 bench-storms: .venv/tests ## Alarm storms: time to quiet, and what a person saw beside what plain systems would have sent (ARGS="--storms 2 --findings 1000")
 	@$(VENV) -m tests.bench.storms $(ARGS)
+
+bench-urgent: .venv/tests ## How late an escalation is told while hundreds of ordinary mails wait for a slow mail server
+	@$(VENV) -m tests.bench.urgent $(ARGS)
 
 lint: .venv/tests ## Check style and format
 	@$(VENV) -m ruff check .

@@ -2,11 +2,15 @@
 
 At least once: a worker that dies between sending and recording leads to a second copy under the same key. The row is
 claimed by lease, so that two workers do not send it at the same time; the sending holds no transaction.
+
+Messages are rung for in the order in which they came, and there may be hundreds before an escalation's. So whoever is
+rung for any of them looks first whether a more urgent one is due (``look``): that waits for one send at most.
 """
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +25,7 @@ from django.db.models.functions import Coalesce, Now
 from agents import channels, failpoints, lease
 from agents.channels import contract
 from agents.channels.contract import Message, Permanent, Transient
+from agents.doorbell import Bell
 from agents.lease import Lease
 from maintenance import digests, ledger, links, notifications, superseded, targets
 from maintenance.models import Notification
@@ -30,6 +35,8 @@ log = structlog.get_logger(__name__)
 BUDGET = timedelta(hours=24)
 LONGEST_BACKOFF_SECONDS = 300.0
 SPREAD_SECONDS = 2.0
+PATIENCE_SECONDS = 5.0
+"""So long one look sends what is more urgent: it is to be over, with a send that hangs, before its task is ended."""
 
 Jitter = Callable[[float, float], float]
 
@@ -50,6 +57,25 @@ class Verdict:
     reason: str
     wait: timedelta | None = None
     disable: bool = False
+
+
+def look(
+    notification_id: int,
+    *,
+    by: Mapping[str, contract.Channel] = channels.CHANNELS,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Bell, ...]:
+    """What whoever is rung for a message does: those that are more urgent go first, however late they came.
+
+    Returns a bell to ring where they took so long that this one has to wait.
+    """
+    ends = clock() + PATIENCE_SECONDS
+    while (urgent := notifications.most_urgent()) is not None:
+        deliver(urgent, by=by)
+        if clock() > ends:
+            return (Bell("deliver", notification_id),)
+    deliver(notification_id, by=by)
+    return ()
 
 
 def deliver(

@@ -11,7 +11,8 @@ from datetime import datetime
 import structlog
 from django.db import InterfaceError, OperationalError, transaction
 
-from agents import notify
+from agents import doorbell, notify
+from agents.doorbell import Bell
 from maintenance import escalations, notifications
 from maintenance.escalations import Told
 from maintenance.messages import Row
@@ -23,7 +24,7 @@ def look(*, now: datetime | None = None) -> None:
     """One pass. An alarm that cannot be dealt with holds up no other."""
     for alarm_id in escalations.due(now=now):
         try:
-            go_on(alarm_id, now=now)
+            doorbell.ring_all(Bell("deliver", row) for row in go_on(alarm_id, now=now))
         except (OperationalError, InterfaceError):
             raise
         except Exception:

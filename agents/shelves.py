@@ -13,7 +13,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, transaction
 
 from agents import notify
-from maintenance import floods, meters, notifications, operating, plan_work, re_alarms, suppressions, windows
+from maintenance import floods, meters, notifications, operating, parents, plan_work, re_alarms, suppressions, windows
 
 log = structlog.get_logger(__name__)
 
@@ -25,6 +25,7 @@ def look() -> None:
     """One pass. One that fails holds up no other."""
     _each(suppressions.ending_soon(), suppressions.say_soon)
     _each(operating.due(), operating.look)
+    _each(parents.due(), parents.look)
     _each(suppressions.due(), suppressions.expire)
     _each(windows.due(), windows.look)
     _each(re_alarms.due(), re_alarms.tell_again)

@@ -173,8 +173,7 @@ def answer(bell: Bell) -> tuple[Bell, ...]:
     if bell.queue == "ingest":
         return pipeline.begin(bell.id).bells
     if bell.queue == "deliver":
-        deliver.deliver(bell.id)
-        return ()
+        return deliver.look(bell.id)
     if bell.queue == "quarantine":
         return pipeline.search(bell.id).bells
     if bell.queue == "backtest":

@@ -54,7 +54,7 @@ def quarantine(run_id: int, **_: Any) -> None:
 
 @shared_task(name="agents.deliver", queue="deliver")
 def deliver(notification_id: int, **_: Any) -> None:
-    delivery.deliver(notification_id)
+    doorbell.ring_all(delivery.look(notification_id))
 
 
 @shared_task(

@@ -32,6 +32,7 @@ from maintenance.meter_api import Meters
 from maintenance.operating_api import OperatingRules, OperatingStates
 from maintenance.order_api import WorkOrders
 from maintenance.order_part_api import OrderParts
+from maintenance.parent_api import ParentRules
 from maintenance.part_api import Movements, Parts, Stocks, Stores
 from maintenance.permit_api import Attachments, Permits
 from maintenance.plan_api import Plans
@@ -44,6 +45,7 @@ from maintenance.tool_api import ToolLoans, Tools
 from maintenance.window_api import Windows
 from sensors import problems, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
+from sensors.default_api import SensorDefaults
 from sensors.label_api import Labels, Regimes
 
 
@@ -58,6 +60,7 @@ router = Router()
 router.register("sites", Sites, basename="site")
 router.register("equipment", EquipmentTree, basename="equipment")
 router.register("sensors", Sensors, basename="sensor")
+router.register("sensor-defaults", SensorDefaults, basename="sensor-default")
 router.register("batches", Batches, basename="batch")
 router.register("labels", Labels, basename="label")
 router.register("regimes", Regimes, basename="regime")
@@ -69,6 +72,7 @@ router.register("detector-records", DetectorRecords, basename="detector-record")
 router.register("suppressions", Suppressions, basename="suppression")
 router.register("maintenance-windows", Windows, basename="maintenance-window")
 router.register("operating-rules", OperatingRules, basename="operating-rule")
+router.register("parent-rules", ParentRules, basename="parent-rule")
 router.register("operating-states", OperatingStates, basename="operating-state")
 router.register("escalations", Escalations, basename="escalation")
 router.register("escalation-chains", Chains, basename="escalation-chain")

@@ -162,12 +162,14 @@ class HiddenPage(Desk):
     search_fields = ("machine__tag", "machine__name", "=failure_mode", "reason", "created_by__username")
     date_hierarchy = "from_at"
     fieldsets = (
-        (None, {"fields": (("machine_page", "mode_words"), ("kind_label", "standing"), "reason", "active_alarms")}),
+        (None, {"fields": (("machine_page", "mode_words"), ("kind_label", "standing"), "reason", "follows_from",
+                          "active_alarms")}),
         ("When", {"fields": (("from_at", "created_by"), ("ends", "notice_at"))}),
         ("How it ended", {"fields": (("ended_at", "ended_by"), "end_reason")}),
     )  # fmt: skip
     readonly_fields = (
-        "machine_page", "mode_words", "kind_label", "standing", "reason", "active_alarms", "from_at", "created_by",
+        "machine_page", "mode_words", "kind_label", "standing", "reason", "follows_from", "active_alarms", "from_at",
+        "created_by",
         "ends", "notice_at", "ended_at", "ended_by", "end_reason",
     )  # fmt: skip
     actions = ("unshelve_selected",)
@@ -208,6 +210,10 @@ class HiddenPage(Desk):
     @column("Why", ordering="reason")
     def why(self, row: Suppression) -> str:
         return show.short(row.reason)
+
+    @column("Follows from")
+    def follows_from(self, row: Suppression) -> str:
+        return show.link(row.parent_alarm)
 
     @column("Ends", ordering="until")
     def ends(self, row: Suppression) -> str:

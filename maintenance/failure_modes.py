@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 UNKNOWN = "UNK"
+ALL = "ALL"
+"""In a list of failure modes, for every one."""
 INSTRUMENT = "AIR"
 FILE = Path(__file__).with_name("data") / "failure_modes.json"
 DIRECTIONS = frozenset({"LOW", "HIGH", "ANY"})
@@ -109,3 +111,13 @@ def _rule(entry: Mapping[str, Any], where: str, known: Mapping[str, Mode]) -> Ru
 
 CATALOGUE = read(FILE.read_text("utf-8"))
 CODES = tuple(CATALOGUE.modes)
+
+
+def not_modes(said: Any) -> str:
+    """What is wrong with a list of failure modes that are hidden; empty where nothing is."""
+    if not isinstance(said, list) or len(said) != len({*map(str, said)}):
+        return "A list of failure modes, each once."
+    if ALL in said and len(said) > 1:
+        return f"{ALL} is all of them: name no others beside it."
+    unknown = [mode for mode in said if mode != ALL and mode not in CATALOGUE.modes]
+    return f"There is no failure mode {unknown[0]}." if unknown else ""

@@ -23,7 +23,7 @@ ALARM = "alarm/"
 
 def content(channel: Channel, held: QuerySet[Notification], now: datetime) -> dict[str, Any]:
     """The most urgent of them each, and how many there are by priority and machine."""
-    rows = list(held.annotate(urgency=URGENCY).order_by("urgency", "id")[:ITEMS])
+    rows = list(held.annotate(rank=URGENCY).order_by("rank", "id")[:ITEMS])
     by_priority = _counts(held, "payload__priority")
     states = _states(row.payload["subject"] for row in rows)
     return {

@@ -20,6 +20,7 @@ from sensors.columns import from_instant
 Standing = Mapping[tuple[int, str], Kind]
 """By machine and failure mode (empty: all of it), the strongest that stands."""
 Stretches = Mapping[tuple[int, str], list[Stretch]]
+TIMES = ("from_at", "over_at", "ended_at")
 
 
 def standing(machine_ids: Iterable[int], *, beside: int = 0) -> Standing:
@@ -34,14 +35,17 @@ def standing(machine_ids: Iterable[int], *, beside: int = 0) -> Standing:
 
 def for_decide(machine_ids: Iterable[int], *, since: datetime | None) -> tuple[Standing, Stretches]:
     """What hides alarms of these machines, which are locked: what stands whatever happens, and the stretches in which
-    their state does. ``since``: of these also those that ended later, None where none is asked for. One query."""
-    wanted = Q(ended_at=None) if since is None else Q(ended_at=None) | Q(operating__isnull=False, ended_at__gt=since)
+    their state or the alarm of a parent does. ``since``: of these also those that ended later, None where none is asked
+    for. One query."""
+    wanted = Q(ended_at=None)
+    if since is not None:
+        wanted |= Q(Q(operating__isnull=False) | Q(parent_rule__isnull=False), ended_at__gt=since)
     rows = Suppression.objects.filter(wanted, machine_id__in=list(machine_ids)).order_by("id")
     found: dict[tuple[int, str], Kind] = {}
     by_state: dict[tuple[int, str], list[Stretch]] = defaultdict(list)
-    for row in rows.only("machine_id", "failure_mode", "kind", "operating_id", "from_at", "over_at", "ended_at"):
+    for row in rows.only("machine_id", "failure_mode", "kind", "operating_id", "parent_rule_id", *TIMES):
         group = row.machine_id, row.failure_mode
-        if row.operating_id is None:
+        if row.operating_id is None and row.parent_rule_id is None:
             found[group] = _stronger(Kind(row.kind), found.get(group, Kind.NONE))
         else:
             end = row.ended_at or row.over_at

@@ -16,7 +16,7 @@ class NotificationFilter(Filters):
 
     class Meta:
         model = Notification
-        fields = ["site", "channel", "event_type", "status", "digest"]
+        fields = ["site", "channel", "event_type", "status", "urgency", "digest"]
 
 
 @documented("notifications", "notification", "notifications")
@@ -32,8 +32,9 @@ class Notifications(Scoped):
         class Meta:
             model = Notification
             fields = [
-                "id", "site", "channel", "event_type", "subject_line", "payload", "key", "status", "attempts",
-                "due_at", "held_for", "digest", "sent_at", "provider_reference", "error", "created_at", "tries",
+                "id", "site", "channel", "event_type", "subject_line", "payload", "key", "status", "urgency",
+                "attempts", "due_at", "held_for", "digest", "sent_at", "provider_reference", "error", "created_at",
+                "tries",
             ]  # fmt: skip
 
     queryset = Notification.objects.prefetch_related("tries")

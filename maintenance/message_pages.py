@@ -138,14 +138,14 @@ class NotificationPage(Desk):
         "told",
     )
     list_display_links = ("created_at", "subject_line")
-    list_filter = (SiteFilter, "status", "event_type", "channel__kind")
+    list_filter = (SiteFilter, "status", "urgency", "event_type", "channel__kind")
     list_select_related = ("channel",)
     inlines = (TryLines,)
     search_fields = ("subject_line", "channel__name", "=provider_reference")
     ordering = ("-id",)
     fields = readonly_fields = (
-        "subject_line", "status_label", "channel_page", "event_type", "attempts", "due_at", "held_for", "digest_page",
-        "sent_at", "error_trace", "provider_reference", "run", "key", "content", "created_at",
+        "subject_line", "status_label", "channel_page", "event_type", "urgency", "attempts", "due_at", "held_for",
+        "digest_page", "sent_at", "error_trace", "provider_reference", "run", "key", "content", "created_at",
     )  # fmt: skip
 
     @column("Status", ordering="status")

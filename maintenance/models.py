@@ -31,6 +31,7 @@ from maintenance.order_models import PRIORITY_KNOWN
 from maintenance.order_models import Priority as Priority
 from maintenance.order_models import WorkOrder as WorkOrder
 from maintenance.order_models import WorkOrderTransition as WorkOrderTransition
+from maintenance.parent_models import ParentRule
 from sensors.models import Equipment, Sensor, Site
 
 ALARM_PRIORITY_KNOWN = PRIORITY_KNOWN | Q(priority="ADVISORY")
@@ -369,6 +370,12 @@ class Suppression(models.Model):
         OperatingState, models.PROTECT, null=True, related_name="suppressions",
         help_text="The state of the machine that hides them: what happens in it is hidden, in event time.",
     )  # fmt: skip
+    parent_rule = models.ForeignKey(
+        ParentRule, models.RESTRICT, null=True, related_name="suppressions", help_text="By which an alarm hides others."
+    )
+    parent_alarm = models.ForeignKey(
+        Alarm, models.CASCADE, null=True, related_name="hides", help_text="What they follow from, in event time."
+    )
     over_at = models.DateTimeField(
         null=True, help_text="When that state is over, in event time, where it is known; what was on then is told yet."
     )
@@ -411,6 +418,15 @@ class Suppression(models.Model):
             models.CheckConstraint(
                 condition=Q(operating__isnull=True) | Q(kind="BY_DESIGN", until__isnull=False),
                 name="suppression_by_state",
+            ),
+            models.UniqueConstraint(
+                fields=["parent_rule", "parent_alarm", "machine", "failure_mode", "from_at"],
+                name="suppression_once_a_parent",
+            ),
+            models.CheckConstraint(
+                condition=Q(parent_rule__isnull=True, parent_alarm__isnull=True)
+                | Q(parent_rule__isnull=False, parent_alarm__isnull=False, kind="BY_DESIGN", until__isnull=False),
+                name="suppression_by_parent",
             ),
         ]
         indexes = [
@@ -604,6 +620,13 @@ class Notification(models.Model):
         SUPERSEDED = "SUPERSEDED", "Superseded: not sent"
         FAILED = "FAILED", "Failed for good"
 
+    class Urgency(models.IntegerChoices):
+        """What is sent first, the highest first; of one, what was due first."""
+
+        ORDINARY = 0, "Ordinary"
+        CRITICAL = 1, "Of a critical alarm"
+        ESCALATION = 2, "Escalation"
+
     site = models.ForeignKey(Site, models.CASCADE, related_name="notifications")
     channel = models.ForeignKey(Channel, models.RESTRICT, related_name="notifications")
     event_type = models.CharField(max_length=60)
@@ -611,6 +634,9 @@ class Notification(models.Model):
     payload = models.JSONField(help_text="What the message is rendered from.")
     key = models.CharField(max_length=200, unique=True, help_text="Made of ids and causes; sent as idempotency key.")
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
+    urgency = models.PositiveSmallIntegerField(
+        choices=Urgency.choices, default=Urgency.ORDINARY, db_default=0, help_text="What is sent first."
+    )
     attempts = models.PositiveIntegerField(default=0)
     lease_token = models.BigIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
@@ -642,6 +668,11 @@ class Notification(models.Model):
         ]
         indexes = [
             models.Index(fields=["due_at"], condition=Q(status="PENDING"), name="notification_due"),
+            models.Index(
+                fields=["-urgency", "due_at", "id"],
+                condition=Q(status="PENDING", urgency__gt=0),
+                name="notification_urgent",
+            ),
             models.Index(fields=["channel", "due_at"], condition=Q(status="HELD"), name="notification_held"),
             models.Index(
                 fields=["channel", "admitted_at"], condition=Q(admitted_at__isnull=False), name="notification_admitted"

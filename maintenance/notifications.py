@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Greatest, Now
 
 from maintenance import audience, messages, similar, targets
@@ -24,6 +24,8 @@ from maintenance.models import AlarmTransition, Anomaly, Notification, WorkOrder
 ALARMS, ORDERS = AlarmTransition._meta.db_table, WorkOrderTransition._meta.db_table
 A_MOMENT = timedelta(seconds=2)  # the sweep leaves a new message alone so long: its own bell is on the way
 REASON_LIMIT = 300
+CALLS_FOR_A_RESPONSE = frozenset(messages.KINDS) - {"alarm.returned", "alarm.unshelves_soon", "work-order.opened"}
+"""The kinds of event of which those of critical alarms go before ordinary ones."""
 
 
 def pending(run_id: int) -> Pending:
@@ -190,7 +192,8 @@ def _guidance(said: AlarmDefinition | None) -> Guidance | None:
 def create(rows: Sequence[Row], *, run_id: int | None, at_once: bool = False) -> list[int]:
     """Put messages into the outbox, in the caller's transaction; a key that is there already stays as it is.
 
-    ``at_once``: no quiet hours, limit, digest or flood holds them; they count against the person's limit all the same.
+    ``at_once``: no quiet hours, limit, digest or flood holds them, and nothing goes before them; they count against the
+    person's limit all the same.
 
     Returns the ids of those that wait to be sent: the ones to ring for.
     """
@@ -207,6 +210,7 @@ def create(rows: Sequence[Row], *, run_id: int | None, at_once: bool = False) ->
                 key=row.key,
                 run_id=run_id,
                 admitted_at=Now() if at_once else None,
+                urgency=_urgency(row, at_once=at_once),
                 ring_after=Now() + A_MOMENT,
             )
             for row in rows
@@ -215,6 +219,21 @@ def create(rows: Sequence[Row], *, run_id: int | None, at_once: bool = False) ->
     )
     waiting = Notification.objects.filter(key__in=[row.key for row in rows], status=Notification.Status.PENDING)
     return list(waiting.order_by("id").values_list("id", flat=True))
+
+
+def _urgency(row: Row, *, at_once: bool) -> Notification.Urgency:
+    if at_once:
+        return Notification.Urgency.ESCALATION
+    critical = row.payload.get("priority") == "CRITICAL" and row.event_type in CALLS_FOR_A_RESPONSE
+    return Notification.Urgency.CRITICAL if critical else Notification.Urgency.ORDINARY
+
+
+def most_urgent() -> int | None:
+    """The message that goes before every ordinary one, of those that are due and that nobody is sending; None: none.
+    One look at an index that holds nothing else."""
+    urgent = Notification.objects.filter(status=Notification.Status.PENDING, urgency__gt=0, due_at__lte=Now())
+    free = urgent.filter(Q(lease_until=None) | Q(lease_until__lt=Now()))
+    return free.order_by("-urgency", "due_at", "id").values_list("id", flat=True).first()
 
 
 def sent(notification_id: int, *, reference: str) -> None:

@@ -12,8 +12,7 @@ from django.db.models import Q, QuerySet
 from django.forms import model_to_dict
 from django.utils import timezone
 
-from maintenance import operating, operating_hides
-from maintenance.failure_modes import CATALOGUE
+from maintenance import failure_modes, operating
 from sensors import journal
 from sensors.models import Equipment, Sensor
 from sensors.operating_models import OperatingRule
@@ -24,7 +23,7 @@ SAYS = (
     "sensor", "sensor_kind", "off_below", "running_above", "startup_seconds", "off_hides", "startup_hides",
     "holds_minutes", "most_hours",
 )  # fmt: skip
-ALL = operating_hides.ALL
+ALL = failure_modes.ALL
 
 
 def save(row: OperatingRule, *, actor: User) -> OperatingRule:
@@ -66,7 +65,7 @@ def check(row: OperatingRule) -> None:
     if row.sensor_kind and row.sensor_kind not in Sensor.Kind.values:
         wrong["sensor_kind"] = f"There is no kind of sensor {row.sensor_kind}."
     for name in ("off_hides", "startup_hides"):
-        if complaint := _not_modes(getattr(row, name)):
+        if complaint := failure_modes.not_modes(getattr(row, name)):
             wrong[name] = complaint
     if row.most_hours > settings.STATE_HIDES_MAX_HOURS:
         wrong["most_hours"] = f"At most {settings.STATE_HIDES_MAX_HOURS} hours are allowed."
@@ -74,15 +73,6 @@ def check(row: OperatingRule) -> None:
         wrong["holds_minutes"] = "It cannot hold for longer than anything may be hidden."
     if wrong:
         raise ValidationError(wrong)
-
-
-def _not_modes(said: Any) -> str:
-    if not isinstance(said, list) or len(said) != len({*map(str, said)}):
-        return "A list of failure modes, each once."
-    if ALL in said and len(said) > 1:
-        return f"{ALL} is all of them: name no others beside it."
-    unknown = [mode for mode in said if mode != ALL and mode not in CATALOGUE.modes]
-    return f"There is no failure mode {unknown[0]}." if unknown else ""
 
 
 def machines_of(row: OperatingRule) -> QuerySet[Equipment]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from maintenance import suppressions
+from maintenance import failure_modes, suppressions
 from maintenance.alarm_life import Situation
 from maintenance.alarm_life import Suppression as Kind
 from maintenance.models import Suppression
@@ -21,11 +21,9 @@ from maintenance.operating_models import OperatingState
 from sensors.columns import from_instant, to_instant
 from sensors.operating_models import OperatingRule
 
-ALL = "ALL"
-"""In a rule, for every failure mode."""
 GRACE = timedelta(seconds=30)
 """Readings up to the end may still be on their way; where none come, what is active is told so long after it."""
-RUNS = "The machine runs."
+RUNS, PARENT_OVER = "The machine runs.", "The alarm that it follows from is over."
 
 
 def phase_of(row: OperatingState) -> Phase:
@@ -69,7 +67,7 @@ def standing(row: OperatingState) -> QuerySet[Suppression]:
 def _modes(rule: OperatingRule, state: State) -> list[str]:
     """The failure modes that are hidden, as suppressions name them."""
     said = {State.OFF: rule.off_hides, State.STARTING: rule.startup_hides}.get(state, [])
-    return ["" if mode == ALL else mode for mode in said]
+    return ["" if mode == failure_modes.ALL else mode for mode in said]
 
 
 def _begin(row: OperatingState, rule: OperatingRule, mode: str, *, now: datetime) -> None:
@@ -100,4 +98,4 @@ def end_passed(situations: Iterable[Situation], *, now: datetime | None = None) 
     }
     if passed:
         for row in Suppression.objects.filter(pk__in=passed, ended_at=None).order_by("machine_id", "id"):
-            suppressions.end_of_state(row, now=now or timezone.now(), why=RUNS)
+            suppressions.end_of_state(row, now=now or timezone.now(), why=RUNS if row.operating_id else PARENT_OVER)

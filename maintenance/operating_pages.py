@@ -12,7 +12,7 @@ from django.urls import reverse
 from unfold import widgets
 from unfold.decorators import action
 
-from maintenance import operating, operating_book, operating_hides
+from maintenance import failure_modes, operating, operating_book
 from maintenance.definition_pages import MODES
 from maintenance.operating_models import OperatingState
 from maintenance.refusals import Refused
@@ -21,7 +21,7 @@ from sensors.desk import ACTORS, Desk, KeepsSite, SiteFilter, column
 from sensors.models import Equipment, Sensor
 from sensors.operating_models import OperatingRule
 
-HIDDEN = [(operating_hides.ALL, "All failure modes"), *MODES[1:]]
+HIDDEN = [(failure_modes.ALL, "All failure modes"), *MODES[1:]]
 KINDS = [("", "None"), *Sensor.Kind.choices]
 STATES = [(one.value, OperatingState.State(one.value).label) for one in operating.TELLABLE]
 TONES = {"OFF": "HELD", "STARTING": "WAITING", "RUNNING": "DONE", "UNKNOWN": "CANCELLED"}
@@ -110,7 +110,7 @@ class RulePage(Desk):
 
 
 def _words(modes: list[str]) -> str:
-    return "all" if operating_hides.ALL in modes else ", ".join(modes) or show.DASH
+    return "all" if failure_modes.ALL in modes else ", ".join(modes) or show.DASH
 
 
 class Said(forms.Form):

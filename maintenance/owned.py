@@ -1,6 +1,6 @@
 """Rows that people own and change as they like: persons, channels, subscriptions, rotas with their shifts, overrides,
-chains with their steps, templates of checklists, labour rates, rules of work. Stored whole, with an entry in the
-journal that says who changed what.
+chains with their steps, templates of checklists, labour rates, rules of work, rules by which an alarm hides others.
+Stored whole, with an entry in the journal that says who changed what.
 
 The admin stores them by its forms and calls ``note``; REST calls ``add``, ``change`` and ``delete``.
 """
@@ -24,6 +24,7 @@ from maintenance.checklist_models import ChecklistTemplate, TemplateItem
 from maintenance.effort_models import LabourRate
 from maintenance.escalation_models import Chain, ChainStep, Override, Rota, Shift
 from maintenance.models import Channel, Reader, Subscription
+from maintenance.parent_models import ParentRule
 from maintenance.part_models import Part, Store, Tool
 from maintenance.permit_models import PermitRule, WorkRules
 from maintenance.refusals import Refused
@@ -38,7 +39,7 @@ Lines = Sequence[Said] | None
 NAMES: Mapping[type[Model], str] = {
     Reader: "person", Channel: "channel", Subscription: "subscription", Rota: "rota", Override: "override",
     Chain: "chain", Part: "part", Store: "store", Tool: "tool", ChecklistTemplate: "checklist_template",
-    LabourRate: "labour_rate", WorkRules: "work_rules",
+    LabourRate: "labour_rate", WorkRules: "work_rules", ParentRule: "parent_rule",
 }  # fmt: skip
 """What the journal calls them."""
 LINES: Mapping[type[Model], tuple[str, type[Model], str]] = {

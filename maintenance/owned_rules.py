@@ -16,11 +16,12 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db.models import Model
 
-from maintenance import addresses, messages
+from maintenance import addresses, failure_modes, messages
 from maintenance.checklist_models import ChecklistTemplate, TemplateItem
 from maintenance.effort_models import LabourRate
 from maintenance.escalation_models import Chain, ChainStep, Override, Rota, Shift
 from maintenance.models import Channel, Reader, Subscription
+from maintenance.parent_models import ParentRule
 from maintenance.part_models import Part, Store, Tool
 from maintenance.permit_models import PermitRule, WorkRules
 from sensors.models import Equipment
@@ -68,6 +69,22 @@ def _reader(row: Reader) -> Wrong:
     """Somebody who is named has to be a member of the site; who has left it can still be changed."""
     outsider = not row.user.is_superuser and not row.user.memberships.filter(site=row.site_id).exists()
     return _zone(row) | ({"user": "This person is no member of the site."} if row._state.adding and outsider else {})
+
+
+def _parent(row: ParentRule) -> Wrong:
+    if elsewhere := _elsewhere(row, row.site_id, "machine", "equipment"):
+        return elsewhere
+    if row.machine.level != Equipment.Level.MACHINE:
+        return {"machine": "Alarms are of machines: choose one, not a line or a component."}
+    if row.equipment.level == Equipment.Level.COMPONENT or row.equipment == row.machine:
+        return {"equipment": "Choose a line, or another machine."}
+    if row.failure_mode and row.failure_mode not in failure_modes.CATALOGUE.modes:
+        return {"failure_mode": f"There is no failure mode {row.failure_mode}."}
+    if complaint := failure_modes.not_modes(row.hides):
+        return {"hides": complaint}
+    if row.most_hours > settings.STATE_HIDES_MAX_HOURS:
+        return {"most_hours": f"At most {settings.STATE_HIDES_MAX_HOURS} hours are allowed."}
+    return {}
 
 
 def _rate(row: LabourRate) -> Wrong:
@@ -135,6 +152,7 @@ RULES: Mapping[type[Model], Callable[[Any], Wrong]] = {
     ChecklistTemplate: lambda row: {},
     TemplateItem: lambda row: {},
     LabourRate: _rate,
+    ParentRule: _parent,
     WorkRules: lambda row: {},
     PermitRule: lambda row: {},
 }

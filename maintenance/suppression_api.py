@@ -17,7 +17,10 @@ class SuppressionFilter(Filters):
 
     class Meta:
         model = Suppression
-        fields = ["site", "machine", "failure_mode", "kind", "work_order", "window", "operating", "created_by"]
+        fields = [
+            "site", "machine", "failure_mode", "kind", "work_order", "window", "operating", "parent_rule",
+            "parent_alarm", "created_by",
+        ]  # fmt: skip
 
 
 @documented("alarms", "suppression", "suppressions: what hides alarms, and what did")
@@ -27,7 +30,8 @@ class Suppressions(Scoped):
             model = Suppression
             fields = [
                 "id", "site", "machine", "failure_mode", "kind", "one_shot", "reason", "from_at", "until", "work_order",
-                "window", "operating", "over_at", "notice_at", "created_by", "ended_at", "ended_by", "end_reason",
+                "window", "operating", "parent_rule", "parent_alarm", "over_at", "notice_at", "created_by", "ended_at",
+                "ended_by", "end_reason",
             ]  # fmt: skip
 
     queryset = Suppression.objects.all()

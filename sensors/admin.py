@@ -5,31 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
-from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold import forms as unfold_forms
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action
 
-from sensors import adoption, desk, fleet, intake_pages, label_pages, presence_page, sensor_page, show, store
-from sensors.backtest_button import HasBacktest
-from sensors.desk import Desk, KeepsSite, Lines, SiteFilter, column
-from sensors.models import (
-    DiscoveredSensor,
-    Equipment,
-    Event,
-    Membership,
-    Sensor,
-    Site,
+from sensors import (
+    adoption,
+    default_pages,
+    desk,
+    fleet,
+    intake_pages,
+    label_pages,
+    presence_page,
+    sensor_page,
+    show,
+    store,
 )
+from sensors.backtest_button import HasBacktest
+from sensors.desk import Desk, KeepsSite, Lines, Refusing, SiteFilter, column
+from sensors.models import DiscoveredSensor, Equipment, Event, Membership, Sensor, Site
+from sensors.sensor_form import HasSettings
 
-__all__ = ["intake_pages", "label_pages", "presence_page"]
+__all__ = ["default_pages", "intake_pages", "label_pages", "presence_page"]
 
 admin.site.unregister([get_user_model(), Group])
 admin.site.unregister([OutstandingToken, BlacklistedToken])  # They hold tokens that still open doors.
@@ -47,7 +51,7 @@ class GroupPage(GroupAdmin, ModelAdmin):
     pass
 
 
-class SavedByFleet(Desk):
+class SavedByFleet(Refusing):
     """A page whose rows are saved through ``sensors.fleet``, which finds them their machine and lane."""
 
     owned = True
@@ -58,16 +62,6 @@ class SavedByFleet(Desk):
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Any], change: bool) -> None:
         self.save_row(obj)
-
-    def changeform_view(
-        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
-    ) -> Any:
-        try:
-            return super().changeform_view(request, object_id, form_url, extra_context)
-        except ValidationError as error:  # The form has looked before; this is what changed between look and save.
-            for text in error.messages:
-                self.message_user(request, text, messages.ERROR)
-            return HttpResponseRedirect(request.get_full_path())
 
 
 class HasNewNormal(SavedByFleet, HasBacktest):
@@ -176,7 +170,7 @@ class EquipmentPage(HasNewNormal):
 
 
 @admin.register(Sensor)
-class SensorPage(HasNewNormal):
+class SensorPage(HasSettings, HasNewNormal):
     backtest_of = "sensor"
     change_form_outer_before_template = "admin/sensors/readings.html"
     list_display = ("external_id", "name", "site", "equipment_page", "kind", "unit", "limits", "calibration_due_on")
@@ -190,22 +184,20 @@ class SensorPage(HasNewNormal):
         ("What it can measure", {"fields": (("physical_low", "physical_high"), ("resolution", "max_rate"))}),
         ("Alarm limits", {"fields": (
             ("low_low", "low"), ("high", "high_high"), "deadband", ("alarm_readings", "alarm_readings_of"),
-            ("rise_per_minute", "fall_per_minute", "rate_span_seconds"),
+            ("rise_per_minute", "fall_per_minute", "rate_span_seconds"), "without",
         )}),
         ("Timing", {"fields": (
             ("period_seconds", "silent_after_seconds", "lateness_seconds"), ("on_delay_seconds", "off_delay_seconds"),
             ("calibration_due_on", "created_at"),
         )}),
+        ("What holds for its alarms", {"fields": ("where_from",)}),
     )  # fmt: skip
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:
-            return ("created_at",)
+            return ("created_at", "where_from")
         # What was measured was judged with its machine: a sensor with readings stays where it is.
-        return ("site", "created_at", *(("equipment",) if store.has_readings(obj.pk) else ()))
-
-    def save_row(self, row: Sensor) -> None:
-        fleet.save_sensor(row)
+        return ("site", "created_at", "where_from", *(("equipment",) if store.has_readings(obj.pk) else ()))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

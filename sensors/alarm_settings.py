@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from sensors import fleet, journal
+from sensors import fleet, journal, sensor_defaults
 from sensors.models import Event, Sensor
 
 KINDS = (journal.SENSOR_TUNED, journal.SENSOR_TUNING_UNDONE)
@@ -42,7 +42,10 @@ def undo(sensor_id: int, *, actor: User) -> Sensor:
         raise NothingToUndo("No change of its delays or deadband is there to undo.")
     if not _stands(sensor, newest.data["after"]):
         raise NothingToUndo("They were set anew since: set them by hand.")
-    _write(sensor, journal.SENSOR_TUNING_UNDONE, newest.data["before"], reason="", actor=actor, of=newest.pk)
+    before, defaults = newest.data["before"], newest.data.get("by_default", ())
+    _write(
+        sensor, journal.SENSOR_TUNING_UNDONE, before, reason="", actor=actor, of=newest.pk, by_default=defaults
+    )  # fmt: skip
     return sensor
 
 
@@ -62,6 +65,8 @@ def _stands(sensor: Sensor, after: Mapping[str, float]) -> bool:
 
 
 def _locked(sensor_id: int) -> Sensor:
+    """Its site first, as whoever writes sensors does."""
+    sensor_defaults.hold(Sensor.objects.values_list("site_id", flat=True).get(pk=sensor_id))
     return Sensor.objects.select_for_update(of=("self",)).select_related("site", "equipment__machine").get(pk=sensor_id)
 
 
@@ -70,15 +75,19 @@ def _settings(sensor: Sensor, names: Iterable[str]) -> dict[str, float]:
 
 
 def _write(
-    sensor: Sensor, kind: str, after: Mapping[str, float], *, reason: str, actor: User, of: int = 0
+    sensor: Sensor, kind: str, after: Mapping[str, float], *, reason: str, actor: User, of: int = 0,
+    by_default: Iterable[str] = (),
 ) -> None:  # fmt: skip
-    """``of``: the event that is undone. A change is named by the newest event of the sensor before it."""
+    """``of``: the event that is undone; ``by_default``: settings that become those of the site's defaults again. A
+    change is named by the newest event of the sensor before it."""
     before, subject = _settings(sensor, after), f"sensor/{sensor.pk}"
+    own = {name for name, source in sensor_defaults.sources(sensor).items() if source == sensor_defaults.OWN}
     for name in before:
         setattr(sensor, name, after[name])
-    fleet.save_sensor(sensor)
+    fleet.save_sensor(sensor, own=own.union(before).difference(by_default))
     cause = of or Event.objects.filter(subject=subject).order_by("-id").values_list("pk", flat=True).first() or 0
     data: dict[str, Any] = {"before": before, "after": _settings(sensor, after), "reason": reason}
+    data["by_default"] = sorted(before.keys() - own)
     key = f"{kind}/{subject}/after/{cause}"
     entry = journal.Entry(kind, subject, key, timezone.now(), sensor.site_id, actor.get_username(), data)
     journal.record([entry])

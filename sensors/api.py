@@ -14,7 +14,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sensors import access, series, zones
+from sensors import access, sensor_defaults, series, zones
 from sensors.columns import to_instant
 from sensors.models import Batch, BatchPart, Equipment, Sensor, Site
 from sensors.paging import ByIdPagination
@@ -118,6 +118,7 @@ class Sensors(Scoped):
         vibration_zones = serializers.SerializerMethodField(
             help_text="Where the zones of ISO 20816-3 begin, in the sensor's unit; null where it is not graded."
         )
+        settings_from = serializers.SerializerMethodField(help_text=sensor_defaults.FROM)
         zones_refused = serializers.SerializerMethodField(help_text="Why a sensor of vibration is not graded.")
 
         class Meta:
@@ -128,7 +129,11 @@ class Sensors(Scoped):
                 "alarm_readings", "alarm_readings_of", "rise_per_minute", "fall_per_minute", "rate_span_seconds",
                 "resolution", "max_rate", "period_seconds", "silent_after_seconds", "lateness_seconds",
                 "on_delay_seconds", "off_delay_seconds", "calibration_due_on", "vibration_zones", "zones_refused",
+                "settings_from",
             ]  # fmt: skip
+
+        def get_settings_from(self, sensor: Sensor) -> dict[str, int | str]:
+            return sensor_defaults.sources(sensor)
 
         @extend_schema_field(ZonesOut(allow_null=True))
         def get_vibration_zones(self, sensor: Sensor) -> dict[str, float] | None:

@@ -12,11 +12,12 @@ import functools
 from collections.abc import Callable, Collection
 from typing import Any, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db.models import Field, ForeignKey, Model, QuerySet
 from django.forms import ModelChoiceField, ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseRedirect
 from unfold.admin import ModelAdmin, TabularInline
 
 from sensors import access, show
@@ -118,6 +119,26 @@ class Desk(Scoped, ModelAdmin):
     def has_act_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """For buttons; the row itself is looked at when the button's page is asked for."""
         return self.may(request, obj if isinstance(obj, Model) else None, ACTORS)
+
+
+class Refusing(Desk):
+    """A page whose rows are saved and deleted by a function that may refuse; why is said on the page."""
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        return self._said(request, super().changeform_view, request, object_id, form_url, extra_context)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        return self._said(request, super().delete_view, request, object_id, extra_context)
+
+    def _said(self, request: HttpRequest, view: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return view(*args)
+        except ValidationError as error:  # The form has looked before; this is what it could not see, or what changed.
+            for text in error.messages:
+                self.message_user(request, text, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
 
 
 class Lines(Scoped, TabularInline):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.db import transaction
 
+from sensors import sensor_defaults
 from sensors.models import LANES, Equipment, Sensor
 
 
@@ -27,15 +30,23 @@ def save_equipment(equipment: Equipment) -> Equipment:
     if equipment.level == Equipment.Level.MACHINE and equipment.machine_id is None:
         equipment.machine = equipment
         equipment.save(update_fields=["machine"])
+    sensor_defaults.hold_for(equipment)
     return equipment
 
 
-def save_sensor(sensor: Sensor) -> Sensor:
-    """Validate, attach to the machine of its equipment and save. Raises ``ValidationError``."""
+@transaction.atomic
+def save_sensor(sensor: Sensor, *, own: Collection[str] | None = None) -> Sensor:
+    """Validate, attach to the machine of its equipment and save. Raises ``ValidationError``.
+
+    ``own``: which of its alarm settings are the sensor's own, the others are those of its site's defaults; None: those
+    that were so before, and those that differ from what the defaults say.
+    """
+    machine = sensor.equipment.machine if sensor.equipment_id is not None else None
+    if machine is not None and sensor.site_id is not None:
+        sensor.machine = machine
+        sensor_defaults.settle(sensor, own=own)
     sensor.full_clean(exclude=["machine"])
-    machine = sensor.equipment.machine
     if machine is None:
         raise ValueError(f"{sensor.equipment} has no machine")
-    sensor.machine = machine
     sensor.save()
     return sensor

@@ -115,6 +115,8 @@ OWNED = frozenset(
         "checklist_template",
         "labour_rate",
         "work_rules",
+        "sensor_default",
+        "parent_rule",
     )
     for what in ("added", "changed", "deleted")
 )

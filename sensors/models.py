@@ -11,16 +11,14 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 
 from sensors import operating_models, zones  # noqa: F401  # Django looks for tables here
+from sensors.default_models import LONGEST_RATE_SPAN, MOST_ALARM_READINGS
 
 LANES = 64
 """Sequential streams of the flow. A fixed number: a machine keeps its lane."""
-MOST_ALARM_READINGS = 32
-"""The M of N of M, at most; a test holds it to ``mlops.detectors.votes``, which remembers so many."""
-LONGEST_RATE_SPAN = 86_400
 
 
 class Site(models.Model):
@@ -257,6 +255,7 @@ class Sensor(models.Model):
     )
     on_delay_seconds = models.PositiveIntegerField(default=0, help_text="Abnormal for so long before it alarms.")
     off_delay_seconds = models.PositiveIntegerField(default=0, help_text="Normal for so long before it clears.")
+    settings_from = models.JSONField(default=dict, db_default=Value({}, models.JSONField()), editable=False)
     calibration_due_on = models.DateField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

@@ -39,11 +39,13 @@ from maintenance.models import (
     WorkOrderTransition,
 )
 from maintenance.operating_models import OperatingState
+from maintenance.parent_models import ParentRule
 from maintenance.part_models import Movement, OrderPart, Part, Stock, Store, Tool, ToolLoan
 from maintenance.permit_models import Permit, PermitRule, WorkRules
 from maintenance.plan_models import Meter, MeterReading, Plan, PlanOccurrence
 from mlops.models import MachineState
 from sensors import columns, store
+from sensors.default_models import SensorDefault
 from sensors.models import (
     Batch,
     BatchPart,
@@ -119,6 +121,8 @@ def rows(site: Site, *, name: str = "") -> Rows:
         ended_at=NOON + HOUR,
         outcome="FAILED",
     )
+    ParentRule.objects.create(site=site, machine=machine, equipment=machine, hides=["ALL"])
+    SensorDefault.objects.create(site=site, equipment_class=tag.upper(), unit="l/s", high=40.0, on_delay_seconds=5)
     SensorPresence.objects.create(sensor=sensor, heard_at=NOON, due_at=NOON + HOUR, silent_since=NOON)
     JobRun.objects.create(
         job=f"job-{n}", period=NOON, started_at=NOON, finished_at=NOON + HOUR, outcome="FAILED",

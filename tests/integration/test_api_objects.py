@@ -36,10 +36,12 @@ from maintenance.models import (
     WorkOrder,
 )
 from maintenance.operating_models import OperatingState
+from maintenance.parent_models import ParentRule
 from maintenance.part_models import Movement, OrderPart, Part, Stock, Store, Tool, ToolLoan
 from maintenance.permit_models import Permit, WorkRules
 from maintenance.plan_models import Meter, Plan
 from sensors import api, inbox, labels, problems, regimes
+from sensors.default_models import SensorDefault
 from sensors.models import Batch, Label, Membership, Regime, Sensor, Site
 from sensors.operating_models import OperatingRule
 from tests import factories, plant
@@ -83,6 +85,8 @@ def tell(sensor: Sensor) -> None:
     )
     plant.approval(WorkOrder.objects.get(machine=sensor.machine), factories.user(site=sensor.site), sensor.pk)
     Flood.objects.create(site=sensor.site, began_at=noon, ended_at=noon, activations=11)
+    ParentRule.objects.create(site=sensor.site, machine=sensor.machine, equipment=sensor.machine, hides=["ALL"])
+    SensorDefault.objects.create(site=sensor.site, equipment_class=f"C{sensor.pk}", on_delay_seconds=0)
     AlarmDefinition.objects.create(site=sensor.site, machine=sensor.machine, response="Look", priority="HIGH")
     Suppression.objects.create(
         site=sensor.site, machine=sensor.machine, kind="SHELVED", reason="Loose", from_at=noon,
@@ -110,7 +114,8 @@ def member(sensor: Sensor, role: str = Membership.Role.TECHNICIAN, **fields: Any
 LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "work-orders", "labels", "regimes",
          "detector-records", "backtests", "suppressions", "notifications", "alarm-definitions",
          "maintenance-windows", "channels", "operating-rules", "operating-states", "floods", "plans", "meters",
-         "approvals-waiting", "approval-decisions", "approval-policies", "delegations")  # fmt: skip
+         "approvals-waiting", "approval-decisions", "approval-policies", "delegations", "sensor-defaults",
+         "parent-rules")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -395,6 +400,7 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "suppressions": Suppression.objects.get().pk, "alarm-definitions": AlarmDefinition.objects.get().pk,
         "maintenance-windows": MaintenanceWindow.objects.get().pk, "floods": Flood.objects.get().pk,
         "plans": Plan.objects.get().pk, "meters": Meter.objects.get().pk,
+        "sensor-defaults": SensorDefault.objects.get().pk, "parent-rules": ParentRule.objects.get().pk,
         "operating-rules": OperatingRule.objects.get(machine=sensor.machine).pk,
         "operating-states": OperatingState.objects.get(machine=sensor.machine).pk,
         "approvals-waiting": ApprovalWait.objects.get().pk, "approval-decisions": ApprovalDecision.objects.get().pk,

@@ -119,6 +119,7 @@ def test_a_change_keeps_what_was_before_and_undoing_gives_it_back(site: Site, no
         "before": {"on_delay_seconds": 2, "off_delay_seconds": 3},
         "after": {"on_delay_seconds": 6, "off_delay_seconds": 30},
         "reason": "412 to 9",
+        "by_default": [],
     }
     assert {one.actor for one in told} == {actor.get_username()}
 

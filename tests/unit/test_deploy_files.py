@@ -361,6 +361,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "bench-skab",
         "bench-store",
         "bench-storms",
+        "bench-urgent",
         "lint",
         "types",
         "check",

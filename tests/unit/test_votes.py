@@ -14,7 +14,7 @@ from mlops.detectors import contract, votes
 from mlops.detectors.limits import Limits
 from mlops.detectors.zones import Zones
 from mlops.state import State, cold, pack, unpack
-from sensors import models
+from sensors import default_models
 from sensors.columns import SECOND_US, SensorTable
 from tests import oracles
 from tests.unit import tables
@@ -99,4 +99,4 @@ def test_without_n_of_m_nothing_is_remembered_or_changed(detector: contract.Dete
 
 
 def test_the_models_bound_is_that_of_the_detector() -> None:
-    assert models.MOST_ALARM_READINGS == votes.MOST
+    assert default_models.MOST_ALARM_READINGS == votes.MOST
