@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-nab bench-pipeline bench-profile bench-skab bench-store bench-storms bench-urgent lint types check lock clean
+.PHONY: help demo up down test chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-nab bench-orders bench-pipeline bench-profile bench-skab bench-store bench-storms bench-urgent lint types check lock clean
 .PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
@@ -64,6 +64,9 @@ bench-machines: .venv/tests ## The detector of a machine's sensors on made machi
 bench-nab: .venv/tests ## The detector on the Numenta Anomaly Benchmark, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.nab
 
+bench-orders: .venv/tests ## The time of each page of work orders with 100,000 of them stored (ARGS="--orders 1000": whether it works)
+	@$(VENV) -m tests.bench.orders $(ARGS)
+
 bench-pipeline: .venv/tests ## Throughput, latency and connections of the whole service, beside COPY, a plain build and other databases
 	@for part in $(PARTS); do echo "== $$part" && $(VENV) -m tests.bench.$$part $(ARGS) || failed=1; done; exit $${failed:-0}
 
@@ -73,7 +76,7 @@ bench-profile: .venv/tests ## Where the time goes at full load: by process, by P
 bench-skab: .venv/tests ## The detector on SKAB, a rig with eight sensors, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.skab
 
-bench: bench-alarms bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-faults bench-files bench-kpi bench-doctor bench-pipeline bench-store bench-storms bench-urgent ## All benchmarks, one after the other
+bench: bench-alarms bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-faults bench-files bench-kpi bench-doctor bench-orders bench-pipeline bench-store bench-storms bench-urgent ## All benchmarks, one after the other
 
 bench-store: .venv/tests ## What storing and asking costs with 100 million readings of 10,000 sensors (ARGS=--smoke: whether it works)
 	@$(VENV) -m tests.bench.store $(ARGS)

@@ -16,7 +16,14 @@ from django.utils import timezone
 from agents import watchdog
 from agents.audit import Kind, Trouble
 from agents.models import Run
-from maintenance import kpi_page, nuisance, performance_page
+from maintenance import (
+    exchange_page,
+    kpi_page,
+    nuisance,
+    order_board_page,
+    order_calendar_page,
+    performance_page,
+)
 from maintenance.definition_models import AlarmPriority
 from maintenance.models import Alarm, Anomaly, Notification, Priority, WorkOrder
 from sensors import desk, show, ticks
@@ -53,6 +60,8 @@ MENU = (
         ("Operating rules", "rule_settings", "sensors_operatingrule"),
         ("Parent rules", "account_tree", "maintenance_parentrule"),
         ("Work orders", "build", "maintenance_workorder"),
+        ("Board", "view_kanban", order_board_page.NAME),
+        ("Calendar", "calendar_month", order_calendar_page.NAME),
         ("Preventive plans", "event_upcoming", "maintenance_plan"),
         ("Meters", "avg_pace", "maintenance_meter"),
         ("Checklists", "checklist", "maintenance_checklisttemplate"),
@@ -78,6 +87,7 @@ MENU = (
         ("Equipment", "precision_manufacturing", "sensors_equipment"),
         ("Sensors", "sensors", "sensors_sensor"),
         ("Sensor defaults", "settings_input_component", "sensors_sensordefault"),
+        ("Import and export", "swap_horiz", exchange_page.NAME),
         ("Silent sensors", "sensors_off", "sensors_sensorpresence"),
         ("Unknown sensors", "unknown_med", "sensors_discoveredsensor"),
     )),
@@ -114,7 +124,8 @@ MENU = (
     ("People", (("Users", "person", "auth_user"), ("Groups", "group", "auth_group"))),
 )  # fmt: skip
 
-LINKS = {performance_page.NAME: performance_page.NAME, kpi_page.NAME: kpi_page.NAME}
+PAGES = (performance_page, kpi_page, order_board_page, order_calendar_page, exchange_page)
+LINKS = {page.NAME: page.NAME for page in PAGES}
 """Pages of the menu that are no list of a model: their addresses."""
 
 

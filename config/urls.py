@@ -15,7 +15,16 @@ from agents.backtests.api import Backtests
 from agents.case_api import Cases
 from agents.run_api import Runs
 from config import health
-from maintenance import carrying_page, kpi_page, link_views, performance_page
+from maintenance import (
+    carrying_page,
+    exchange_page,
+    kpi_page,
+    link_views,
+    order_board_page,
+    order_calendar_page,
+    order_print,
+    performance_page,
+)
 from maintenance.api import Alarms, Anomalies
 from maintenance.approval_api import Decisions, Waits
 from maintenance.approval_policy_api import Delegations, Policies
@@ -132,6 +141,21 @@ urlpatterns = [
     path("admin/alarm-tuning/", admin.site.admin_view(tuning_page.view), name=tuning_page.NAME),
     path("admin/carry-out/<int:order_id>/", admin.site.admin_view(carrying_page.view), name=carrying_page.NAME),
     path("admin/attachments/<int:attachment_id>/", admin.site.admin_view(carrying_page.file), name=carrying_page.FILE),
+    path("admin/import-export/", admin.site.admin_view(exchange_page.view), name=exchange_page.NAME),
+    path("admin/import-export/file", admin.site.admin_view(exchange_page.export), name=exchange_page.EXPORT),
+    path("admin/order-board/", admin.site.admin_view(order_board_page.view), name=order_board_page.NAME),
+    path(
+        "admin/order-board/<int:key>/<slug:name>/",
+        admin.site.admin_view(order_board_page.move),
+        name=order_board_page.MOVE,
+    ),
+    path("admin/order-calendar/", admin.site.admin_view(order_calendar_page.view), name=order_calendar_page.NAME),
+    path(
+        "admin/order-calendar/<int:key>/",
+        admin.site.admin_view(order_calendar_page.move),
+        name=order_calendar_page.MOVE,
+    ),
+    path("admin/order-print/<int:key>/", admin.site.admin_view(order_print.view), name=order_print.NAME),
     path("admin/", admin.site.urls),
     path("api/v1/", include(api)),
     path("act/<slug:purpose>/<str:token>", link_views.act, name="act"),

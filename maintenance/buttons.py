@@ -188,10 +188,13 @@ OF_SUPPRESSIONS = by_name(END_SHELVING)
 OF_ESCALATIONS = by_name(STOP)
 
 
-def on_one(page: Desk, request: HttpRequest, key: object, button: Button, *, to_list: bool = False) -> HttpResponse:
-    """The button on a row's own page; ``to_list``: where the row may be gone afterwards."""
+def on_one(
+    page: Desk, request: HttpRequest, key: object, button: Button, *, to_list: bool = False, back: str = ""
+) -> HttpResponse:
+    """The button on a row's own page, and ``back`` to that page or to another one; ``to_list``: where the row may be
+    gone afterwards."""
     row = ask.row_of(page, request, key)
-    back = _url(page, "changelist") if to_list else _url(page, "change", row.pk)
+    back = back or (_url(page, "changelist") if to_list else _url(page, "change", row.pk))
     return ask.answer(page, request, [row], _question(button, [row], request), back=back)
 
 

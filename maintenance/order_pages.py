@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
-from maintenance import approval_buttons, buttons, order_buttons, part_buttons
+from maintenance import approval_buttons, buttons, order_buttons, order_lists, part_buttons
 from maintenance.approval_pages import DecisionLines, HasDeferral
 from maintenance.carrying_page import CarriedOut
 from maintenance.models import WorkOrder, WorkOrderTransition
@@ -58,18 +58,34 @@ class StandingFilter(admin.SimpleListFilter):
 @admin.register(WorkOrder)
 class OrderPage(HasDeferral, HasParts, CarriedOut):
     list_display = (
-        "number", "title", "status_label", "priority_label", "machine_page", "type_words", "assigned_to", "opened_at",
-        "alarm_page",
+        "number", "title", "status_label", "priority_label", "machine_page", "type_words", "assigned_to",
+        "due_words", "planned_words", "opened_at", "alarm_page",
     )  # fmt: skip
     list_display_links = ("number", "title")
-    list_filter = (SiteFilter, StandingFilter, MineFilter, "status", "priority", "maintenance_type")
+    list_filter = (
+        SiteFilter,
+        StandingFilter,
+        order_lists.PlanningFilter,
+        MineFilter,
+        "status",
+        "priority",
+        "maintenance_type",
+    )
     list_select_related = ("machine", "assigned_to", "alarm")
     search_fields = ("title", "machine__tag", "machine__name", "=failure_mode", "findings")
     date_hierarchy = "opened_at"
     fieldsets = (
         (
             None,
-            {"fields": ("title", "description", ("status_label", "priority_label"), ("machine_page", "failure_mode"))},
+            {
+                "fields": (
+                    "title",
+                    "description",
+                    ("status_label", "priority_label"),
+                    ("machine_page", "failure_mode"),
+                    "paper",
+                )
+            },
         ),
         (
             "The work",
@@ -105,7 +121,7 @@ class OrderPage(HasDeferral, HasParts, CarriedOut):
         "assigned_to", "planned_start", "planned_minutes", "due_at", "hold_reason", "findings", "verdict", "found_mode",
         "mechanism", "cause", "detection_method", "activity", "alarm_page", "occurrences", "anomalies", "requested_by",
         "opened_at", "started_at", "completed_at", "closed_at", "created_at", "expected_cost", "expected_in_all",
-        "parts_cost", "carry_out", "cost", "permits_held", "failed_at",
+        "parts_cost", "carry_out", "cost", "permits_held", "failed_at", "paper",
     )  # fmt: skip
     inlines = (*HasParts.part_inlines, OrderSteps, DecisionLines)
     actions = ("approve_selected", "reject_selected", "defer_selected", "assign_selected")
@@ -193,6 +209,18 @@ class OrderPage(HasDeferral, HasParts, CarriedOut):
     @column("Machine", ordering="machine__tag")
     def machine_page(self, row: WorkOrder) -> str:
         return show.link(row.machine)
+
+    @column("Due", ordering="due_at")
+    def due_words(self, row: WorkOrder) -> str:
+        return order_lists.due_words(row)
+
+    @column("Planned", ordering="planned_start")
+    def planned_words(self, row: WorkOrder) -> str:
+        return order_lists.minute(row.planned_start)
+
+    @column("On paper")
+    def paper(self, row: WorkOrder) -> str:
+        return order_lists.paper(row)
 
     @column("Alarm")
     def alarm_page(self, row: WorkOrder) -> str:

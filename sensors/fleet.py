@@ -22,10 +22,11 @@ def place(equipment: Equipment) -> None:
 
 
 @transaction.atomic
-def save_equipment(equipment: Equipment) -> Equipment:
-    """Validate, place and save. Raises ``ValidationError``."""
+def save_equipment(equipment: Equipment, *, constraints: bool = True) -> Equipment:
+    """Validate, place and save. Raises ``ValidationError``; ``constraints=False`` leaves those of the table to the
+    database (``IntegrityError``), which is faster."""
     place(equipment)
-    equipment.full_clean(exclude=["machine"])
+    equipment.full_clean(exclude=["machine"], validate_constraints=constraints)
     equipment.save()
     if equipment.level == Equipment.Level.MACHINE and equipment.machine_id is None:
         equipment.machine = equipment
@@ -35,8 +36,8 @@ def save_equipment(equipment: Equipment) -> Equipment:
 
 
 @transaction.atomic
-def save_sensor(sensor: Sensor, *, own: Collection[str] | None = None) -> Sensor:
-    """Validate, attach to the machine of its equipment and save. Raises ``ValidationError``.
+def save_sensor(sensor: Sensor, *, own: Collection[str] | None = None, constraints: bool = True) -> Sensor:
+    """Validate, attach to the machine of its equipment and save. Raises as ``save_equipment`` does.
 
     ``own``: which of its alarm settings are the sensor's own, the others are those of its site's defaults; None: those
     that were so before, and those that differ from what the defaults say.
@@ -45,7 +46,7 @@ def save_sensor(sensor: Sensor, *, own: Collection[str] | None = None) -> Sensor
     if machine is not None and sensor.site_id is not None:
         sensor.machine = machine
         sensor_defaults.settle(sensor, own=own)
-    sensor.full_clean(exclude=["machine"])
+    sensor.full_clean(exclude=["machine"], validate_constraints=constraints)
     if machine is None:
         raise ValueError(f"{sensor.equipment} has no machine")
     sensor.save()

@@ -130,7 +130,10 @@ CARRYING_OUT = frozenset(
 )  # fmt: skip
 """What belongs to a work order, and the downtime of machines."""
 
-TYPES = OWNED | CARRYING_OUT | frozenset(
+IMPORTED = frozenset(f"{name}.{what}" for name in ("equipment", "sensor") for what in ("added", "changed"))
+"""Rows of a table that somebody imported."""
+
+TYPES = OWNED | IMPORTED | CARRYING_OUT | frozenset(
     {
         ANOMALY_DETECTED, INSTRUMENT_FAULT,
         ALARM_NOTED, ALARM_RE_ALARMED, DEFINITION_ADDED, DEFINITION_CHANGED, DEFINITION_DELETED,

@@ -356,6 +356,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "bench-kpi",
         "bench-machines",
         "bench-nab",
+        "bench-orders",
         "bench-pipeline",
         "bench-profile",
         "bench-skab",

@@ -34,6 +34,7 @@ PURE = (
     "sensors.zones",
     "sensors.codec",
     "sensors.instants",
+    "sensors.sheets",
     "sensors.wholesale",
     "sensors.ticks",
     "sensors.chart",
