@@ -576,11 +576,11 @@ def test_who_shelves_during_a_finish_waits_for_it_and_hides_what_it_opened(senso
     assert (errors, state(alarm)) == ([], "SHLVD")
 
 
-def test_an_idle_pass_costs_nine_short_questions(sensor: Sensor) -> None:
+def test_an_idle_pass_costs_ten_short_questions(sensor: Sensor) -> None:
     with CaptureQueriesContext(connection) as queries:
         shelves.look()
     asked = [q["sql"] for q in queries if not q["sql"].startswith(("SAVEPOINT", "RELEASE"))]
-    assert len(asked) == 9
+    assert len(asked) == 10
 
 
 def test_refusals_are_sentences() -> None:
