@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-nab bench-orders bench-pipeline bench-profile bench-skab bench-store bench-storms bench-urgent lint types check lock clean
+.PHONY: help demo up down test chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-skab bench-store bench-storms bench-urgent lint types check lock clean
 .PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
@@ -76,7 +76,11 @@ bench-profile: .venv/tests ## Where the time goes at full load: by process, by P
 bench-skab: .venv/tests ## The detector on SKAB, a rig with eight sensors, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.skab
 
-bench: bench-alarms bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-faults bench-files bench-kpi bench-doctor bench-orders bench-pipeline bench-store bench-storms bench-urgent ## All benchmarks, one after the other
+bench: bench-alarms bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-faults bench-files bench-kpi bench-doctor bench-orders bench-pipeline bench-schedule bench-store bench-storms bench-urgent ## All benchmarks, one after the other
+
+
+bench-schedule: .venv/tests ## Who does which order when: 50, 500 and 2,000 orders, against greedy and whoever is free (ARGS=--smoke: seconds)
+	@$(VENV) -m tests.bench.schedule $(ARGS)
 
 bench-store: .venv/tests ## What storing and asking costs with 100 million readings of 10,000 sensors (ARGS=--smoke: whether it works)
 	@$(VENV) -m tests.bench.store $(ARGS)

@@ -12,7 +12,9 @@ from agents import doctor as rounds
 from agents import doorbell, housekeeping, jobs, pipeline, warm, watch_alarms
 from agents import watchdog as dog
 from agents.backtests import jobs as backtests
+from agents.doorbell import Bell
 from agents.models import Run
+from agents.schedule import agent as scheduler
 
 
 @celeryd_after_setup.connect
@@ -95,3 +97,18 @@ def doctor(**_: Any) -> None:
 @shared_task(name="agents.alarm_nuisance", queue="housekeeping")
 def alarm_nuisance(**_: Any) -> None:
     jobs.run("alarm_nuisance", watch_alarms.watch)
+
+
+@shared_task(name="agents.schedules", queue="housekeeping")
+def schedules(**_: Any) -> None:
+    jobs.run("schedules", lambda: doorbell.ring_all(Bell("schedule", key) for key in scheduler.look_round()))
+
+
+@shared_task(
+    name="agents.schedule",
+    queue="schedule",
+    soft_time_limit=scheduler.LONGEST_SECONDS,
+    time_limit=scheduler.LONGEST_SECONDS + 60,
+)
+def schedule(schedule_id: int, **_: Any) -> None:
+    scheduler.perform(schedule_id)

@@ -14,6 +14,7 @@ PERIODS: dict[str, timedelta] = {
     "watchdog": timedelta(minutes=1),
     "doctor": timedelta(seconds=30),
     "alarm_nuisance": timedelta(minutes=1),
+    "schedules": timedelta(minutes=1),
 }
 """Name of a job, which is that of its task without ``agents.``, and the period in which it is done once."""
 

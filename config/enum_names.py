@@ -23,6 +23,7 @@ NAMES: dict[str, Any] = {
     "PlanUnit": "maintenance.plan_models.Plan.Unit",
     "Priority": "maintenance.models.Priority",
     "RunStatus": "agents.models.Run.Status",
+    "ScheduleStatus": "maintenance.schedule_models.Schedule.Status",
     "SensorKind": "sensors.models.Sensor.Kind",
     "TriageVerdict": "maintenance.models.Triaged.Verdict",
     "WorkOrderStatus": "maintenance.models.WorkOrder.Status",

@@ -264,6 +264,10 @@ HEARTBEAT_URL = env.optional("HEARTBEAT_URL")
 
 # Work orders: a fault that comes back within so many hours opens the completed order again. 0 = it has a new one.
 ORDER_REOPEN_HOURS = env.integer("ORDER_REOPEN_HOURS", 72, minimum=0)
+# The schedule: the solver's time limit, points for each visit moved, and how long an order takes if nobody said so.
+SCHEDULE_SECONDS = env.integer("SCHEDULE_SECONDS", 30, minimum=1)
+SCHEDULE_MOVE_COST = env.integer("SCHEDULE_MOVE_COST", 600, minimum=0)
+SCHEDULE_MINUTES = env.integer("SCHEDULE_MINUTES", 60, minimum=1)
 
 # Shelving: how long a person may hide an alarm at most, and how long before its end those concerned are told.
 SHELVE_MAX_HOURS = env.integer("SHELVE_MAX_HOURS", 24, minimum=1)

@@ -171,8 +171,8 @@ def service(
         worker("outbox", "deliver,housekeeping"),  # no stage: it waits for targets that may hang
         # One at a time and in the process itself: what it tries runs in children of its own (agents.probe).
         Child("aside", [*celery, "worker", "-n", "aside@%h", "-Q", "quarantine", "--pool", "solo", *QUIET]),
-        # One at a time: each reads and judges as fast as it can.
-        Child("backtests", [*celery, "worker", "-n", "backtests@%h", "-Q", "backtest", "--concurrency", "1", *QUIET]),
+        # One at a time: each takes a processor for as long as it may.
+        Child("long", [*celery, "worker", "-n", "long@%h", "-Q", "backtest,schedule", "--concurrency", "1", *QUIET]),
         Child("beat", [*celery, "beat", "-s", str(beat_file), "-l", "WARNING"]),
         Child("sweep", [python, "manage.py", "sweep"]),
         Child(

@@ -14,6 +14,7 @@ from agents.api import Ingest
 from agents.backtests.api import Backtests
 from agents.case_api import Cases
 from agents.run_api import Runs
+from agents.schedule.api import Schedules, ScheduleVisits
 from config import health
 from maintenance import (
     carrying_page,
@@ -23,6 +24,7 @@ from maintenance import (
     order_board_page,
     order_calendar_page,
     order_print,
+    people_api,
     performance_page,
 )
 from maintenance.api import Alarms, Anomalies
@@ -115,6 +117,10 @@ router.register("approval-decisions", Decisions, basename="approval-decision")
 router.register("approval-policies", Policies, basename="approval-policy")
 router.register("delegations", Delegations, basename="delegation")
 router.register("notifications", Notifications, basename="notification")
+router.register("schedules", Schedules, basename="schedule")
+router.register("schedule-visits", ScheduleVisits, basename="schedule-visit")
+for name, view in people_api.LISTS.items():
+    router.register(name, view, basename=name)
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")

@@ -27,6 +27,7 @@ from maintenance import (
     order_pages,
     parent_pages,
     part_pages,
+    people_pages,
     plan_pages,
     record_pages,
     rota_pages,
@@ -45,8 +46,8 @@ from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
 __all__ = [
     "alarm_pages", "approval_pages", "approval_policy_pages", "audience_pages", "carrying_admin", "decision_pages",
     "definition_pages", "escalation_pages", "flood_pages", "ledger_pages", "log_pages", "message_pages", "meter_pages",
-    "operating_pages", "order_pages", "parent_pages", "part_pages", "plan_pages", "record_pages", "rota_pages",
-    "tool_pages", "window_pages",
+    "operating_pages", "order_pages", "parent_pages", "part_pages", "people_pages", "plan_pages", "record_pages",
+    "rota_pages", "tool_pages", "window_pages",
 ]  # fmt: skip
 
 CONTEXT = 3

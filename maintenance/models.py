@@ -18,8 +18,10 @@ from maintenance import (  # Django looks for tables here
     escalation_models,  # noqa: F401
     flood_models,  # noqa: F401
     part_models,  # noqa: F401
+    people_models,  # noqa: F401
     permit_models,  # noqa: F401
     plan_models,  # noqa: F401
+    schedule_models,  # noqa: F401
 )
 from maintenance.definition_models import AlarmDefinition, AlarmPriority
 from maintenance.history_models import PastOrder as PastOrder

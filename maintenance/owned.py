@@ -26,6 +26,19 @@ from maintenance.escalation_models import Chain, ChainStep, Override, Rota, Shif
 from maintenance.models import Channel, Reader, Subscription
 from maintenance.parent_models import ParentRule
 from maintenance.part_models import Part, Store, Tool
+from maintenance.people_models import (
+    Absence,
+    Holiday,
+    MachineHours,
+    OrderTiming,
+    RequiredSkill,
+    Skill,
+    Team,
+    Travel,
+    Worker,
+    WorkerSkill,
+    WorkingHours,
+)
 from maintenance.permit_models import PermitRule, WorkRules
 from maintenance.refusals import Refused
 from sensors import journal
@@ -40,6 +53,9 @@ NAMES: Mapping[type[Model], str] = {
     Reader: "person", Channel: "channel", Subscription: "subscription", Rota: "rota", Override: "override",
     Chain: "chain", Part: "part", Store: "store", Tool: "tool", ChecklistTemplate: "checklist_template",
     LabourRate: "labour_rate", WorkRules: "work_rules", ParentRule: "parent_rule",
+    Worker: "worker", WorkerSkill: "worker_skill", WorkingHours: "working_hours", Team: "team",
+    Skill: "skill", Holiday: "holiday", Absence: "absence", Travel: "travel", RequiredSkill: "required_skill",
+    OrderTiming: "order_timing", MachineHours: "machine_hours",
 }  # fmt: skip
 """What the journal calls them."""
 LINES: Mapping[type[Model], tuple[str, type[Model], str]] = {
@@ -50,6 +66,11 @@ LINES: Mapping[type[Model], tuple[str, type[Model], str]] = {
 }
 """Of a row that has lines: what they are called, their table, and their field that leads back."""
 
+
+PARENTS: Mapping[type[Model], str] = {
+    Override: "rota", WorkerSkill: "worker", WorkingHours: "worker", Absence: "worker", OrderTiming: "order",
+}  # fmt: skip
+"""Of a row that is of no site itself: the field that leads to the row whose site is its."""
 
 Each = Mapping[int, tuple[Model, Said]]
 """Rows by their keys, each with what it says."""
@@ -164,7 +185,7 @@ def _record(row: Model, what: str, *, before: Said | None, after: Said | None, a
     name = NAMES[type(row)]
     subject = f"{name}/{row.pk}"
     last = Event.objects.filter(subject=subject).order_by("-id").values_list("id", flat=True).first() or 0
-    site_id: int = row.rota.site_id if isinstance(row, Override) else getattr(row, "site_id", 0)
+    site_id: int = getattr(getattr(row, PARENTS[type(row)]) if type(row) in PARENTS else row, "site_id", 0)
     entry = journal.Entry(
         type=f"{name}.{what}",
         subject=subject,

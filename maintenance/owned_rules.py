@@ -23,7 +23,21 @@ from maintenance.escalation_models import Chain, ChainStep, Override, Rota, Shif
 from maintenance.models import Channel, Reader, Subscription
 from maintenance.parent_models import ParentRule
 from maintenance.part_models import Part, Store, Tool
+from maintenance.people_models import (
+    Absence,
+    Holiday,
+    MachineHours,
+    OrderTiming,
+    RequiredSkill,
+    Skill,
+    Team,
+    Travel,
+    Worker,
+    WorkerSkill,
+    WorkingHours,
+)
 from maintenance.permit_models import PermitRule, WorkRules
+from sensors import access
 from sensors.models import Equipment
 
 Wrong = dict[str, str]
@@ -93,6 +107,25 @@ def _rate(row: LabourRate) -> Wrong:
     return {"worker": "This person is no member of the site."} if row._state.adding and not member else {}
 
 
+def _worker(row: Worker) -> Wrong:
+    """Somebody who is named has to be able to work in the home site; who has left it can still be changed."""
+    able = row.user.memberships.filter(site=row.site_id, role__in=access.MAY["act"]).exists() or row.user.is_superuser
+    outsider = {"user": "This person is neither technician nor administrator of the site."}
+    return _elsewhere(row, row.site_id, "team") | (outsider if row._state.adding and not able else {})
+
+
+def _required(row: RequiredSkill) -> Wrong:
+    unknown = row.failure_mode and row.failure_mode not in failure_modes.CATALOGUE.modes
+    found = {"failure_mode": "There is no such failure mode."} if unknown else {}
+    return _elsewhere(row, row.site_id, "skill", "order") | found
+
+
+def _machine_hours(row: MachineHours) -> Wrong:
+    if row.equipment.level == Equipment.Level.COMPONENT:
+        return {"equipment": "Choose the machine this is a component of."}
+    return _elsewhere(row, row.site_id, "equipment")
+
+
 def _subscription(row: Subscription) -> Wrong:
     found = _elsewhere(row, row.site_id, "reader", "channel", "equipment")
     if row.equipment is not None and row.equipment.level == Equipment.Level.COMPONENT:
@@ -148,6 +181,11 @@ RULES: Mapping[type[Model], Callable[[Any], Wrong]] = {
     Part: lambda row: {},
     Store: lambda row: {},
     Tool: lambda row: _elsewhere(row, row.site_id, "store"),
+    Worker: _worker,
+    WorkerSkill: lambda row: _elsewhere(row, row.worker.site_id, "skill"),
+    RequiredSkill: _required,
+    MachineHours: _machine_hours,
+    **dict.fromkeys((Team, Skill, WorkingHours, Holiday, Absence, Travel, OrderTiming), lambda row: {}),
     ChainStep: lambda row: _elsewhere(row, row.chain.site_id, "reader", "channel", "rota"),
     ChecklistTemplate: lambda row: {},
     TemplateItem: lambda row: {},

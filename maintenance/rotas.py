@@ -56,7 +56,7 @@ Span = tuple[datetime, datetime, int]
 def on_call(turns: Sequence[Turn], overrides: Iterable[Override], at: datetime, *, zone: ZoneInfo) -> tuple[int, ...]:
     """Ids of the persons who are on call at an instant, in the order of the shifts; none where no shift covers it."""
     today = at.astimezone(zone).date()
-    return _among(_spans(turns, zone, today - 2 * DAY, today + DAY), tuple(overrides), at)
+    return _among(spans(turns, zone, today - 2 * DAY, today + DAY), tuple(overrides), at)
 
 
 def next_change(
@@ -64,12 +64,12 @@ def next_change(
 ) -> datetime | None:
     """When somebody else is on call next, in UTC; None where that is further away than ``AHEAD`` days."""
     today, taken_over = at.astimezone(zone).date(), tuple(overrides)
-    spans = _spans(turns, zone, today - 2 * DAY, today + AHEAD * DAY)
-    edges = {edge for begin, end, _ in spans for edge in (begin, end)}
+    shifts = spans(turns, zone, today - 2 * DAY, today + AHEAD * DAY)
+    edges = {edge for begin, end, _ in shifts for edge in (begin, end)}
     edges |= {edge for one in taken_over for edge in (one.from_at, one.until_at)}
-    now = _among(spans, taken_over, at)
+    now = _among(shifts, taken_over, at)
     later = sorted(edge for edge in edges if at < edge <= at + (AHEAD - 1) * DAY)
-    found = next((edge for edge in later if _among(spans, taken_over, edge) != now), None)
+    found = next((edge for edge in later if _among(shifts, taken_over, edge) != now), None)
     return None if found is None else found.astimezone(UTC)
 
 
@@ -87,7 +87,7 @@ def instant(day: date, at: time, zone: ZoneInfo) -> datetime:
     return late
 
 
-def _spans(turns: Sequence[Turn], zone: ZoneInfo, first: date, last: date) -> list[Span]:
+def spans(turns: Sequence[Turn], zone: ZoneInfo, first: date, last: date) -> list[Span]:
     """The shifts that begin on these days, in the order of the turns."""
     days = [first + n * DAY for n in range((last - first).days + 1)]
     return [
@@ -102,8 +102,8 @@ def _last_day(turn: Turn, day: date) -> date:
     return day if turn.ends > turn.starts else day + DAY
 
 
-def _among(spans: Sequence[Span], overrides: Sequence[Override], at: datetime) -> tuple[int, ...]:
+def _among(shifts: Sequence[Span], overrides: Sequence[Override], at: datetime) -> tuple[int, ...]:
     taken_over = [one for one in overrides if one.from_at <= at < one.until_at]
     if taken_over:
         return (max(taken_over, key=lambda one: one.id).reader_id,)
-    return tuple(dict.fromkeys(reader for begin, end, reader in spans if begin <= at < end))
+    return tuple(dict.fromkeys(reader for begin, end, reader in shifts if begin <= at < end))

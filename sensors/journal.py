@@ -117,6 +117,17 @@ OWNED = frozenset(
         "work_rules",
         "sensor_default",
         "parent_rule",
+        "worker",
+        "team",
+        "skill",
+        "holiday",
+        "absence",
+        "travel",
+        "worker_skill",
+        "working_hours",
+        "required_skill",
+        "order_timing",
+        "machine_hours",
     )
     for what in ("added", "changed", "deleted")
 )
@@ -133,7 +144,15 @@ CARRYING_OUT = frozenset(
 IMPORTED = frozenset(f"{name}.{what}" for name in ("equipment", "sensor") for what in ("added", "changed"))
 """Rows of a table that somebody imported."""
 
-TYPES = OWNED | IMPORTED | CARRYING_OUT | frozenset(
+SCHEDULE = frozenset(
+    f"schedule.{what}"
+    for what in (
+        "requested", "proposed", "failed", "discarded", "pinned", "unpinned", "moved", "taken_out", "published",
+    )
+)  # fmt: skip
+"""What becomes of a schedule."""
+
+TYPES = OWNED | IMPORTED | CARRYING_OUT | SCHEDULE | frozenset(
     {
         ANOMALY_DETECTED, INSTRUMENT_FAULT,
         ALARM_NOTED, ALARM_RE_ALARMED, DEFINITION_ADDED, DEFINITION_CHANGED, DEFINITION_DELETED,

@@ -41,8 +41,22 @@ from maintenance.models import (
 from maintenance.operating_models import OperatingState
 from maintenance.parent_models import ParentRule
 from maintenance.part_models import Movement, OrderPart, Part, Stock, Store, Tool, ToolLoan
+from maintenance.people_models import (
+    Absence,
+    Holiday,
+    MachineHours,
+    OrderTiming,
+    RequiredSkill,
+    Skill,
+    Team,
+    Travel,
+    Worker,
+    WorkerSkill,
+    WorkingHours,
+)
 from maintenance.permit_models import Permit, PermitRule, WorkRules
 from maintenance.plan_models import Meter, MeterReading, Plan, PlanOccurrence
+from maintenance.schedule_models import Schedule, ScheduleVisit
 from mlops.models import MachineState
 from sensors import columns, store
 from sensors.default_models import SensorDefault
@@ -177,6 +191,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
     )
     LogLanguage.objects.get_or_create(site=site, language="ENGLISH")
     approval(order, person, n)
+    _workforce(order, n)
     return Rows(
         machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest,
         suppression,
@@ -272,6 +287,31 @@ def _stores(order: WorkOrder) -> None:
     tool = Tool.objects.create(site=order.site, store=where, number=f"T-{tag}", name="Laser <b>x</b>")
     holder = factories.user(site=order.site, role="TECHNICIAN", username=f"{tag}-holder")
     ToolLoan.objects.create(tool=tool, holder=holder, order=order, issued_at=NOON)
+
+
+def _workforce(order: WorkOrder, n: int) -> None:
+    """Somebody who can do the order, and a schedule in which they do."""
+    site, tag = order.site, order.machine.tag
+    user = factories.user(site=site, role="TECHNICIAN", username=f"{tag}-worker")
+    team, skill = Team.objects.create(site=site, name=f"{tag} team"), _skill(site, tag)
+    worker = Worker.objects.create(site=site, user=user, team=team)
+    WorkerSkill.objects.create(worker=worker, skill=skill)
+    hours = {"first_on": NOON.date(), "starts": NOON.time(), "ends": (NOON + 8 * HOUR).time()}
+    WorkingHours.objects.create(worker=worker, **hours)
+    MachineHours.objects.create(site=site, equipment=order.machine, **hours)
+    Absence.objects.create(worker=worker, from_at=NOON, until_at=NOON + HOUR, reason="A <b>cold</b>")
+    Holiday.objects.create(site=site, on=NOON.date() + timedelta(days=n), name=f"{tag} day")
+    Travel.objects.create(site=site, to_site=factories.site(slug=f"annex-{n}", name=f"{tag} annex"), minutes=30)
+    RequiredSkill.objects.create(site=site, skill=skill, failure_mode="LOO")
+    OrderTiming.objects.create(order=order, parts_from=NOON)
+    schedule = Schedule.objects.create(
+        site=site, status="DISCARDED", begins_at=NOON, made_at=NOON, method="cp-sat", cost=10, bound=8, seconds=1
+    )
+    ScheduleVisit.objects.create(schedule=schedule, order=order, person=user, start_at=NOON, end_at=NOON + HOUR)
+
+
+def _skill(site: Site, tag: str) -> Skill:
+    return Skill.objects.create(site=site, code=f"{tag}-skill".lower(), name=f"{tag} skill")
 
 
 def _told(sensor: Sensor) -> tuple[Label, Regime]:

@@ -57,7 +57,8 @@ def test_a_member_sees_their_sites_rows_and_no_others(
     staff(client, site, role=ROLES.VIEWER)
     listed = client.get(url(model, "changelist"))
     assert listed.status_code == 200
-    assert len(listed.context["cl"].result_list) == model._default_manager.count() / 2
+    annexes = {"slug__startswith": "annex"} if model is Site else {"pk__in": []}
+    assert len(listed.context["cl"].result_list) == model._default_manager.exclude(**annexes).count() / 2
     assert "theirs" not in listed.content.decode().lower().replace("their works", "theirs")
     keys = {row.pk for row in listed.context["cl"].result_list}
     for row in model._default_manager.all():

@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents import sweeper
 from agents.models import Backtest, Run
+from maintenance import people_api
 from maintenance.approval_models import ApprovalDecision, ApprovalPolicy, ApprovalWait, Delegation
 from maintenance.attachment_models import Attachment
 from maintenance.checklist_models import Checklist, ChecklistTemplate
@@ -40,6 +41,7 @@ from maintenance.parent_models import ParentRule
 from maintenance.part_models import Movement, OrderPart, Part, Stock, Store, Tool, ToolLoan
 from maintenance.permit_models import Permit, WorkRules
 from maintenance.plan_models import Meter, Plan
+from maintenance.schedule_models import Schedule, ScheduleVisit
 from sensors import api, inbox, labels, problems, regimes
 from sensors.default_models import SensorDefault
 from sensors.models import Batch, Label, Membership, Regime, Sensor, Site
@@ -388,6 +390,13 @@ def of_escalation(site: Site) -> dict[str, int]:
     return {name: model._default_manager.order_by("id")[0].pk for name, model in models.items()}
 
 
+def of_schedule() -> dict[str, int]:
+    """Ids of who works when, and of the schedule."""
+    rows: dict[str, Any] = {name: view.queryset for name, view in people_api.LISTS.items()}
+    rows |= {"schedules": Schedule.objects.all(), "schedule-visits": ScheduleVisit.objects.all()}
+    return {name: found.order_by("id")[0].pk for name, found in rows.items()}
+
+
 def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> None:
     stranger = client(factories.user(site=factories.site()))
     ids = {
@@ -405,7 +414,7 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "operating-states": OperatingState.objects.get(machine=sensor.machine).pk,
         "approvals-waiting": ApprovalWait.objects.get().pk, "approval-decisions": ApprovalDecision.objects.get().pk,
         "approval-policies": ApprovalPolicy.objects.get().pk, "delegations": Delegation.objects.get().pk,
-        **of_escalation(sensor.site),
+        **of_escalation(sensor.site), **of_schedule(),
     }  # fmt: skip
     for route in set(routes()) - OPEN:
         name = route.split("/")[2]

@@ -86,6 +86,15 @@ PURE = (
     "maintenance.triage",
     "maintenance.sightings",
     "agents.sighted",
+    "agents.schedule.problem",
+    "agents.schedule.book",
+    "agents.schedule.checker",
+    "agents.schedule.greedy",
+    "agents.schedule.board",
+    "agents.schedule.ruin",
+    "agents.schedule.exact",
+    "agents.schedule.relaxed",
+    "agents.schedule.difference",
     "agents.backtests.proposal",
     "agents.backtests.figures",
     "agents.backtests.known",
@@ -430,6 +439,24 @@ def test_the_web_process_is_free_of_heavy_packages() -> None:
     views, modules = ast.literal_eval(done.stdout)
     assert views > 20
     assert [name for name in HEAVY if name in modules] == []
+
+
+WORKER = """
+import json, os, sys
+import django
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+django.setup()
+from agents import tasks
+json.dump([tasks.schedule.name, sorted(sys.modules)], sys.stdout)
+"""
+
+
+def test_a_worker_has_no_solver_before_it_solves() -> None:
+    done = subprocess.run([sys.executable, "-c", WORKER], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    name, modules = ast.literal_eval(done.stdout)
+    assert name == "agents.schedule"
+    assert [solver for solver in ("ortools", "scipy.optimize") if solver in modules] == []
 
 
 # And the rules can fail

@@ -1,0 +1,133 @@
+"""What people do with the schedule of a site: ask for it, pin, override, take out, discard, publish.
+
+Each is one transaction. Whether a change can be carried out is asked of the checker, on the tables as they are by then.
+No solver here: the web serves these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from agents.schedule import checker, difference, load
+from agents.schedule.difference import Change, Told
+from agents.schedule.problem import Busy, Visit
+from maintenance import schedules
+from maintenance.models import WorkOrder
+from maintenance.refusals import Refused
+from maintenance.schedule_models import Schedule, ScheduleVisit
+from sensors.models import Site
+
+MOST_TOLD = 5
+"""Violations that a refusal names."""
+
+
+class CannotBeDone(Refused):
+    """The schedule could not be carried out like this."""
+
+
+def request(site: Site, *, actor: User | None, days: int = 14) -> Schedule:
+    """Ask the agent for a schedule. Raises ``Refused``, ``ValidationError``."""
+    with transaction.atomic():
+        return schedules.request(site, actor=actor, days=days)
+
+
+def pin(visit_id: int, *, actor: User, pinned: bool = True) -> ScheduleVisit:
+    """Later schedules keep the visit as it is, or need not. Raises ``Refused``."""
+    with transaction.atomic():
+        return schedules.pin(_locked(visit_id), pinned=pinned, actor=actor)
+
+
+def unpin(visit_id: int, *, actor: User) -> ScheduleVisit:
+    return pin(visit_id, actor=actor, pinned=False)
+
+
+def move(visit_id: int, *, actor: User, person: User, start: datetime, now: datetime | None = None) -> ScheduleVisit:
+    """Somebody else does it, or at another time; that is pinned. Raises ``Refused`` where that cannot be done."""
+    now = now or timezone.now()
+    with transaction.atomic():
+        start = start.replace(second=0, microsecond=0)
+        visit = _locked(visit_id)
+        before = wrong(visit.schedule, now=now)
+        schedules.move(visit, person=person, start=start, actor=actor)
+        _require([one for one in wrong(visit.schedule, now=now) if one not in before])
+        return visit
+
+
+def take_out(visit_id: int, *, actor: User) -> Schedule:
+    """The order is not in the schedule; the next one may have it again. Raises ``Refused``."""
+    with transaction.atomic():
+        visit = _locked(visit_id)
+        schedules.take_out(visit, actor=actor)
+        return visit.schedule
+
+
+def discard(schedule_id: int, *, actor: User) -> Schedule:
+    """Nothing comes of a proposal. Raises ``Refused``."""
+    with transaction.atomic():
+        return schedules.discard(schedules.locked(schedule_id), actor=actor)
+
+
+def publish(schedule_id: int, *, actor: User, now: datetime | None = None) -> Schedule:
+    """Plan and assign the orders as the proposal says. Raises ``Refused``, and does nothing, where an order was changed
+    since or the schedule can no longer be carried out."""
+    now = now or timezone.now()
+    with transaction.atomic():
+        schedules.alone()
+        schedule = schedules.locked(schedule_id)
+        schedules.require_proposal(schedule)
+        _require(wrong(schedule, now=now))
+        return schedules.publish(schedule, actor=actor, now=now)
+
+
+def wrong(schedule: Schedule, *, now: datetime) -> list[checker.Violation]:
+    """What is wrong with a schedule by how things stand now. Orders that are not in it are done when people were
+    told; of a published one what is under way or over is left aside."""
+    days = max(1, (schedule.begins_at or now).date().toordinal() + schedule.days - now.date().toordinal() + 1)
+    found = load.read(schedule.site, now=now, days=days)
+    orders = {one.id: one for one in found.instance.orders}
+    rows = schedule.visits.all()
+    if schedule.status == Schedule.Status.PUBLISHED:
+        rows = rows.filter(order__in=orders)
+    visits = {
+        one.order_id: Visit(one.order_id, one.person_id, found.minute(one.start_at), found.minute(one.end_at))
+        for one in rows
+    }
+    others = [
+        Busy(told.start, told.end, schedule.site_id, told.person, orders[key].machine)
+        for key, told in found.instance.published.items()
+        if key not in visits
+    ]
+    return checker.violations(replace(found.instance, busy=(*found.instance.busy, *others)), visits)
+
+
+def _require(found: Sequence[checker.Violation]) -> None:
+    if found:
+        told = "; ".join(f"WO-{one.order}: {one.detail}" for one in found[:MOST_TOLD])
+        more = f" And {len(found) - MOST_TOLD} more." if len(found) > MOST_TOLD else ""
+        raise CannotBeDone(told + more)
+
+
+def changes(schedule: Schedule) -> list[Change]:
+    """What the schedule changes beside the published one."""
+    base = schedules.published(schedule.site)
+    before = {} if base is None or base.pk == schedule.pk else _told(base.visits.all())
+    settled = WorkOrder.objects.filter(pk__in=before).exclude(status__in=load.TO_DO).values_list("pk", flat=True)
+    return difference.between(before, _told(schedule.visits.all()), over=settled)
+
+
+def _told(rows: Iterable[ScheduleVisit]) -> dict[int, Told]:
+    return {one.order_id: Told(one.person_id, one.start_at, one.end_at) for one in rows}
+
+
+def _locked(visit_id: int) -> ScheduleVisit:
+    """The visit, its schedule locked before it."""
+    schedule = schedules.locked(ScheduleVisit.objects.values_list("schedule_id", flat=True).get(pk=visit_id))
+    visit = ScheduleVisit.objects.select_for_update().get(pk=visit_id)
+    visit.schedule = schedule
+    return visit
