@@ -32,7 +32,8 @@ RANK = Case(
 )
 BUTTONS: dict[Action, Button] = {
     Action.APPROVED: approval_buttons.APPROVE, Action.REJECTED: approval_buttons.REJECT,
-    Action.DEFERRED: approval_buttons.DEFER, Action.PLANNED: order_buttons.PLAN,
+    Action.MODIFIED: approval_buttons.MODIFY, Action.DEFERRED: approval_buttons.DEFER,
+    Action.PLANNED: order_buttons.PLAN,
     Action.ASSIGNED: order_buttons.ASSIGN, Action.STARTED: order_buttons.START, Action.HELD: order_buttons.HOLD,
     Action.RESUMED: order_buttons.RESUME, Action.COMPLETED: order_buttons.COMPLETE, Action.CLOSED: order_buttons.CLOSE,
     Action.CANCELLED: order_buttons.CANCEL, Action.REOPENED: order_buttons.REOPEN,

@@ -17,16 +17,18 @@ from sensors.models import Equipment
 
 RECORD = (
     "id", "machine", "title", "status", "priority", "maintenance_type", "failure_mode", "alarm_id", "occurrences",
-    "requested_by", "assigned_to", "opened_at", "due_at", "planned_start", "planned_minutes", "started_at",
-    "completed_at", "closed_at", "hold_reason", "findings", "verdict", "found_mode", "mechanism", "cause",
-    "detection_method", "activity", "description",
+    "requested_by", "assigned_to", "opened_at", "due_at", "expected_cost", "planned_start", "planned_minutes",
+    "started_at", "completed_at", "closed_at", "hold_reason", "findings", "verdict", "found_mode", "mechanism",
+    "cause", "detection_method", "activity", "description",
 )  # fmt: skip
 
 
 class OrderRows(Rows):
-    """Each row asks for work, as a request by hand or over REST does; it waits for approval."""
+    """Each row asks for work, as a request by hand or over REST does, and is judged by the same policies."""
 
-    columns = ("machine", "title", "maintenance_type", "priority", "failure_mode", "description", "due_at")
+    columns = (
+        "machine", "title", "maintenance_type", "priority", "failure_mode", "description", "due_at", "expected_cost",
+    )  # fmt: skip
     required = ("machine", "title", "maintenance_type")
     named_by = ("machine", "title")
     unchecked = tuple(
@@ -52,9 +54,14 @@ class OrderRows(Rows):
         return {}
 
     def forbidden(self, row: WorkOrder) -> dict[str, ValidationError]:
-        if not row.machine_id:
-            return {}
         wrong = {}
+        if row.expected_cost is not None:
+            try:
+                WorkOrder._meta.get_field("expected_cost").clean(row.expected_cost, row)
+            except ValidationError as error:
+                wrong["expected_cost"] = error
+        if not row.machine_id:
+            return wrong
         if row.machine.level != Equipment.Level.MACHINE:
             wrong["machine"] = ValidationError(str(order_steps.NotAMachine()))
         if found := self.asked.get((row.machine_id, row.title)):
@@ -67,7 +74,7 @@ class OrderRows(Rows):
             made = order_steps.request(
                 row.machine, actor=self.actor, title=row.title, maintenance_type=row.maintenance_type,
                 priority=row.priority or "", description=row.description, failure_mode=row.failure_mode,
-                due_at=row.due_at,
+                due_at=row.due_at, expected_cost=row.expected_cost,
             )  # fmt: skip
         except Refused as refusal:
             raise ValidationError(str(refusal)) from refusal

@@ -23,7 +23,7 @@ class ParentRule(models.Model):
         Equipment, models.PROTECT, related_name="hidden_by_rules",
         help_text="A line, with all machines that stand in it, or one machine.",
     )  # fmt: skip
-    hides = models.JSONField(default=list, help_text="Failure modes of theirs that are hidden; ALL: every one.")
+    hides = models.JSONField(default=list, help_text="Failure modes that are hidden below; ALL: every one.")
     most_hours = models.PositiveIntegerField(
         default=24, validators=[MinValueValidator(1)],
         help_text="Nothing is hidden for longer, however long that alarm is active.",

@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
                 (
                     "hides",
                     models.JSONField(
-                        default=list, help_text="Failure modes of theirs that are hidden; ALL: every one."
+                        default=list, help_text="Failure modes that are hidden below; ALL: every one."
                     ),
                 ),
                 (

@@ -254,6 +254,16 @@ def test_a_request_that_is_refused_is_told_and_takes_the_others_back(site: Site,
     assert WorkOrder.objects.count() == 0
 
 
+def test_what_requests_will_cost_is_for_the_policies(site: Site, anna: User) -> None:
+    factories.machine(site=site, tag="P-1")
+    head = "machine,title,maintenance_type,expected_cost\n"
+    assert faults(run(OrderRows(site, anna), f"{head}P-1,Oil,INSPECTION,120.50\nP-1,Belt,INSPECTION,\n")) == {}
+    costs = WorkOrder.objects.order_by("id").values_list("expected_cost", flat=True)
+    assert list(costs) == [Decimal("120.50"), None]
+    told = faults(run(OrderRows(site, anna), f"{head}P-1,Seal,INSPECTION,-1\n"))
+    assert told[2] == ("expected_cost: Ensure this value is greater than or equal to 0.",)
+
+
 # Parts
 
 PARTS = "number,name,unit,unit_cost,lead_time_days,minimum,is_active\n"
