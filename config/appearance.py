@@ -27,5 +27,5 @@ UNFOLD: dict[str, Any] = {
     "COLORS": {"primary": BLUE},
     "DASHBOARD_CALLBACK": "agents.dashboard.callback",
     "STYLES": [lambda request: static("sensors/desk.css")],
-    "SIDEBAR": {"show_search": True, "navigation": "agents.dashboard.navigation"},
+    "SIDEBAR": {"show_search": True, "navigation": "agents.menu.navigation"},
 }

@@ -8,7 +8,7 @@ verdict, which changes the measured precision of the detector and the figures of
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,8 +16,9 @@ import pytest
 import requests
 
 from agents import water_flow
-from tests.chaos.service import Service
+from tests.chaos.service import Service, until
 
+PATIENCE = 180.0
 MEMBERS = """
 import json
 from django.core.management import call_command
@@ -33,7 +34,9 @@ Rows = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    made = Service(tmp_path_factory.mktemp("loop") / "home", lease_seconds=30)
+    made = Service(
+        tmp_path_factory.mktemp("loop") / "home", lease_seconds=30, environment={"SCHEDULE_SECONDS": "2"}
+    )  # fmt: skip
     try:
         made.prepare()
         yield made
@@ -60,7 +63,7 @@ class Person:
 
     def post(self, path: str, **body: Any) -> Any:
         answer = self.http.post(self.url + path, json=body, timeout=30)
-        assert answer.status_code in (200, 201), (path, answer.text)
+        assert answer.status_code in (200, 201, 202), (path, answer.text)
         return answer.json()
 
     def refused(self, path: str, **body: Any) -> dict[str, Any]:
@@ -68,6 +71,12 @@ class Person:
         answer = self.http.post(self.url + path, json=body, timeout=30)
         assert answer.status_code >= 400, (path, answer.text)
         return dict(answer.json())
+
+
+def comes(ask: Callable[[], Rows]) -> Rows:
+    """What comes true in a while."""
+    until(lambda: bool(ask()), limit=PATIENCE)
+    return ask()
 
 
 def ago(*, minutes: int) -> str:
@@ -79,6 +88,8 @@ def test_what_a_sensor_measured_comes_back_as_knowledge(service: Service) -> Non
     members = json.loads(service.run("manage.py", "shell", "--no-imports", "-c", MEMBERS).splitlines()[-1])
     service.start()
     ada, tom = (Person(service.url, name, *members[name]) for name in ("ada", "tom"))
+    (site,) = ada.rows("sites/")
+    ada.post("approval-policies/", site=site["id"], answer="WAIT", wait_minutes=480, then="KEEP")
     service.run(
         "manage.py", "replay", str(water_flow.path()), "--site", "branch", "--machine", "Branch", "--time-zone",
         "Europe/Rome", "--kind", "FLOW", "--batch", "40", "--speed", "600000",
@@ -86,12 +97,13 @@ def test_what_a_sensor_measured_comes_back_as_knowledge(service: Service) -> Non
     order, record = leak(ada)
     assert (record["real"], record["precision"]) == (0, None)
     figures, losses = report(ada, order)
-    assert (figures["false_alarms"]["events"], figures["mttr"]["events"], losses[0]["cost"]) == (0, 0, 0)
+    assert (figures["false_alarms"]["events"], figures["mttr"]["events"], losses) == (0, 0, [])
     key = f"work-orders/{order['id']}/"
     prepare(ada, tom, order)
-    seal = reserved(ada, order)
+    seal = wanted(ada, order)
+    approved(ada, tom, order)
     assert stock(tom) == ("3.000", "2.000")
-    ada.post(f"{key}assign/", assignee="tom")
+    scheduled(ada, tom, order)
     assert tom.post(f"alarms/{order['alarm']}/acknowledge/", comment="On my way")["is_acknowledged"]
     assert tom.post(f"{key}start/")["status"] == "IN_PROGRESS"
     carry_out(tom, order, seal)
@@ -121,12 +133,40 @@ def prepare(ada: Person, tom: Person, order: dict[str, Any]) -> None:
     ada.post("labour-rates/", site=order["site"], worker=tom.key, hourly_cost="48.00")
 
 
-def reserved(ada: Person, order: dict[str, Any]) -> dict[str, Any]:
-    """A seal for the order: of three in the store two are left for others."""
+def wanted(ada: Person, order: dict[str, Any]) -> dict[str, Any]:
+    """A seal for the order, of three in the store: reserved when it is approved."""
     store = ada.post("stores/", site=order["site"], name="Main")
     seal = ada.post("parts/", site=order["site"], number="S-12", name="Flange seal", unit_cost="40.00")
     ada.post(f"parts/{seal['id']}/receive/", store=store["id"], quantity="3")
     return ada.post("work-order-parts/", order=order["id"], part=seal["id"], store=store["id"], quantity="1")
+
+
+def approved(ada: Person, tom: Person, order: dict[str, Any]) -> None:
+    """The order waits, as the policy says; only an administrator approves it, in their own name."""
+    assert order["status"] == "REQUESTED"
+    ada.post(f"work-orders/{order['id']}/modify/", expected_cost="48.00")
+    waits = comes(lambda: [one for one in ada.rows("approvals-waiting/", order=order["id"]) if one["policy"]])
+    assert [one["cost"] for one in waits] == ["88.00"]  # with the seal
+    assert tom.refused(f"work-orders/{order['id']}/approve/", comment="Mine")["status"] == 409
+    assert ada.post(f"work-orders/{order['id']}/approve/", comment="Before it bursts")["status"] == "OPEN"
+    (decision,) = ada.rows("approval-decisions/", order=order["id"], what="APPROVED")
+    assert (decision["actor"], decision["for_whom"]) == (ada.key, None)
+
+
+def scheduled(ada: Person, tom: Person, order: dict[str, Any]) -> None:
+    """The agent proposes who does it when; nothing is assigned before an administrator publishes that."""
+    worker = ada.post("workers/", site=order["site"], user=tom.key)
+    every_day = {"first_on": "2026-01-05", "days": 7, "every_days": 7, "starts": "06:00", "ends": "22:00"}
+    ada.post("working-hours/", worker=worker["id"], **every_day)
+    asked = ada.post("schedules/", site=order["site"], days=7)
+    made = comes(lambda: [one for one in ada.rows("schedules/", status="PROPOSED") if one["id"] == asked["id"]])[0]
+    assert made["cost"] >= made["bound"] > 0
+    visits = ada.get(f"schedules/{made['id']}/")["visits"]
+    (visit,) = [one for one in visits if one["order"] == order["id"]]
+    assert ada.get(f"work-orders/{order['id']}/")["assigned_to"] is None
+    ada.post(f"schedules/{made['id']}/publish/")
+    told = ada.get(f"work-orders/{order['id']}/")
+    assert (told["status"], told["assigned_to"], told["planned_start"]) == ("ASSIGNED", tom.key, visit["start_at"])
 
 
 def stock(person: Person) -> tuple[str, str]:
@@ -167,5 +207,6 @@ def learned(ada: Person, order: dict[str, Any], label: dict[str, Any]) -> None:
     assert (record["real"], record["false"], record["precision"]) == (len(inside), 0, 1.0)
     figures, losses = report(ada, order)
     assert (figures["false_alarms"]["events"], figures["false_alarms"]["value"]) == (1, 0.0)
+    assert (figures["planned_share"]["events"], figures["planned_share"]["value"]) == (1, 100.0)
     assert (figures["mtbf"]["events"], figures["mttr"]["events"]) == (1, 1)
     assert [(loss["tag"], loss["failure_mode"], loss["cost"]) for loss in losses] == [("Branch", "LOO", 88.0)]
