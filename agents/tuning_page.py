@@ -40,12 +40,15 @@ class Wanted(forms.Form):
 
 
 def view(request: HttpRequest) -> HttpResponse:
-    """Raises ``PermissionDenied`` for who is a member of no site, ``Http404`` for a site that is none of theirs."""
+    """Raises ``PermissionDenied`` for who is a member of no site, ``Http404`` for a site that is none of theirs.
+    Without a site it is the first of theirs."""
     if not performance_page.may_view(request):
         raise PermissionDenied
     asked = request.GET.get("site", "")
-    sites = desk.scope(request, Site.objects.all(), path="pk")
-    site = sites.filter(pk=int(asked)).first() if asked.isdecimal() and len(asked) < 19 else None
+    sites = desk.scope(request, Site.objects.order_by("name", "id"), path="pk")
+    if asked.isdecimal() and len(asked) < 19:
+        sites = sites.filter(pk=int(asked))
+    site = sites.first() if not asked or asked.isdecimal() else None
     if site is None:
         raise Http404("There is no such site among yours.")
     if request.method == "POST":

@@ -146,7 +146,7 @@ def report(found: Activations, *, start: int, end: int, operators: int = 1) -> R
         | _nuisance_values(alarm, inside, nuisance)
         | {"stale_most": float(stale_by_day(found, start=start, end=end).max())}
         | _split(found.priority[inside])
-        | {"top_ten": 100 * sum(actor.share for actor in actors[:TOP]) if len(at) else None}
+        | {"top_ten": 100 * sum(actor.share for actor in actors[:TOP]) if len(actors) > TOP else None}
     )
     return Report(
         start, end, operators, len(at), int(np.count_nonzero(np.bincount(alarm[inside]))),

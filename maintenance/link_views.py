@@ -68,6 +68,7 @@ def _context(permit: Permit, purpose: str) -> dict[str, object]:
         "purpose": purpose,
         "hours": [*(hours for hours in HOURS if hours < most), most],
         "until": permit.until,
+        "zone": permit.zone,
         "comment_limit": links.COMMENT_LIMIT,
     }
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -19,7 +20,7 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
-from maintenance import alarms, hidden, suppressions
+from maintenance import alarms, digests, hidden, suppressions
 from maintenance.models import Alarm, AlarmTransition, LinkUse, Notification
 from sensors import access
 
@@ -42,7 +43,7 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """What a link that holds allows, why the alarm is hidden if it is, and in which language its message was."""
+    """What a link that holds allows, why the alarm is hidden if it is; the language and time zone of its message."""
 
     key: str
     user: User
@@ -50,6 +51,7 @@ class Permit:
     hidden: str
     notification_id: int
     language: str
+    zone: ZoneInfo
     until: datetime | None = None
     """Of a link that shelved: the end."""
 
@@ -94,7 +96,8 @@ def check(token: str, *, purpose: str) -> Permit:
     key = f"{purpose}/notification/{notification_id}/alarm/{alarm_id}"
     if LinkUse.objects.filter(key=key).exists():
         raise Unusable
-    return Permit(key, reader.user, alarm, alarm.suppression, notification_id, row.channel.language)
+    zone = digests.zone_of(reader, alarm.site)
+    return Permit(key, reader.user, alarm, alarm.suppression, notification_id, row.channel.language, zone)
 
 
 def _read(token: str, purpose: str) -> tuple[int, int, int]:

@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -98,12 +99,14 @@ def test_a_person_shelves_from_the_mail_for_a_time_with_a_reason(alarm: Alarm, s
     path = urlsplit(line.removeprefix("Shelve: ")).path
     assert path in mail.html
     assert "<option>24</option></select>" in Client().get(path).content.decode()
+    Site.objects.update(time_zone="Europe/Rome")
     before = timezone.now()
     answer = press(path, hours="8")
     made = Suppression.objects.get(machine=alarm.machine, failure_mode=alarm.failure_mode)
     assert made.until is not None
     assert timedelta(hours=8) <= made.until - before < timedelta(hours=8, minutes=1)
-    assert f"Shelved until {made.until:%Y-%m-%d %H:%M} UTC" in answer.content.decode()
+    until = made.until.astimezone(ZoneInfo("Europe/Rome"))
+    assert f"Shelved until {until:%Y-%m-%d %H:%M} (Europe/Rome)" in answer.content.decode()
     assert (made.created_by, made.reason) == (
         row.channel.reader.user, f"from a message (by the link in message {row.pk})",
     )  # fmt: skip

@@ -200,7 +200,8 @@ def test_another_sites_page_and_sensors_are_not_found(client: Client, site: Site
     assert http.get(page(theirs.site)).status_code == 404
     assert http.post(page(site), {"sensor": theirs.pk, "on": "6", "off": "0"}).status_code == 404
     assert http.post(page(site), {"sensor": "x"}).status_code == 404
-    assert http.get(reverse(PAGE)).status_code == 404
+    assert http.get(reverse(PAGE), {"site": "x"}).status_code == 404
+    assert str(site) in http.get(reverse(PAGE)).content.decode()  # the first of theirs
     assert delays(theirs) == (0, 0)
 
 

@@ -149,6 +149,7 @@ def test_the_ten_most_frequent_alarms_and_their_share() -> None:
     made = report(found)
     assert [actor.machine for actor in made.top] == list(range(11, 1, -1))
     assert value(made, "top_ten") == pytest.approx(100 * 75 / 78)
+    assert value(report(found[:55]), "top_ten") is None  # of ten alarms the ten most frequent are all
     assert made.nuisances == ()
 
 
