@@ -16,6 +16,7 @@ from maintenance.checklist_models import Checklist, ChecklistItem, ChecklistTemp
 from maintenance.models import WorkOrder
 from maintenance.order_life import OVER, Status
 from maintenance.refusals import Refused
+from sensors import access
 
 
 class IsOver(Refused):
@@ -36,6 +37,10 @@ class NoItems(Refused):
 
 class Unanswered(Refused):
     """Required items of its checklists are unanswered:"""
+
+
+class NotYours(Refused):
+    """It is detached by whoever attached it or an administrator, and where it asks for a permit by the latter alone."""
 
 
 class Answered(Refused):
@@ -75,10 +80,16 @@ def attach(order_id: int, *, actor: User, template: ChecklistTemplate, now: date
 
 
 def detach(checklist_id: int, *, actor: User, now: datetime | None = None) -> None:
-    """Take a checklist off its order, while nobody answered anything in it. Raises ``Refused``."""
+    """Take a checklist off its order, while nobody answered anything in it. Raises ``Refused``.
+
+    Whoever attached it does that, or an administrator of the site; one that asks for a permit only the latter.
+    """
     with transaction.atomic():
         row = Checklist.objects.get(pk=checklist_id)
         order = _locked(row.order_id)
+        is_mine = actor.pk == row.attached_by_id and not row.permit_kind
+        if not is_mine and not access.sites(actor, to="edit").filter(pk=order.site_id).exists():
+            raise NotYours
         if row.items.filter(passed__isnull=False).exists():
             raise Answered
         carrying_notes.note(

@@ -140,16 +140,17 @@ def report(found: Activations, *, start: int, end: int, operators: int = 1) -> R
     nuisance = nuisances(found, alarm, until=end)
     floods = floods_in(at, end=end, operators=operators)
     actors = _actors(alarm, names, inside, nuisance)
+    alarms = int(np.count_nonzero(np.bincount(alarm[inside])))
     values = (
         _rates(at, start, end, operators)
         | _flooded(floods, start, end)
         | _nuisance_values(alarm, inside, nuisance)
         | {"stale_most": float(stale_by_day(found, start=start, end=end).max())}
         | _split(found.priority[inside])
-        | {"top_ten": 100 * sum(actor.share for actor in actors[:TOP]) if len(actors) > TOP else None}
+        | {"top_ten": 100 * sum(actor.share for actor in actors[:TOP]) if alarms > TOP else None}
     )
     return Report(
-        start, end, operators, len(at), int(np.count_nonzero(np.bincount(alarm[inside]))),
+        start, end, operators, len(at), alarms,
         figures=tuple(Figure(values[target.name], target) for target in TARGETS.metrics),
         floods=floods,
         by_day=tuple(per(at, start, end, DAY_US).tolist()),

@@ -48,20 +48,28 @@ SELECT order_id, (sum(amount) * 100)::bigint AS hundredths FROM (
 """
 """What each order cost: what an imported one brought, and all that ``order_costs`` counts."""
 BREAKS = "step.action IN ('HELD', 'REOPENED')"
+AGAIN = f"EXISTS (SELECT FROM {STEP} AS step WHERE step.order_id = job.id AND step.action = 'REOPENED')"
+DUE = "coalesce(job.due_at, job.planned_start + job.planned_minutes * interval '1 minute')"
+DONE = f"""CASE WHEN job.status = 'CANCELLED'
+    THEN (SELECT max(step.at) FROM {STEP} AS step WHERE step.order_id = job.id AND step.action = 'COMPLETED')
+    ELSE job.completed_at END"""
 ORDERS = f"""
 SELECT job.id, job.machine_id, coalesce(nullif(job.found_mode, ''), job.failure_mode), coalesce(past.part, ''),
     job.maintenance_type, job.verdict, {MICROSECONDS.format("job.opened_at")},
-    {MICROSECONDS.format("job.completed_at")}, {MICROSECONDS.format("job.closed_at")},
-    {MICROSECONDS.format("coalesce(job.due_at, job.planned_start + job.planned_minutes * interval '1 minute')")},
+    {MICROSECONDS.format(DONE)}, {MICROSECONDS.format("job.closed_at")}, {MICROSECONDS.format(DUE)},
     coalesce(job.planned_minutes, 0), coalesce(money.hundredths, 0),
     job.planned_start IS NOT NULL OR job.maintenance_type = 'PREDETERMINED',
-    EXISTS (SELECT FROM {STEP} AS step WHERE step.order_id = job.id AND step.action = 'REOPENED'),
+    {AGAIN},
     {MICROSECONDS.format("job.started_at")},
     job.started_at IS NULL OR EXISTS (SELECT FROM {STEP} AS step WHERE step.order_id = job.id AND {BREAKS})
 FROM {ORDER} AS job LEFT JOIN {PAST} AS past ON past.order_id = job.id
 LEFT JOIN ({MONEY}) AS money ON money.order_id = job.id
-WHERE job.machine_id = ANY(%(machines)s) AND job.opened_at < %(end)s AND {LASTED_INTO.format("job.")}
-    AND job.status NOT IN ('REQUESTED', 'CANCELLED')
+WHERE job.machine_id = ANY(%(machines)s) AND job.opened_at < %(end)s
+    AND ({LASTED_INTO.format("job.")} OR job.closed_at >= %(start)s OR {DUE} >= %(start)s)
+    AND (job.status NOT IN ('REQUESTED', 'CANCELLED') OR {AGAIN})
+"""
+"""Those that were to be done, and lasted into the period, or were closed or due in it. One that was done, opened again
+and then not approved was done all the same.
 """
 STRETCHES = f"""
 SELECT order_id, machine_id, {MICROSECONDS.format("at")}, {MICROSECONDS.format("until")} FROM (
@@ -142,7 +150,7 @@ def _orders(rows: list[Any], period: Period) -> tuple[Orders, Stretches]:
         cost=_whole(given[11]), planned=np.array(given[12], bool), reopened=np.array(given[13], bool),
     )  # fmt: skip
     began = _whole(given[14])
-    at_once = ~np.array(given[15], bool) & (began < period.end)
+    at_once = ~np.array(given[15], bool) & (began < period.end) & (orders.completed >= period.start)
     return orders, Stretches(orders.id, orders.machine, began, orders.completed).take(at_once)
 
 

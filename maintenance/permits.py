@@ -114,8 +114,10 @@ def needed(order: WorkOrder) -> frozenset[str]:
 
 
 def missing(order: WorkOrder, *, at: datetime) -> list[str]:
-    """Kinds that are needed and of which no permit holds at an instant, in the order of ``PermitKind``."""
-    lacking = needed(order) - set(of_order(order, at=at).values_list("kind", flat=True))
+    """Kinds that are needed and of which no permit holds at an instant, in the order of ``PermitKind``. What somebody
+    issued counts for nothing while the order is assigned to them."""
+    held = of_order(order, at=at).exclude(issued_by__isnull=False, issued_by=order.assigned_to_id)
+    lacking = needed(order) - set(held.values_list("kind", flat=True))
     return [kind for kind in PermitKind.values if kind in lacking]
 
 

@@ -152,6 +152,9 @@ def test_what_cannot_be_attached_is_refused(order: WorkOrder, worker: User) -> N
 
 def test_a_checklist_is_detached_until_somebody_answered(order: WorkOrder, worker: User) -> None:
     tick, *_ = attached(order, worker)
+    other = factories.user(site=order.site, role=Membership.Role.TECHNICIAN)
+    with pytest.raises(checklists.NotYours):
+        checklists.detach(tick.checklist_id, actor=other)
     checklists.detach(tick.checklist_id, actor=worker)
     assert not Checklist.objects.exists()
     template = ChecklistTemplate.objects.get()
@@ -439,6 +442,28 @@ def test_work_that_needs_a_permit_does_not_begin_without_a_valid_one(boss: User)
     order_steps.hold(order.pk, actor=worker, comment="Night", now=NOON)
     with pytest.raises(permits.NoPermit):
         order_steps.resume(order.pk, actor=worker, now=NOON + HOUR)
+
+
+def test_a_permit_of_whoever_is_given_the_work_afterwards_counts_for_nothing(boss: User) -> None:
+    order = make_order()
+    rules(order, "LOCK_OUT")
+    admin = factories.user(site=order.site, role=Membership.Role.ADMIN)
+    permits.issue(order.pk, actor=admin, kind="LOCK_OUT", valid_until=NOON + HOUR, now=NOON)
+    order_steps.assign(order.pk, actor=boss, assignee=admin)
+    with pytest.raises(permits.NoPermit):
+        order_steps.start(order.pk, actor=admin, now=NOON)
+    permits.issue(order.pk, actor=boss, kind="LOCK_OUT", valid_until=NOON + HOUR, now=NOON)
+    assert order_steps.start(order.pk, actor=admin, now=NOON).status == "IN_PROGRESS"
+
+
+def test_only_an_administrator_takes_off_a_checklist_that_asks_for_a_permit() -> None:
+    order = make_order()
+    member = factories.user(site=order.site, role=Membership.Role.TECHNICIAN)
+    made = checklists.attach(order.pk, actor=member, template=make_template(order, permit_kind="HOT_WORK"))
+    with pytest.raises(checklists.NotYours):
+        checklists.detach(made.pk, actor=member)
+    checklists.detach(made.pk, actor=factories.user(site=order.site, role=Membership.Role.ADMIN))
+    assert not Checklist.objects.exists()
 
 
 def test_a_checklist_that_needs_a_permit_is_not_slipped_in_while_somebody_works(order: WorkOrder, boss: User) -> None:

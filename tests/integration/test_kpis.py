@@ -90,6 +90,26 @@ def test_time_out_of_service_is_left_out_of_the_operating_time(site: Site) -> No
     assert (made["mttr"].value, made["mttr"].events, made["mttr"].running) == (7 + 8 * 24, 1, 1)
 
 
+def test_what_was_completed_before_the_period_counts_where_it_was_closed_or_due(site: Site) -> None:
+    machine, before = old(site), NOON - 2 * DAY
+    order(machine, before, closed_at=NOON + DAY, due_at=NOON + 2 * DAY, verdict="FALSE")
+    made = figures(site)
+    assert (made["false_alarms"].value, made["schedule_compliance"].value) == (100.0, 100.0)
+    assert (made["mtbf"].events, made["availability"].value, made["availability"].events) == (0, 100.0, 0)
+
+
+def test_a_repair_that_did_not_last_counts_though_what_came_after_was_not_approved(site: Site) -> None:
+    made = order(old(site), NOON + DAY, hours=6)
+    step(made, "REOPENED", NOON + 2 * DAY)
+    WorkOrder.objects.update(status="REQUESTED", completed_at=None, closed_at=None, started_at=None)
+    assert (figures(site)["mtbf"].events, figures(site)["mttr"].running) == (1, 1)
+    step(made, "REJECTED", NOON + 3 * DAY)
+    WorkOrder.objects.update(status="CANCELLED")
+    told = figures(site)
+    assert (told["mtbf"].events, told["mttr"].value, told["backlog"].events) == (1, 7.0, 0)
+    assert told["mtbf"].value == 240 - 6
+
+
 def test_downtime_that_is_entered_counts_from_its_first_entry_on(site: Site) -> None:
     machine, other = old(site), old(site)
     order(machine, NOON, hours=6)
