@@ -101,8 +101,13 @@ class Button:
 
 def workers(rows: Iterable[Any]) -> QuerySet[User]:
     """Who may be given all of these alarms, orders or tools: active people who may act in each of their sites."""
+    return workers_of({row.site_id for row in rows})
+
+
+def workers_of(sites: Iterable[int]) -> QuerySet[User]:
+    """Active people who may act in each of some sites."""
     found = User.objects.filter(is_active=True)
-    for site in {row.site_id for row in rows}:
+    for site in sites:
         able = Membership.objects.filter(site=site, role__in=ACTORS).values("user")
         found = found.filter(Q(pk__in=able) | Q(is_superuser=True))
     return found.order_by("username")

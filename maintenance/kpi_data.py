@@ -61,7 +61,8 @@ SELECT job.id, job.machine_id, coalesce(nullif(job.found_mode, ''), job.failure_
     job.planned_start IS NOT NULL OR job.maintenance_type = 'PREDETERMINED',
     {AGAIN},
     {MICROSECONDS.format("job.started_at")},
-    job.started_at IS NULL OR EXISTS (SELECT FROM {STEP} AS step WHERE step.order_id = job.id AND {BREAKS})
+    job.started_at IS NULL OR past.order_id IS NOT NULL
+        OR EXISTS (SELECT FROM {STEP} AS step WHERE step.order_id = job.id AND {BREAKS})
 FROM {ORDER} AS job LEFT JOIN {PAST} AS past ON past.order_id = job.id
 LEFT JOIN ({MONEY}) AS money ON money.order_id = job.id
 WHERE job.machine_id = ANY(%(machines)s) AND job.opened_at < %(end)s
@@ -78,12 +79,14 @@ SELECT order_id, machine_id, {MICROSECONDS.format("at")}, {MICROSECONDS.format("
     FROM {STEP} AS step JOIN {ORDER} AS job ON job.id = step.order_id
     WHERE job.machine_id = ANY(%(machines)s) AND job.opened_at < %(end)s AND {LASTED_INTO.format("job.")}
         AND step.action IN ('STARTED', 'HELD', 'RESUMED', 'COMPLETED', 'CANCELLED', 'REOPENED')
-        AND (job.status = 'CANCELLED' OR job.id IN (SELECT step.order_id FROM {STEP} AS step WHERE {BREAKS}))
+        AND (job.status = 'CANCELLED' OR job.id IN (SELECT step.order_id FROM {STEP} AS step WHERE {BREAKS})
+            OR job.id IN (SELECT past.order_id FROM {PAST} AS past))
 ) AS steps
 WHERE action IN ('STARTED', 'RESUMED') AND at < %(end)s AND (until IS NULL OR until >= %(start)s)
 """
 """From where work began or went on to where it was held, completed, cancelled or opened again: of orders that were
-held, opened again or cancelled. On all others it lasted from their start to their completion."""
+held, opened again, cancelled or imported (of those it may not be known). On all others it lasted from their start to
+their completion."""
 DOWN = f"""
 SELECT coalesce(order_id, 0), machine_id, {MICROSECONDS.format("from_at")}, {MICROSECONDS.format("until_at")}
 FROM {Downtime._meta.db_table}

@@ -60,7 +60,7 @@ def _shown(request: HttpRequest, site: Site) -> dict[str, Any]:
     now = timezone.now()
     today = now.astimezone(zone).date()
     first = order_calendar.monday(_day(request.GET.get("week", "")) or today)
-    users = buttons.workers([WorkOrder(site_id=site.pk)]).filter(memberships__site=site)
+    users = buttons.workers_of([site.pk]).filter(memberships__site=site)
     orders = WorkOrder.objects.filter(site=site)
     return {
         "site": site,

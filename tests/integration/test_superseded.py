@@ -16,6 +16,7 @@ from maintenance.flood_models import Flood
 from maintenance.models import Alarm, AlarmTransition, Channel, Notification, Suppression
 from sensors.models import Site
 from tests import factories, outgoing
+from tests.factories import NOON
 from tests.integration.test_floods import channel, come, send, tell
 
 pytestmark = pytest.mark.django_db
@@ -128,9 +129,14 @@ def test_it_is_read_with_the_message_by_an_index(site: Site) -> None:
     (row,) = tell(come(site, timezone.now()))
     over = {"began_at": timezone.now(), "ended_at": timezone.now(), "activations": 11}
     Flood.objects.bulk_create(Flood(site=site, **over) for _ in range(2_000))
+    ended = {"kind": "SHELVED", "reason": "Loose", "from_at": NOON, "until": NOON + HOUR, "ended_at": NOON + HOUR}
+    machine = factories.machine(site=site)
+    Suppression.objects.bulk_create(
+        Suppression(site=site, machine=machine, failure_mode="VIB", **ended) for _ in range(2_000)
+    )
     with CaptureQueriesContext(connection) as queries, connection.cursor() as cursor:
         digests.waiting(Notification.objects.all()).get(pk=row.pk)
-        cursor.execute("ANALYZE maintenance_flood")
+        cursor.execute("ANALYZE maintenance_flood, maintenance_suppression")
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(f"EXPLAIN {queries[0]['sql']}")
         plan = "\n".join(line for (line,) in cursor.fetchall())
