@@ -5,7 +5,7 @@ Whether a schedule can be carried out is not known here: ``agents.schedule.steps
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -90,12 +90,14 @@ def begin(schedule_id: int, *, lease: timedelta) -> bool:
     return mine.update(begun_at=Now(), attempts=F("attempts") + 1) == 1
 
 
-def propose(schedule: Schedule, placed: Iterable[Placed], **said: Any) -> Schedule:
-    """What the agent made of it takes the place of the proposal that stood, in the caller's transaction."""
+def propose(schedule: Schedule, placed: Iterable[Placed], *, seen: Mapping[int, int], **said: Any) -> Schedule:
+    """What the agent made of it takes the place of the proposal that stood, in the caller's transaction.
+
+    ``seen``: ``last_steps`` of before the orders were read; what was changed while it was made cannot be published.
+    """
     Schedule.objects.filter(site=schedule.site_id, status=Status.PROPOSED).update(status=Status.REPLACED)
     _set(schedule, status=Status.PROPOSED, **said)
     rows = list(placed)
-    seen = last_steps(one.order_id for one in rows)
     ScheduleVisit.objects.bulk_create(
         ScheduleVisit(
             schedule=schedule, order_id=one.order_id, person_id=one.person_id, start_at=one.start_at, end_at=one.end_at,

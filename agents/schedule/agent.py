@@ -19,7 +19,6 @@ from agents.schedule import checker, load, steps
 from agents.schedule.load import Problem
 from agents.schedule.problem import Limits, Solution
 from maintenance import schedules
-from maintenance.models import WorkOrder
 from maintenance.schedule_models import Schedule
 from maintenance.schedules import Placed
 
@@ -59,6 +58,7 @@ def perform(schedule_id: int, *, limits: Limits | None = None, now: datetime | N
             schedules.fail(schedule, reason=f"{ATTEMPTS} attempts began and did not end: their workers were killed.")
         return None
     now, began = now or timezone.now(), time.monotonic()
+    seen = schedules.last_steps(load.to_do(schedule.site).values_list("pk", flat=True))
     asked = load.read(schedule.site, now=now, days=schedule.days, pins=schedules.pins(schedule.site))
     asked, lost = _without_lost_pins(asked)
     try:
@@ -72,7 +72,12 @@ def perform(schedule_id: int, *, limits: Limits | None = None, now: datetime | N
         schedule = schedules.locked(schedule_id)
         if schedule.status != Schedule.Status.REQUESTED:
             return None
-        _propose(schedule, asked, found, now=now, seconds=time.monotonic() - began, lost=lost)
+        schedules.propose(
+            schedule, _placed(asked, found), seen=seen, begins_at=asked.origin, made_at=now, method=found.method,
+            cost=found.cost, bound=found.bound, seconds=round(time.monotonic() - began, 2),
+            left_out=sorted(one.id for one in asked.instance.orders if one.id not in found.visits),
+            reason=_reason(asked, lost),
+        )  # fmt: skip
     log.info("agents.schedule.made", schedule=schedule_id, orders=len(asked.instance.orders), gap=round(found.gap, 3))
     return schedule
 
@@ -94,9 +99,7 @@ def ask_where_changed(*, now: datetime | None = None) -> list[int]:
 
 
 def _came_since(schedule: Schedule) -> bool:
-    fresh = WorkOrder.objects.filter(site=schedule.site_id, status__in=load.TO_DO).exclude(
-        schedule_visits__schedule=schedule
-    )
+    fresh = load.to_do(schedule.site).exclude(schedule_visits__schedule=schedule)
     return fresh.exclude(pk__in=schedule.left_out).exists()
 
 
@@ -118,20 +121,12 @@ def _solve(asked: Problem, limits: Limits) -> Solution:
     return found
 
 
-def _propose(
-    schedule: Schedule, asked: Problem, found: Solution, *, now: datetime, seconds: float, lost: list[str]
-) -> None:
+def _placed(asked: Problem, found: Solution) -> list[Placed]:
     pinned = asked.instance.pinned
-    placed = [
+    return [
         Placed(one.order, one.person, asked.instant(one.start), asked.instant(one.end), one.order in pinned)
         for one in found.visits.values()
     ]
-    left_out = sorted(one.id for one in asked.instance.orders if one.id not in found.visits)
-    schedules.propose(
-        schedule, placed, begins_at=asked.origin, made_at=now, method=found.method, cost=found.cost, bound=found.bound,
-        seconds=round(seconds, 2), left_out=left_out,
-        reason=_reason(asked, lost),
-    )  # fmt: skip
 
 
 def _reason(asked: Problem, lost: list[str]) -> str:

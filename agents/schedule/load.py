@@ -8,7 +8,7 @@ from datetime import datetime, time, timedelta
 from decimal import Decimal
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from agents.schedule import problem
 from agents.schedule.problem import Busy, Instance, Order, Person, Span, Visit
@@ -56,9 +56,7 @@ def read(site: Site, *, now: datetime, days: int, pins: Iterable[ScheduleVisit] 
     origin = now.replace(second=0, microsecond=0) + MINUTE
     end = origin + timedelta(days=days)
     clock = Problem(Instance(0, (), ()), origin)
-    orders = list(
-        WorkOrder.objects.filter(site=site, status__in=TO_DO).select_related("machine", "timing").order_by("id")
-    )
+    orders = list(to_do(site).select_related("machine", "timing").order_by("id"))
     workers = _workers(site)
     persons = _persons(workers, site, clock, end)
     known = {one.id for one in persons}
@@ -83,6 +81,10 @@ def read(site: Site, *, now: datetime, days: int, pins: Iterable[ScheduleVisit] 
         move_cost=settings.SCHEDULE_MOVE_COST,
     )
     return Problem(instance, origin, tuple(key for key, at in parts.items() if at is None))
+
+
+def to_do(site: Site) -> QuerySet[WorkOrder]:
+    return WorkOrder.objects.filter(site=site, status__in=TO_DO)
 
 
 def minutes_of(order: WorkOrder) -> int:

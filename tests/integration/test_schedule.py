@@ -252,6 +252,25 @@ def test_what_was_changed_meanwhile_is_refused_and_nothing_is_done(site: Site, a
     assert (two.status, Schedule.objects.get(pk=schedule.pk).status) == ("OPEN", "PROPOSED")
 
 
+def test_what_was_changed_while_the_solver_worked_is_refused_too(
+    site: Site, anna: Worker, boss: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, solve = order(site), agent._solve
+    bruno = worker(site, "bruno")
+
+    def plan_meanwhile(*given: Any) -> Any:
+        order_steps.plan(one.pk, actor=boss, start=rome(3, 9), minutes=60)
+        order_steps.assign(one.pk, actor=boss, assignee=bruno.user)
+        return solve(*given)
+
+    monkeypatch.setattr(agent, "_solve", plan_meanwhile)
+    schedule = made(site)
+    with pytest.raises(schedules.ChangedMeanwhile, match=f"WO-{one.pk}"):
+        steps.publish(schedule.pk, actor=boss, now=MONDAY)
+    one.refresh_from_db()
+    assert (one.assigned_to, one.planned_start) == (bruno.user, rome(3, 9))
+
+
 def test_a_schedule_that_can_no_longer_be_carried_out_is_refused(site: Site, anna: Worker, boss: User) -> None:
     one = order(site)
     schedule = made(site)
