@@ -12,18 +12,19 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models import F, Max, Q, QuerySet
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from maintenance import order_life, order_steps
-from maintenance.models import WorkOrder
+from maintenance.models import WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
 from maintenance.schedule_models import Schedule, ScheduleVisit
 from sensors import journal
 from sensors.models import Event, Site
 
 Status = Schedule.Status
+MOVES = (order_life.Action.PLANNED, order_life.Action.ASSIGNED)
 LOCK = 0x62775F706C616E73
 """Of the advisory lock under which schedules are made and published, one at a time in all sites: people work in
 several."""
@@ -205,13 +206,16 @@ def published(site: Site) -> Schedule | None:
 
 
 def pins(site: Site) -> Sequence[ScheduleVisit]:
-    """What people pinned in what stands: in the proposal, and of orders that are not in there in what is published."""
+    """What people pinned in what stands: in the proposal, and of orders that are not in there in what is published.
+    Not where somebody planned or assigned the order otherwise since."""
     standing = ScheduleVisit.objects.filter(
         schedule__site=site, schedule__status__in=[Status.PUBLISHED, Status.PROPOSED]
     )
     in_proposal = set(standing.filter(schedule__status=Status.PROPOSED).values_list("order_id", flat=True))
-    rows = standing.filter(is_pinned=True).exclude(order__status__in=sorted(order_life.OVER))
-    rows = rows.select_related("schedule").order_by("schedule_id")
+    since = WorkOrderTransition.objects.filter(order=OuterRef("order"), id__gt=OuterRef("seen_step"), action__in=MOVES)
+    as_told = Q(order__planned_start=F("start_at"), order__assigned_to=F("person"))
+    rows = standing.filter(as_told | Q(~Exists(since), schedule__status=Status.PROPOSED), is_pinned=True)
+    rows = rows.exclude(order__status__in=sorted(order_life.OVER)).select_related("schedule").order_by("schedule_id")
     return [one for one in rows if one.schedule.status == Status.PROPOSED or one.order_id not in in_proposal]
 
 

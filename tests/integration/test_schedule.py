@@ -290,6 +290,21 @@ def test_a_pinned_visit_stays_in_the_next_schedule_until_it_cannot(site: Site, a
     assert f"WO-{one.pk}" in last.reason
 
 
+def test_a_pin_gives_way_to_a_newer_plan_by_hand(site: Site, anna: Worker, boss: User) -> None:
+    one = order(site)
+    proposal = made(site)
+    steps.move(visit(proposal, one).pk, actor=boss, person=anna.user, start=rome(4, 10), now=MONDAY)
+    steps.publish(proposal.pk, actor=boss, now=MONDAY)
+    again = made(site)
+    assert visit(again, one).is_pinned
+    order_steps.plan(one.pk, actor=boss, start=rome(5, 9), minutes=60)
+    assert not visit(made(site), one).is_pinned  # the pin was in the proposal
+    Schedule.objects.filter(status="PROPOSED").update(status="DISCARDED")
+    last = visit(made(site), one)  # the pin is in the published one
+    assert not last.is_pinned
+    assert last.start_at != rome(4, 10)
+
+
 def test_an_override_that_cannot_be_done_is_refused(site: Site, anna: Worker, boss: User) -> None:
     one, two = order(site, priority="HIGH"), order(site)
     schedule = made(site)
