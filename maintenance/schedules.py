@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -63,15 +64,20 @@ def alone() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
 
 
-def request(site: Site, *, actor: User | None, days: int = 14) -> Schedule:
-    """Ask for a schedule, in the caller's transaction; the agent makes it. Raises ``OneWaits``, ``ValidationError``."""
+def request(
+    site: Site, *, actor: User | None, days: int = 14, astray: Mapping[int, int] = MappingProxyType({})
+) -> Schedule:
+    """Ask for a schedule, in the caller's transaction; the agent makes it. Raises ``OneWaits``, ``ValidationError``.
+
+    ``astray``: orders for which the published one does no longer, with their last steps; kept in the journal.
+    """
     alone()
     if waits(site):
         raise OneWaits
     new = Schedule(site=site, requested_by=actor, days=days)
     new.clean_fields(exclude=[one.name for one in Schedule._meta.fields if one.name != "days"])
     new.save(force_insert=True)
-    _journal(new, "requested", actor=actor)
+    _journal(new, "requested", actor=actor, astray={str(key): step for key, step in astray.items()})
     return new
 
 
@@ -203,6 +209,13 @@ def last_steps(orders: Iterable[int]) -> dict[int, int]:
 
 def published(site: Site) -> Schedule | None:
     return Schedule.objects.filter(site=site, status=Status.PUBLISHED).first()
+
+
+def answered(schedule: Schedule) -> dict[int, int]:
+    """What was astray when the schedule was asked for, whatever came of it."""
+    asked = Event.objects.filter(subject=f"schedule/{schedule.pk}", type="schedule.requested").order_by("id").first()
+    said: dict[str, int] = {} if asked is None else asked.data.get("astray", {})
+    return {int(key): step for key, step in said.items()}
 
 
 def pins(site: Site) -> Sequence[ScheduleVisit]:

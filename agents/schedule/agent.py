@@ -88,19 +88,21 @@ def _waiting() -> list[int]:
 
 
 def ask_where_changed(*, now: datetime | None = None) -> list[int]:
-    """Ask for a schedule in each site whose newest is the published one, where that leaves orders out that came since,
-    or can no longer be carried out: somebody is away, something is late. Ids of the schedules."""
+    """Ask for a schedule in each site where the published one does no longer (``steps.astray``) and none is asked for
+    or proposed; after one that was discarded or failed, only for what went astray since it was asked for. Ids of the
+    schedules."""
     now, asked = now or timezone.now(), []
     for schedule in Schedule.objects.filter(status=Schedule.Status.PUBLISHED).select_related("site"):
-        newer = Schedule.objects.filter(site=schedule.site_id, pk__gt=schedule.pk)
-        if not newer.exists() and (_came_since(schedule) or steps.wrong(schedule, now=now)):
-            asked.append(steps.request(schedule.site, actor=None, days=schedule.days).pk)
+        newest = Schedule.objects.filter(site=schedule.site_id, pk__gte=schedule.pk).order_by("-id")[0]
+        waits = newest.status in (Schedule.Status.REQUESTED, Schedule.Status.PROPOSED)
+        if not waits and _fresh(schedule, newest, now=now):
+            asked.append(steps.request(schedule.site, actor=None, days=schedule.days, now=now).pk)
     return asked
 
 
-def _came_since(schedule: Schedule) -> bool:
-    fresh = load.to_do(schedule.site).exclude(schedule_visits__schedule=schedule)
-    return fresh.exclude(pk__in=schedule.left_out).exists()
+def _fresh(published: Schedule, newest: Schedule, *, now: datetime) -> bool:
+    answered = {} if newest == published else schedules.answered(newest)
+    return not steps.astray(published, now=now).items() <= answered.items()
 
 
 def _without_lost_pins(asked: Problem) -> tuple[Problem, list[str]]:

@@ -1,8 +1,8 @@
-"""What a schedule changes for people beside the one they know. Pure: no Django."""
+"""What a schedule changes for people beside what they know. Pure: no Django."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -33,11 +33,9 @@ class Change:
     after: Told | None
 
 
-def between(before: Mapping[int, Told], after: Mapping[int, Told], *, over: Iterable[int] = ()) -> list[Change]:
-    """Each order of one of the two schedules, those that change first. ``over``: orders that are done, or cancelled, or
-    under way: what was planned of them is no change."""
-    gone = frozenset(over)
-    keys = sorted((before.keys() - gone) | after.keys())
+def between(before: Mapping[int, Told], after: Mapping[int, Told]) -> list[Change]:
+    """Each order that people were told of, or that is in the schedule; those that change first."""
+    keys = sorted(before.keys() | after.keys())
     found = [Change(key, _kind(before.get(key), after.get(key)), before.get(key), after.get(key)) for key in keys]
     return sorted(found, key=lambda one: (one.kind == Kind.SAME, one.order))
 

@@ -162,7 +162,7 @@ class SchedulePage(Edited):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         actor: Any = request.user
-        obj.pk = schedules.request(obj.site, actor=actor, days=obj.days).pk
+        obj.pk = steps.request(obj.site, actor=actor, days=obj.days).pk
 
     @action(description="Publish", url_path="publish", permissions=["act"], icon="publish")
     def publish(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -200,7 +200,7 @@ class SchedulePage(Edited):
     def above(self, row: Schedule) -> str:
         return show.DASH if row.gap is None else f"{row.gap:.1%} at most"
 
-    @column("Beside the published schedule")
+    @column("Beside what people were told")
     def changes(self, row: Schedule) -> str:
         found = steps.changes(row)
         names = dict(User.objects.filter(pk__in={t.person for c in found for t in (c.before, c.after) if t})

@@ -6,12 +6,13 @@ No solver here: the web serves these.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from agents.schedule import checker, difference, load
@@ -23,6 +24,7 @@ from maintenance.refusals import Refused
 from maintenance.schedule_models import Schedule, ScheduleVisit
 from sensors.models import Site
 
+LAST = datetime.max.replace(tzinfo=UTC)
 MOST_TOLD = 5
 """Violations that a refusal names."""
 
@@ -31,10 +33,12 @@ class CannotBeDone(Refused):
     """The schedule could not be carried out like this."""
 
 
-def request(site: Site, *, actor: User | None, days: int = 14) -> Schedule:
+def request(site: Site, *, actor: User | None, days: int = 14, now: datetime | None = None) -> Schedule:
     """Ask the agent for a schedule. Raises ``Refused``, ``ValidationError``."""
+    published = schedules.published(site)
+    found = {} if published is None else astray(published, now=now or timezone.now())
     with transaction.atomic():
-        return schedules.request(site, actor=actor, days=days)
+        return schedules.request(site, actor=actor, days=days, astray=found)
 
 
 def pin(visit_id: int, *, actor: User, pinned: bool = True) -> ScheduleVisit:
@@ -106,6 +110,18 @@ def wrong(schedule: Schedule, *, now: datetime) -> list[checker.Violation]:
     return checker.violations(replace(found.instance, busy=(*found.instance.busy, *others)), visits)
 
 
+def astray(published: Schedule, *, now: datetime) -> dict[int, int]:
+    """Orders for which a published schedule does no longer, with their last steps: they came since, are not planned as
+    it says, or cannot be carried out like that."""
+    as_planned = published.visits.filter(
+        order=OuterRef("pk"), start_at=OuterRef("planned_start"), person=OuterRef("assigned_to")
+    )
+    others = load.to_do(published.site).exclude(pk__in=published.left_out).exclude(Exists(as_planned))
+    return schedules.last_steps(
+        {*others.values_list("pk", flat=True), *(one.order for one in wrong(published, now=now))}
+    )
+
+
 def _require(found: Sequence[checker.Violation]) -> None:
     if found:
         told = "; ".join(f"WO-{one.order}: {one.detail}" for one in found[:MOST_TOLD])
@@ -114,15 +130,18 @@ def _require(found: Sequence[checker.Violation]) -> None:
 
 
 def changes(schedule: Schedule) -> list[Change]:
-    """What the schedule changes beside the published one."""
-    base = schedules.published(schedule.site)
-    before = {} if base is None or base.pk == schedule.pk else _told(base.visits.all())
-    settled = WorkOrder.objects.filter(pk__in=before).exclude(status__in=load.TO_DO).values_list("pk", flat=True)
-    return difference.between(before, _told(schedule.visits.all()), over=settled)
-
-
-def _told(rows: Iterable[ScheduleVisit]) -> dict[int, Told]:
-    return {one.order_id: Told(one.person_id, one.start_at, one.end_at) for one in rows}
+    """What a proposal changes beside what people were told: who is to do which order when, as the orders say it."""
+    if schedule.status != Schedule.Status.PROPOSED:
+        return []
+    after = {one.order_id: Told(one.person_id, one.start_at, one.end_at) for one in schedule.visits.all()}
+    orders = WorkOrder.objects.filter(Q(status__in=load.TO_DO) | Q(pk__in=after), site=schedule.site_id)
+    before = {
+        one.pk: Told(one.assigned_to_id, start, start + min(load.minutes_of(one) * load.MINUTE, LAST - start))
+        for one in orders
+        for start in [one.planned_start]
+        if one.assigned_to_id is not None and start is not None
+    }
+    return difference.between(before, after)
 
 
 def _locked(visit_id: int) -> ScheduleVisit:

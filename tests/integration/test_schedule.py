@@ -331,6 +331,29 @@ def test_the_difference_to_the_published_schedule_is_told(site: Site, anna: Work
     assert after.person == bruno.user_id
 
 
+def test_the_difference_is_to_what_people_were_told_by_hand_too(site: Site, anna: Worker, boss: User) -> None:
+    one, two, far = order(site), order(site), order(site)
+    published = steps.publish(made(site).pk, actor=boss, now=MONDAY)
+    assert steps.changes(published) == []
+    bruno, late = worker(site, "bruno"), order(site)
+    for moved, person, start in ((one, bruno, rome(3, 9)), (late, anna, rome(3, 11))):
+        order_steps.plan(moved.pk, actor=boss, start=start, minutes=60)
+        order_steps.assign(moved.pk, actor=boss, assignee=person.user)
+    WorkOrder.objects.filter(pk=two.pk).update(status="IN_PROGRESS", started_at=MONDAY)
+    WorkOrder.objects.filter(pk=far.pk).update(planned_start=datetime(9999, 12, 31, 23, 59, tzinfo=UTC))
+    proposal = made(site)
+
+    def kinds() -> dict[int, Kind]:
+        return {change.order: change.kind for change in steps.changes(proposal)}
+
+    steps.move(visit(proposal, one).pk, actor=boss, person=bruno.user, start=rome(3, 9), now=MONDAY)
+    steps.move(visit(proposal, late).pk, actor=boss, person=anna.user, start=rome(3, 11), now=MONDAY)
+    assert kinds() == {one.pk: Kind.SAME, late.pk: Kind.SAME, far.pk: kinds()[far.pk]}
+    assert kinds()[far.pk] != Kind.NEW
+    steps.move(visit(proposal, one).pk, actor=boss, person=anna.user, start=rome(2, 16) - 2 * HOUR, now=MONDAY)
+    assert kinds()[one.pk] == Kind.GIVEN
+
+
 def test_orders_that_stay_out_of_a_schedule_are_done_when_people_were_told(
     site: Site, anna: Worker, boss: User
 ) -> None:
@@ -386,6 +409,47 @@ def test_an_order_that_came_since_asks_for_a_schedule(site: Site, anna: Worker, 
     assert len(agent.ask_where_changed(now=MONDAY)) == 1
 
 
+def test_an_order_that_is_opened_again_or_planned_by_hand_asks_for_a_schedule(
+    site: Site, anna: Worker, boss: User
+) -> None:
+    one, two = order(site), order(site)
+    steps.publish(made(site).pk, actor=boss, now=MONDAY)
+    assert agent.ask_where_changed(now=MONDAY) == []
+    order_steps.start(one.pk, actor=anna.user)
+    order_steps.complete(one.pk, actor=anna.user, findings="Seal worn.")
+    assert agent.ask_where_changed(now=MONDAY) == []
+    order_steps.reopen(one.pk, actor=boss, comment="It leaks again.")
+    asked = agent.ask_where_changed(now=MONDAY)
+    assert len(asked) == 1
+    proposal = agent.perform(asked[0], limits=FAST, now=MONDAY)
+    assert proposal is not None
+    steps.publish(proposal.pk, actor=boss, now=MONDAY)
+    assert agent.ask_where_changed(now=MONDAY) == []
+    order_steps.plan(two.pk, actor=boss, start=rome(5, 9), minutes=60)
+    assert len(agent.ask_where_changed(now=MONDAY)) == 1
+
+
+@pytest.mark.parametrize("end", ["DISCARDED", "FAILED"])
+def test_after_a_schedule_of_which_nothing_came_only_what_changed_since_asks_for_one(
+    site: Site, anna: Worker, boss: User, end: str
+) -> None:
+    order(site)
+    steps.publish(made(site).pk, actor=boss, now=MONDAY)
+    came = order(site)
+    asked = agent.ask_where_changed(now=MONDAY)
+    if end == "FAILED":
+        with pytest.raises(TypeError):
+            agent.perform(asked[0], limits=Limits("long"), now=MONDAY)  # type: ignore[arg-type]
+    else:
+        agent.perform(asked[0], limits=FAST, now=MONDAY)
+        assert agent.ask_where_changed(now=MONDAY) == []  # it stands as a proposal
+        steps.discard(asked[0], actor=boss)
+    assert Schedule.objects.get(pk=asked[0]).status == end
+    assert agent.ask_where_changed(now=MONDAY) == []
+    order_steps.plan(came.pk, actor=boss, start=rome(3, 9), minutes=60)
+    assert len(agent.ask_where_changed(now=MONDAY)) == 1
+
+
 def test_a_fault_of_the_solver_is_told_by_the_schedule(site: Site, anna: Worker) -> None:
     order(site)
     schedule = steps.request(site, actor=None)
@@ -422,7 +486,7 @@ def test_the_command_makes_a_proposal_and_tells_what_it_changes(site: Site, anna
     said = StringIO()
     call_command("schedule", site=site.slug, seconds=1.0, stdout=said)
     assert "1 orders, 0 left out" in said.getvalue()
-    assert "Beside the published schedule: 1 new" in said.getvalue()
+    assert "Beside what people were told: 1 new" in said.getvalue()
     steps.request(site, actor=None)
     call_command("schedule", seconds=1.0, stdout=said)
     assert "Made 1 schedule." in said.getvalue()

@@ -15,8 +15,8 @@ from sensors.models import Site
 
 class Command(BaseCommand):
     help = (
-        "Make a proposal of who does which open order of a site when, and say what it changes beside the published "
-        "schedule. Nothing is published. Without a site: make the schedules that people asked for."
+        "Make a proposal of who does which open order of a site when, and say what it changes beside what "
+        "people were told. Nothing is published. Without a site: make the schedules that people asked for."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -54,4 +54,4 @@ class Command(BaseCommand):
             self.stdout.write(f"  {start} to {end} UTC  {visit.person.get_username():16} {visit.order}")
         kinds = Counter(one.kind.lower() for one in steps.changes(schedule))
         told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        self.stdout.write(f"Beside the published schedule: {told or 'nothing'}")
+        self.stdout.write(f"Beside what people were told: {told or 'nothing'}")
