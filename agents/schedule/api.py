@@ -75,7 +75,7 @@ class ScheduleOut(serializers.ModelSerializer[Schedule]):
 
 class ScheduleDetail(ScheduleOut):
     visits = VisitOut(many=True)
-    changes = serializers.SerializerMethodField(help_text="Beside the published schedule.")
+    changes = serializers.SerializerMethodField(help_text="Of a proposal: beside what the orders say.")
 
     class Meta:
         model = Schedule
@@ -112,9 +112,13 @@ class Schedules(Edited):
             model = Schedule
             fields = ["site", "status"]
 
-    queryset = Schedule.objects.select_related("site").prefetch_related("visits")
+    queryset = Schedule.objects.select_related("site")
     serializer_class = ScheduleDetail
     filterset_class = ScheduleFilter
+
+    def get_queryset(self) -> Any:
+        rows = super().get_queryset()
+        return rows if self.action == "list" else rows.prefetch_related("visits")
 
     def get_serializer_class(self) -> Any:
         return ScheduleOut if self.action == "list" else ScheduleDetail

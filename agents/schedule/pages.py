@@ -23,7 +23,7 @@ from maintenance.buttons import Button, Confirmation, by_name
 from maintenance.people_models import Worker
 from maintenance.schedule_models import Schedule, ScheduleVisit
 from sensors import show
-from sensors.desk import ACTORS, EDITORS, Desk, KeepsSite, Lines, SiteFilter, column, site_filter
+from sensors.desk import ACTORS, EDITORS, Desk, KeepsSite, SiteFilter, column, site_filter
 
 WORDS = {
     Kind.NEW: "new", Kind.GIVEN: "somebody else", Kind.MOVED: "another time", Kind.DROPPED: "no longer planned",
@@ -109,23 +109,6 @@ class Edited(Desk):
         return False
 
 
-class VisitLines(Lines):
-    model = ScheduleVisit
-    verbose_name_plural = "visits"
-    fields = readonly_fields = ("order_page", "person", "start_at", "end_at", "pinned")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ScheduleVisit]:
-        return super().get_queryset(request).select_related("order", "person").order_by("start_at", "id")
-
-    @column("Order")
-    def order_page(self, row: ScheduleVisit) -> str:
-        return show.link(row, f"{row.order}")
-
-    @column("Pinned")
-    def pinned(self, row: ScheduleVisit) -> str:
-        return show.badge("HELD", "pinned") if row.is_pinned else show.DASH
-
-
 @admin.register(Schedule)
 class SchedulePage(Edited):
     owned = True
@@ -135,7 +118,6 @@ class SchedulePage(Edited):
     list_filter = (SiteFilter, "status")
     list_select_related = ("site",)
     search_fields = ("=id", "site__name")
-    inlines = (VisitLines,)
     actions_detail = ("publish", "discard")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
@@ -156,9 +138,6 @@ class SchedulePage(Edited):
             "site", "status_label", "days", "reason", "changes", "orders", "left", "points", "above", "method",
             "begins_at", "made_at", "seconds", "requested_by", "requested_at", "published_by", "published_at",
         )  # fmt: skip
-
-    def get_inlines(self, request: HttpRequest, obj: Any) -> Any:
-        return () if obj is None else self.inlines
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         actor: Any = request.user

@@ -103,6 +103,19 @@ def test_a_visit_is_pinned_moved_and_taken_out(site: Site, boss: User, anna: Wor
     assert not ScheduleVisit.objects.filter(pk=row.pk).exists()
 
 
+def test_a_list_of_schedules_does_not_read_their_visits(site: Site, boss: User, proposal: Schedule) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert client(boss).get(f"{API}schedules/").json()["results"][0]["id"] == proposal.pk
+    assert not [one["sql"] for one in queries if "maintenance_schedulevisit" in one["sql"]]
+
+
+def test_what_would_begin_after_all_that_is_planned_is_refused(boss: User, anna: Worker, proposal: Schedule) -> None:
+    web, row = client(boss), proposal.visits.all()[0]
+    for start in ("9999-12-31T23:59:00Z", "0001-01-01T00:00:00Z"):
+        refused = web.post(f"{API}schedule-visits/{row.pk}/move/", {"person": anna.user_id, "start": start}, JSON)
+        problem(refused, status=409, name="conflict")
+
+
 @pytest.mark.parametrize("role", [ROLES.VIEWER, ROLES.TECHNICIAN])
 def test_others_see_the_schedule_and_change_nothing(site: Site, proposal: Schedule, role: str) -> None:
     web, row = client(factories.user(site=site, role=role)), proposal.visits.all()[0]
@@ -179,6 +192,15 @@ def test_a_schedule_is_asked_for_and_published_from_its_page(
     assert "Published" in answer.content.decode()
     one.refresh_from_db()
     assert one.assigned_to == anna.user
+
+
+def test_a_schedules_page_leads_to_its_visits_and_shows_none(client: Client, boss: User, proposal: Schedule) -> None:
+    client.force_login(boss)
+    page, row = client.get(url("schedule_change", proposal.pk)).content.decode(), proposal.visits.all()[0]
+    visits = f"{url('schedulevisit_changelist')}?schedule__id__exact={proposal.pk}"
+    assert visits in page
+    assert url("schedulevisit_change", row.pk) not in page
+    assert url("schedulevisit_change", row.pk) in client.get(visits).content.decode()
 
 
 def test_a_second_schedule_of_a_site_is_not_asked_for(client: Client, site: Site, boss: User) -> None:
