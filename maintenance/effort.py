@@ -115,7 +115,7 @@ def withdraw_cost(cost_id: int, *, actor: User, now: datetime | None = None) -> 
 
 
 def _end(from_at: datetime, until_at: datetime | None, minutes: int | None, *, now: datetime) -> datetime:
-    if (until_at is None) == (minutes is None):
+    if (until_at is None) == (minutes is None) or from_at > now + CLOCKS_APART:
         raise NoSpan
     until = until_at if minutes is None else from_at + timedelta(minutes=min(minutes, 10_000))
     if until is None or not timedelta() < until - from_at <= LONGEST or until > now + CLOCKS_APART:

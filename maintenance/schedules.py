@@ -43,6 +43,10 @@ class ChangedMeanwhile(Refused):
     """Since the schedule was made these were changed: make a new one, or take them out."""
 
 
+class TooLate(Refused):
+    """It would begin after all that the schedule plans."""
+
+
 class AlreadyUnderWay(Refused):
     """It is no longer to be scheduled: somebody works on it, or it is over."""
 
@@ -139,8 +143,10 @@ def pin(visit: ScheduleVisit, *, pinned: bool, actor: User) -> ScheduleVisit:
 
 
 def move(visit: ScheduleVisit, *, person: User, start: datetime, actor: User) -> ScheduleVisit:
-    """A person says who does it when: that is pinned. Raises ``NotAProposal``."""
+    """A person says who does it when: that is pinned. Raises ``NotAProposal``, ``TooLate``."""
     require_proposal(visit.schedule)
+    if start > (visit.schedule.begins_at or timezone.now()) + timedelta(days=visit.schedule.days):
+        raise TooLate
     length: timedelta = visit.end_at - visit.start_at
     visit.person, visit.start_at, visit.end_at, visit.is_pinned = person, start, start + length, True
     visit.save(update_fields=["person", "start_at", "end_at", "is_pinned"])

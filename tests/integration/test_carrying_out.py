@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -236,7 +236,7 @@ def test_an_order_on_which_nothing_was_spent_costs_nothing(order: WorkOrder) -> 
 @pytest.mark.parametrize(
     "said",
     [{"minutes": None}, {"minutes": 0}, {"minutes": 1_441}, {"until_at": NOON + HOUR}, {"minutes": 60, "now": NOON},
-     {"minutes": None, "until_at": NOON}, {"minutes": 10**9}],
+     {"minutes": None, "until_at": NOON}, {"minutes": 10**9}, {"from_at": datetime(9999, 12, 31, 23, 59, tzinfo=UTC)}],
 )  # fmt: skip
 def test_labour_that_makes_no_sense_is_refused(order: WorkOrder, worker: User, said: dict[str, object]) -> None:
     with pytest.raises(effort.NoSpan):
