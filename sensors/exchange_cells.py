@@ -15,6 +15,7 @@ from typing import Any
 
 from django.db import models
 from import_export import widgets
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
 from sensors import sheets
 from sensors.models import Equipment
@@ -22,6 +23,11 @@ from sensors.models import Equipment
 BROKEN = frozenset({"#N/A", "#REF!", "#VALUE!", "#DIV/0!", "#NAME?", "#NULL!", "#NUM!"})
 YES_OR_NO = {True: "yes", False: "no"}
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+
+
+def exported(text: str) -> str:
+    """A text as a cell of a table that is given out: without control characters, which a workbook cannot hold."""
+    return sheets.safe(ILLEGAL_CHARACTERS_RE.sub("", text))
 
 
 class Text(widgets.Widget):
@@ -38,7 +44,7 @@ class Text(widgets.Widget):
         return text
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> Any:
-        return "" if value is None else sheets.safe(str(value))
+        return "" if value is None else exported(str(value))
 
 
 class Number(widgets.Widget):
@@ -179,7 +185,7 @@ class Tag(Text):
         return self.find(text) if text else None
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> Any:
-        return "" if value is None else sheets.safe(value.tag)
+        return "" if value is None else exported(value.tag)
 
 
 def _is_number(value: Any) -> bool:

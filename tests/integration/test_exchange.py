@@ -15,6 +15,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from maintenance import exchange_page, meters, plans
 from maintenance.models import WorkOrder
@@ -542,6 +543,21 @@ def test_orders_are_exported_with_all_that_is_on_record(client: Client, site: Si
     assert "anna" in row.cells
     later = exported(client, site, "work-orders", since="2026-03-02").decode("utf-8-sig")
     assert len(later.splitlines()) == 1
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_control_characters_are_left_out_of_an_export(client: Client, site: Site, anna: User, form: str) -> None:
+    client.force_login(anna)
+    machine = factories.machine(site=site, tag="P\x1f-1", name="\x0b=1+1")
+    order = WorkOrder.objects.create(
+        site=site, machine=machine, title="\x0b=1+1", maintenance_type="INSPECTION", priority="LOW",
+        opened_at=timezone.now(), findings="Seal\x0b worn\x01",
+    )  # fmt: skip
+    [row] = sheets.read("file", exported(client, site, "work-orders", form)).rows
+    assert str(row.cells[0]) == str(order.pk)
+    assert {"P-1", "'=1+1", "Seal worn"} <= set(row.cells)
+    [row] = sheets.read("file", exported(client, site, "equipment", form)).rows
+    assert {"P-1", "'=1+1"} <= set(row.cells)
 
 
 def test_an_export_asks_as_often_whatever_is_stored(client: Client, site: Site, anna: User) -> None:
