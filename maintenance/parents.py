@@ -119,14 +119,25 @@ def _begin(rule: ParentRule, alarm_id: int, since: datetime, machine_id: int, mo
             return False
         if _of(rule, found[0], since).filter(machine=machine_id, failure_mode=mode).exists():
             return False
-        suppressions.begin(
-            Suppression(
-                site_id=rule.site_id, machine_id=machine_id, failure_mode=mode, kind=Kind.BY_DESIGN, parent_rule=rule,
-                parent_alarm=found[0], from_at=since, created_at=now, reason=f"It follows from {found[0]}",
-                until=max(now + timedelta(hours=rule.most_hours), since + suppressions.A_MOMENT),
-            )
+        began = _hidden_since(rule, machine_id, mode) or now
+        until = began + timedelta(hours=rule.most_hours)
+        new = Suppression(
+            site_id=rule.site_id, machine_id=machine_id, failure_mode=mode, kind=Kind.BY_DESIGN, parent_rule=rule,
+            parent_alarm=found[0], from_at=since, created_at=began, reason=f"It follows from {found[0]}",
+            until=max(until, since + suppressions.A_MOMENT),
         )  # fmt: skip
+        if until > now:
+            suppressions.begin(new)
+        else:
+            suppressions.note(new)
     return True
+
+
+def _hidden_since(rule: ParentRule, machine_id: int, mode: str) -> datetime | None:
+    """Since when, by the clock, what stands by a rule hides these: its hours count on where a parent's alarm returns
+    and is active again before what it hid was shown."""
+    stands = rule.suppressions.filter(machine=machine_id, failure_mode=mode, ended_at=None)
+    return stands.order_by("created_at").values_list("created_at", flat=True).first()
 
 
 def _is_hidden(alarm: Alarm) -> bool:

@@ -174,6 +174,25 @@ def test_the_clock_ends_it_where_no_reading_comes_and_the_rules_hours_in_any_cas
     assert not Suppression.objects.filter(ended_at=None).exists()
 
 
+def test_a_parent_that_chatters_hides_no_longer_than_one_that_stands(site: Site) -> None:
+    below = line(site)
+    drive, pump = sensor(site), sensor(site, below)
+    rule = lay(drive, below, most_hours=1)
+    feed((drive, {0: SICK}))
+    now = timezone.now()
+    sweep(now)
+    feed((pump, {1: SICK}))
+    for minute in (25, 50, 75):  # it returned and was active again between one pass and the next
+        assert told(pump) == []
+        feed((drive, normal(minute)))
+        feed((drive, {minute + 5: SICK}))
+        sweep(now + minute * MINUTE)
+    assert told(pump) == ["alarm.unsuppressed"]
+    assert state(Alarm.objects.get(machine=pump.machine)) == "UNACK"
+    assert parents.look(rule.pk, now=now + 80 * MINUTE) == 0  # nor is it tried in every pass
+    assert not Suppression.objects.filter(machine=pump.machine, ended_at=None).exists()
+
+
 def test_only_the_modes_of_the_rule_count_and_advisories_hide_nothing(site: Site) -> None:
     below = line(site)
     drive, pump = sensor(site), sensor(site, below)
