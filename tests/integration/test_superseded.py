@@ -14,9 +14,10 @@ from maintenance import digests, superseded, suppressions
 from maintenance.alarm_life import Suppression as Kind
 from maintenance.flood_models import Flood
 from maintenance.models import Alarm, AlarmTransition, Channel, Notification, Suppression
+from maintenance.operating_models import OperatingState
+from maintenance.parent_models import ParentRule
 from sensors.models import Site
 from tests import factories, outgoing
-from tests.factories import NOON
 from tests.integration.test_floods import channel, come, send, tell
 
 pytestmark = pytest.mark.django_db
@@ -103,6 +104,23 @@ def test_whatever_hides_it_is_named(site: Site, kind: Kind) -> None:
     assert known(row)[1] == superseded.reason(kind)
 
 
+@pytest.mark.parametrize(("began", "result"), [(timedelta(0), "superseded"), (timedelta(minutes=2), "sent")])
+def test_what_happened_before_a_parents_alarm_or_a_stop_is_sent_however_late_it_is_known(
+    site: Site, began: timedelta, result: str
+) -> None:
+    channel(site)
+    at = timezone.now() - HOUR
+    of_parent, of_state = tell(come(site, at), come(site, at))
+    by_parent, by_state = (alarm.machine for alarm in Alarm.objects.order_by("id"))
+    drive = come(site, at).alarm
+    rule = ParentRule.objects.create(site=site, machine=drive.machine, equipment=by_parent, hides=["ALL"])
+    state = OperatingState.objects.create(site=site, machine=by_state)
+    about = {"site": site, "kind": "BY_DESIGN", "reason": "x", "from_at": at + began, "until": at + 24 * HOUR}
+    Suppression.objects.create(**about, machine=by_parent, parent_rule=rule, parent_alarm=drive)
+    Suppression.objects.create(**about, machine=by_state, operating=state)
+    assert [send(of_parent), send(of_state)] == [[result], [result]]
+
+
 def test_what_is_hidden_elsewhere_or_was_before_stops_nothing(site: Site) -> None:
     channel(site)
     (row,) = tell(come(site, timezone.now()))
@@ -129,10 +147,11 @@ def test_it_is_read_with_the_message_by_an_index(site: Site) -> None:
     (row,) = tell(come(site, timezone.now()))
     over = {"began_at": timezone.now(), "ended_at": timezone.now(), "activations": 11}
     Flood.objects.bulk_create(Flood(site=site, **over) for _ in range(2_000))
-    ended = {"kind": "SHELVED", "reason": "Loose", "from_at": NOON, "until": NOON + HOUR, "ended_at": NOON + HOUR}
-    machine = factories.machine(site=site)
+    hid = {"site": site, "kind": "BY_DESIGN", "reason": "x", "from_at": timezone.now(), "until": timezone.now() + HOUR}
+    others = [factories.machine(site=site) for _ in range(20)]
+    ended = [timezone.now()] * 100
     Suppression.objects.bulk_create(
-        Suppression(site=site, machine=machine, failure_mode="VIB", **ended) for _ in range(2_000)
+        Suppression(machine=machine, ended_at=at, **hid) for machine in others for at in [None, *ended]
     )
     with CaptureQueriesContext(connection) as queries, connection.cursor() as cursor:
         digests.waiting(Notification.objects.all()).get(pk=row.pk)
