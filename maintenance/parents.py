@@ -27,7 +27,7 @@ from sensors.models import Equipment
 EQUIPMENT = Equipment._meta.db_table
 BEGINS, RETURNED = ("OPENED", "REOPENED"), "RETURNED"
 MOST = 200
-"""Rules, and machines of one, looked after in one pass of the sweep."""
+"""Machines of a rule looked after in one pass of the sweep."""
 CHANGED = "The rule was changed."
 
 
@@ -36,18 +36,21 @@ def due() -> list[int]:
     active = Alarm.objects.filter(machine=OuterRef("machine"), is_active=True)
     stands = Suppression.objects.filter(parent_rule=OuterRef("pk"), ended_at=None)
     rows = ParentRule.objects.filter((Q(is_enabled=True) & Exists(active)) | Exists(stands))
-    return list(rows.order_by("id").values_list("id", flat=True)[:MOST])
+    return list(rows.order_by("id").values_list("id", flat=True))
 
 
 def look(rule_id: int, *, now: datetime | None = None) -> int:
     """Hide and show what the rule says; for how many machines and failure modes something was changed."""
     now = now or timezone.now()
+    rows = Suppression.objects.filter(parent_rule=rule_id, ended_at=None, over_at=None).order_by("machine_id", "id")
+    stands = list(rows)  # before its causes: what another sweep begins meanwhile is not let go for want of them
     rule = ParentRule.objects.select_related("machine").get(pk=rule_id)
     machines = machines_of(rule) if rule.is_enabled else []
-    stands = rule.suppressions.filter(ended_at=None, over_at=None).order_by("machine_id", "id")
     causes = {alarm.pk: (alarm, since) for alarm, since in _active(rule)}
     done = 0
-    for row in stands[:MOST]:
+    for row in stands:
+        if done >= MOST:
+            break
         holds = row.machine_id in machines and row.failure_mode in _modes(rule)
         since = causes[row.parent_alarm_id][1] if row.parent_alarm_id in causes else None
         if not holds or since != row.from_at:

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from agents import shelves, sweeper
+from agents import deliver, shelves, sweeper
 from maintenance import owned, parents, suppressions
 from maintenance.models import Alarm, Channel, Notification, Suppression, WorkOrder
 from maintenance.parent_models import ParentRule
@@ -75,10 +75,12 @@ def sweep(now: datetime | None = None) -> None:
 
 
 def told(of: Sensor) -> list[str]:
-    """What people were told of a machine's alarms, in order, runs and sweep together."""
+    """What people were told of a machine's alarms, in order, runs and sweep together, once all of it went out."""
     shelves.tell()
+    for waiting in Notification.objects.filter(status="PENDING").values_list("pk", flat=True):
+        deliver.deliver(waiting)
     rows = Notification.objects.filter(payload__machine__id=of.machine_id, event_type__startswith="alarm.")
-    return list(rows.order_by("id").values_list("event_type", flat=True))
+    return list(rows.filter(status="SENT").order_by("id").values_list("event_type", flat=True))
 
 
 def test_while_the_parents_alarm_is_active_those_below_are_recorded_and_told_to_nobody(site: Site) -> None:
@@ -239,6 +241,42 @@ def test_a_rule_that_is_disabled_hides_no_longer_and_a_machine_that_moves_neithe
         owned.delete(rule, actor=factories.user(site=site))
     kinds = Event.objects.filter(type__startswith="parent_rule.").order_by("id").values_list("type", flat=True)
     assert list(kinds) == ["parent_rule.added", "parent_rule.changed"]
+
+
+def test_however_many_are_hidden_each_is_looked_at_and_every_rule(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parents, "MOST", 2)
+    below = line(site)
+    drive, *_, moves = sensor(site), *(sensor(site, below) for _ in range(4))
+    rules = [lay(drive, below), lay(drive, below, failure_mode="VIB")]
+    feed((drive, {0: SICK}))
+    assert [parents.look(rules[0].pk) for _ in range(3)] == [2, 2, 0]
+    machine = moves.machine
+    machine.parent = line(site, "L2")
+    fleet.save_equipment(machine)
+    assert parents.look(rules[0].pk) == 1
+    assert not Suppression.objects.filter(machine=machine, ended_at=None).exists()
+    monkeypatch.setattr(parents, "MOST", 1)
+    assert parents.due() == [rule.pk for rule in rules]
+
+
+def test_what_another_sweep_begins_meanwhile_stays(site: Site) -> None:
+    below = line(site)
+    drive, pump = sensor(site), sensor(site, below)
+    rule, seen = lay(drive, below), []
+
+    def meanwhile(execute: Any, sql: str, *rest: Any) -> Any:
+        """Once one sweep has seen no active alarm, there is one, and another sweep hides what follows from it."""
+        done = execute(sql, *rest)
+        if not seen and sql.startswith("SELECT") and f'FROM "{Alarm._meta.db_table}"' in sql:
+            seen.append(sql)
+            feed((drive, {0: SICK}))
+            assert parents.look(rule.pk) == 1
+        return done
+
+    with connection.execute_wrapper(meanwhile):
+        assert parents.look(rule.pk) == 0
+    assert seen
+    assert Suppression.objects.get(machine=pump.machine, ended_at=None).over_at is None
 
 
 def test_looking_again_changes_nothing_and_costs_the_same_whatever_is_below(site: Site) -> None:
