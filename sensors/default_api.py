@@ -90,7 +90,11 @@ class SensorDefaults(Scoped):
         body = DefaultLaid(data=request.data, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
         row = SensorDefault(site_id=body.validated_data.pop("site"), **body.validated_data)
-        return Response(self._save(request, row), status=201)
+        user = access.user_of(request)
+        access.require(user, row.site_id, to="edit")
+        with _told():
+            sensor_defaults.save(row, actor=user)
+        return Response(self.get_serializer(row).data, status=201)
 
     @extend_schema(
         tags=["sensors"], summary="Change a sensor default", request=DefaultSays(partial=True),
@@ -101,9 +105,11 @@ class SensorDefaults(Scoped):
         row = self.get_object()
         body = DefaultSays(row, data=request.data, partial=True, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
-        for name, value in body.validated_data.items():
-            setattr(row, name, value)
-        return Response(self._save(request, row))
+        user = access.user_of(request)
+        access.require(user, row.site_id, to="edit")
+        with _told():
+            sensor_defaults.change(row, body.validated_data, actor=user)
+        return Response(self.get_serializer(self.get_object()).data)
 
     @extend_schema(
         tags=["sensors"], summary="Delete a sensor default", responses={204: None},
@@ -116,10 +122,3 @@ class SensorDefaults(Scoped):
         with _told():
             sensor_defaults.delete(row, actor=user)
         return Response(status=204)
-
-    def _save(self, request: Request, row: SensorDefault) -> Any:
-        user = access.user_of(request)
-        access.require(user, row.site_id, to="edit")
-        with _told():
-            sensor_defaults.save(row, actor=user)
-        return self.get_serializer(row).data

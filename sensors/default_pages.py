@@ -39,7 +39,11 @@ class SensorDefaultPage(Refusing):
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Any], change: bool) -> None:
         actor: Any = request.user
-        changed = sensor_defaults.save(obj, actor=actor)
+        if change:
+            said = {name: form.cleaned_data[name] for name in form.changed_data}
+            changed = sensor_defaults.change(obj, said, actor=actor)
+        else:
+            changed = sensor_defaults.save(obj, actor=actor)
         self.message_user(request, f"Sensors for which something else holds now: {changed}.", messages.INFO)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from sensors import fleet, store
+from sensors import fleet, sensor_defaults, store
+from sensors.default_models import SensorDefault
 from sensors.exchange import Key, Rows
 from sensors.models import Equipment, Sensor
 
@@ -41,6 +42,12 @@ class EquipmentRows(Rows):
 
 
 class SensorRows(Rows):
+    """An alarm setting whose cell says something else than holds is the sensor's own from then on; one whose cell is
+    empty is that of the site's defaults, unless the sensor is expressly without it."""
+
+    defaults: tuple[SensorDefault, ...] = ()
+    own: frozenset[str] = frozenset()
+    """The settings that are the own ones of the sensor that is read."""
     key = ("external_id",)
     columns = (
         "external_id", "name", "equipment", "gateway", "kind", "unit", "measuring_point",
@@ -56,10 +63,36 @@ class SensorRows(Rows):
         model = Sensor
 
     def stored(self, keys: Sequence[Key]) -> dict[Key, Any]:
+        """After equipment, and the site before its sensors, like whoever writes equipment or defaults."""
+        sensor_defaults.hold(self.site.pk)
+        self.defaults = tuple(sensor_defaults.of_site(self.site.pk))
         found = Sensor.objects.filter(site=self.site, external_id__in=[name for (name,) in keys]).select_related(
             "site", "equipment__machine", "equipment__parent", "gateway"
         )
         return {(row.external_id,): row for row in found.select_for_update(of=("self",), no_key=True).order_by("id")}
+
+    def after_init_instance(self, instance: Sensor, new: bool, row: Any, **kwargs: Any) -> None:
+        super().after_init_instance(instance, new, row, **kwargs)
+        found = {} if new else sensor_defaults.sources(instance)
+        self.own = frozenset(name for name, source in found.items() if source == sensor_defaults.OWN)
+
+    def import_instance(self, instance: Sensor, row: Any, **kwargs: Any) -> None:
+        super().import_instance(instance, row, **kwargs)
+        self.own = self._own(instance, row)
+        machine = instance.equipment.machine if instance.equipment_id is not None else None
+        if machine is not None:
+            instance.machine = machine
+            sensor_defaults.settle_by(self.defaults, instance, own=self.own)
+
+    def _own(self, sensor: Sensor, cells: Mapping[str, Any]) -> frozenset[str]:
+        said = {name: cells[name] != "" for name in sensor_defaults.SETTINGS if name in cells}
+        emptied = {name for name, is_said in said.items() if not is_said and self.before.get(name) is not None}
+        new = {
+            name
+            for name, is_said in said.items()
+            if is_said and (name not in self.before or getattr(sensor, name) != self.before[name])
+        }
+        return self.own - emptied | new
 
     def forbidden(self, row: Sensor) -> dict[str, ValidationError]:
         moved = self.before and self.before["equipment"] != self.said(row)["equipment"]
@@ -71,4 +104,4 @@ class SensorRows(Rows):
         return super().said(row) if row.equipment_id is not None else {}
 
     def save(self, row: Sensor) -> None:
-        fleet.save_sensor(row, constraints=False)
+        fleet.save_sensor(row, own=self.own, constraints=False)

@@ -9,7 +9,7 @@ of a site locks the site first: no sensor misses a change.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -63,7 +63,7 @@ def settle(sensor: Sensor, *, own: Collection[str] | None = None) -> None:
     ``own``: see ``fleet.save_sensor``.
     """
     hold(sensor.site_id)
-    _settle(sensor, of_site(sensor.site_id), own)
+    settle_by(of_site(sensor.site_id), sensor, own=own)
 
 
 def sources(sensor: Sensor) -> dict[str, int | str]:
@@ -100,7 +100,8 @@ def _is_for(row: SensorDefault, sensor: Sensor) -> bool:
     )
 
 
-def _settle(sensor: Sensor, rows: list[SensorDefault], own: Collection[str] | None) -> None:
+def settle_by(rows: Sequence[SensorDefault], sensor: Sensor, *, own: Collection[str] | None = None) -> None:
+    """``settle`` by these defaults of its site, which the caller holds. No query where its equipment is known."""
     mine = set(own) if own is not None else _own(sensor, rows)
     mine |= {TOGETHER[name] for name in mine & TOGETHER.keys()}
     told = said(sensor, rows)
@@ -111,7 +112,7 @@ def _settle(sensor: Sensor, rows: list[SensorDefault], own: Collection[str] | No
     sensor.settings_from = theirs | dict.fromkeys(sorted(mine), OWN)
 
 
-def _own(sensor: Sensor, rows: list[SensorDefault]) -> set[str]:
+def _own(sensor: Sensor, rows: Sequence[SensorDefault]) -> set[str]:
     """What was the sensor's own, and what somebody has set that neither its default said nor is built in."""
     by_id = {row.pk: row for row in rows}
     found = set()
@@ -136,9 +137,9 @@ def hold_for(equipment: Equipment) -> None:
 
 
 def save(row: SensorDefault, *, actor: User) -> int:
-    """Store a default that is new or was changed, and give the sensors of its scope what holds for them now; how many
-    changed. Raises ``ValidationError``, where a sensor's own settings do not go with it too: then nothing is changed.
-    """
+    """Store a default that is new or, behind ``hold``, was read and changed, and give the sensors of its scope what
+    holds for them now; how many changed. Raises ``ValidationError``, where a sensor's own settings do not go with it
+    too: then nothing is changed."""
     row.full_clean()
     with transaction.atomic():
         hold(row.site_id)
@@ -146,10 +147,23 @@ def save(row: SensorDefault, *, actor: User) -> int:
         before = next((one for one in old if one.pk == row.pk), None)
         row.updated_by, row.updated_at = actor, timezone.now()
         row.revision = 1 if before is None else before.revision + 1
-        row.save()
+        row.save(force_insert=row._state.adding, force_update=not row._state.adding)
         changed = _apply(of_site(row.site_id), _concerned(row), before=old)
         _record("added" if before is None else "changed", row, before=before, actor=actor, sensors=changed)
     return changed
+
+
+def change(row: SensorDefault, settings: Mapping[str, Any], *, actor: User) -> int:
+    """Change these settings of a default and leave the others as they are by then; see ``save``. Raises
+    ``ValidationError`` where it was deleted meanwhile too."""
+    with transaction.atomic():
+        hold(row.site_id)
+        fresh = SensorDefault.objects.filter(pk=row.pk).first()
+        if fresh is None:
+            raise ValidationError("Somebody has deleted it meanwhile.")
+        for name, value in settings.items():
+            setattr(fresh, name, value)
+        return save(fresh, actor=actor)
 
 
 def delete(row: SensorDefault, *, actor: User) -> int:
@@ -174,7 +188,7 @@ def _apply(rows: list[SensorDefault], sensors: QuerySet[Sensor], *, before: list
     changed = []
     for sensor in sensors.select_related("equipment", "machine", "gateway", "site").order_by("pk"):
         known = {name: getattr(sensor, name) for name in (*SETTINGS, "settings_from")}
-        _settle(sensor, rows, _own(sensor, before))
+        settle_by(rows, sensor, own=_own(sensor, before))
         if any(getattr(sensor, name) != value for name, value in known.items()):
             _check(sensor)
             changed.append(sensor)

@@ -189,6 +189,32 @@ def test_a_sensor_that_is_saved_while_a_default_changes_misses_nothing() -> None
     assert Sensor.objects.get(external_id="late").on_delay_seconds == 10
 
 
+@pytest.mark.django_db(transaction=True)
+def test_who_changes_one_setting_leaves_what_another_one_has_changed_meanwhile() -> None:
+    site = factories.site()
+    admin, row = rest(factories.user(site=site)), lay(site, unit="°C", high=80.0)
+    one, answers = f"{URL}{row.pk}/", []
+
+    def patch() -> None:
+        answers.append(admin.patch(one, {"low": 5.0}, content_type="application/json"))
+
+    with transaction.atomic():
+        sensor_defaults.change(row, {"high": 70.0}, actor=factories.user(site=site))
+        thread, errors = in_thread(patch)
+        wait_until_blocked(thread)
+    thread.join(10)
+    assert (errors, answers[0].status_code) == ([], 200)
+    assert (answers[0].json()["low"], answers[0].json()["high"], answers[0].json()["revision"]) == (5.0, 70.0, 3)
+    with transaction.atomic():
+        sensor_defaults.delete(SensorDefault.objects.get(), actor=factories.user(site=site))
+        thread, errors = in_thread(patch)
+        wait_until_blocked(thread)
+    thread.join(10)
+    assert (errors, answers[1].status_code) == ([], 400)
+    assert "deleted it meanwhile" in str(answers[1].json())
+    assert not SensorDefault.objects.exists()
+
+
 # The pages
 
 
