@@ -35,8 +35,9 @@ log = structlog.get_logger(__name__)
 BUDGET = timedelta(hours=24)
 LONGEST_BACKOFF_SECONDS = 300.0
 SPREAD_SECONDS = 2.0
-PATIENCE_SECONDS = 5.0
-"""So long one look sends what is more urgent: it is to be over, with a send that hangs, before its task is ended."""
+PATIENCE_SECONDS = 2.5
+"""So long one look sends what is more urgent: it is to be over, with a send that hangs (15 s) and what is
+recorded of it, before its task is ended."""
 
 Jitter = Callable[[float, float], float]
 

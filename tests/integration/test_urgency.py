@@ -6,11 +6,13 @@ import itertools
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from agents import deliver, escalate, lease, sweeper
+from agents.channels import email, service, webhook
 from agents.channels.contract import Message, Transient
 from agents.doorbell import Bell
 from maintenance import notifications
@@ -114,12 +116,17 @@ def test_an_ordinary_one_is_rung_for_again_where_urgent_ones_take_too_long(chann
     stored(channel, "one", "two", "three", event="alarm.escalated", at_once=True)
     (ordinary,) = stored(channel, "ordinary")
     told = outgoing.Told(lambda message: "sent")
-    seconds = itertools.count(step=3)
+    seconds = itertools.count(step=2)
     bells = deliver.look(ordinary, by={"CONSOLE": told}, clock=lambda: float(next(seconds)))
     assert bells == (Bell("deliver", ordinary),)
     assert [message.subject_line for message in told.got] == ["one", "two"]
     assert deliver.look(ordinary, by={"CONSOLE": told}) == ()
     assert [message.subject_line for message in told.got] == ["one", "two", "three", "ordinary"]
+
+
+def test_a_look_whose_last_send_hangs_has_time_to_record_it_before_its_task_is_ended() -> None:
+    longest = max(email.LIMIT_SECONDS, service.LIMIT_SECONDS, webhook.LIMIT_SECONDS)
+    assert deliver.PATIENCE_SECONDS + longest + 2 <= settings.CELERY_TASK_SOFT_TIME_LIMIT
 
 
 def test_the_sweep_does_the_same_where_nobody_can_be_rung_for(channel: Channel) -> None:
