@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -64,7 +64,8 @@ def plain(value: Any) -> Any:
 
 
 def save(row: ApprovalPolicy, *, actor: User) -> ApprovalPolicy:
-    """Store a policy that is new or was changed, with an entry in the journal that says who and what.
+    """Store a policy that is new or, behind ``lock``, was read and changed, with an entry in the journal that says who
+    and what.
 
     What waits is looked at anew: it may go ahead, or wait for somebody else. Raises ``ValidationError``.
     """
@@ -75,11 +76,24 @@ def save(row: ApprovalPolicy, *, actor: User) -> ApprovalPolicy:
         before = ApprovalPolicy.objects.filter(pk=row.pk).first()
         row.updated_by, row.updated_at = actor, timezone.now()
         row.revision = 1 if before is None else before.revision + 1
-        row.save()
+        row.save(force_insert=row._state.adding, force_update=not row._state.adding)
         kind = journal.APPROVAL_POLICY_ADDED if before is None else journal.APPROVAL_POLICY_CHANGED
         _record(kind, row, before=before, actor=actor)
         look_soon(ApprovalWait.objects.filter(site=row.site_id))
     return row
+
+
+def change(row: ApprovalPolicy, said: Mapping[str, Any], *, actor: User) -> ApprovalPolicy:
+    """Change what a policy says in these fields and leave the others as they are by then; see ``save``. Raises
+    ``ValidationError`` where it was deleted meanwhile too."""
+    with transaction.atomic():
+        lock(row.site_id)
+        fresh = ApprovalPolicy.objects.filter(pk=row.pk).first()
+        if fresh is None:
+            raise ValidationError({NON_FIELD_ERRORS: "Somebody has deleted it meanwhile."})
+        for name, value in said.items():
+            setattr(fresh, name, value)
+        return save(fresh, actor=actor)
 
 
 def delete(row: ApprovalPolicy, *, actor: User) -> None:

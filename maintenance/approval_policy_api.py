@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -111,7 +113,8 @@ class Policies(Scoped):
         body = PolicyLaid(data=request.data, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
         said = dict(body.validated_data)
-        return Response(self._save(request, ApprovalPolicy(site_id=said.pop("site"), **said)), status=201)
+        row = ApprovalPolicy(site_id=said.pop("site"), **said)
+        return Response(self._stored(request, row, approval_book.save), status=201)
 
     @extend_schema(
         tags=["work-orders"], summary="Change an approval policy", request=PolicySays(partial=True),
@@ -123,9 +126,7 @@ class Policies(Scoped):
         row = self.get_object()
         body = PolicySays(row, data=request.data, partial=True, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
-        for name, value in body.validated_data.items():
-            setattr(row, name, value)
-        return Response(self._save(request, row))
+        return Response(self._stored(request, row, partial(approval_book.change, said=body.validated_data)))
 
     @extend_schema(
         tags=["work-orders"], summary="Delete an approval policy", responses={204: None},
@@ -138,11 +139,11 @@ class Policies(Scoped):
         approval_book.delete(row, actor=user)
         return Response(status=204)
 
-    def _save(self, request: Request, row: ApprovalPolicy) -> Any:
+    def _stored(self, request: Request, row: ApprovalPolicy, store: Callable[..., ApprovalPolicy]) -> Any:
         user = access.user_of(request)
         access.require(user, row.site_id, to="edit")
         try:
-            saved = approval_book.save(row, actor=user)
+            saved = store(row, actor=user)
         except ValidationError as error:
             raise _told(error) from error
         return self.get_serializer(saved).data

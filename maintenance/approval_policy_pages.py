@@ -17,7 +17,7 @@ from maintenance.approval_models import ApprovalPolicy, Delegation
 from maintenance.approval_pages import ADMINISTRATORS
 from maintenance.buttons import Button, Confirmation
 from sensors import show
-from sensors.desk import Desk, KeepsSite, SiteFilter, column
+from sensors.desk import Desk, KeepsSite, Refusing, SiteFilter, column
 
 
 class PolicyForm(KeepsSite):
@@ -32,7 +32,7 @@ class PolicyForm(KeepsSite):
 
 
 @admin.register(ApprovalPolicy)
-class PolicyPage(Desk):
+class PolicyPage(Refusing):
     owned = True
     form = PolicyForm
     list_before_template = "admin/maintenance/no_approval_policies.html"
@@ -52,7 +52,11 @@ class PolicyPage(Desk):
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Any], change: bool) -> None:
         actor: Any = request.user
-        approval_book.save(obj, actor=actor)
+        if change:
+            said = {name: form.cleaned_data[name] for name in form.changed_data}
+            approval_book.change(obj, said, actor=actor)
+        else:
+            approval_book.save(obj, actor=actor)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         actor: Any = request.user

@@ -33,6 +33,7 @@ from maintenance.part_models import Part, Store
 from maintenance.refusals import Refused
 from sensors.models import Event, Membership, Sensor, Site
 from tests import factories
+from tests.client import client
 from tests.integration.test_alarm_locks import in_thread, wait_until_blocked
 from tests.integration.test_alarms import judge, see
 
@@ -614,6 +615,33 @@ def test_a_policy_that_changes_while_an_order_is_looked_at_for_the_first_time_is
     thread.join(10)
     assert errors == []
     assert ApprovalWait.objects.get().policy_revision == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_changes_one_field_of_a_policy_leaves_what_another_one_has_changed_meanwhile() -> None:
+    site = factories.site()
+    anna = factories.user(site=site)
+    policy, http, answers = lay(site, anna, **WAITS), client(anna), []
+
+    def patch() -> None:
+        path = f"/api/v1/approval-policies/{policy.pk}/"
+        answers.append(http.patch(path, {"approver": anna.username}, content_type="application/json"))
+
+    with transaction.atomic():
+        approval_book.change(policy, {"wait_minutes": 5}, actor=anna)
+        thread, errors = in_thread(patch)
+        wait_until_blocked(thread)
+    thread.join(10)
+    assert (errors, answers[0].status_code) == ([], 200)
+    kept = ApprovalPolicy.objects.get()
+    assert (kept.wait_minutes, kept.approver, kept.revision) == (5, anna, 3)
+    with transaction.atomic():
+        approval_book.delete(kept, actor=anna)
+        thread, errors = in_thread(patch)
+        wait_until_blocked(thread)
+    thread.join(10)
+    assert (errors, answers[1].status_code) == ([], 400)
+    assert not ApprovalPolicy.objects.exists()
 
 
 # Whatever people and time do
