@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 
 from maintenance import plans
 from maintenance.plan_models import Meter, Plan
-from sensors import exchange_cells, sheets
+from sensors import exchange_cells
 from sensors.exchange import Key, Rows
 from sensors.models import Sensor
 
@@ -38,7 +38,7 @@ class OfMachine(exchange_cells.Text):
         return found
 
     def render(self, value: Any, obj: Any = None, **kwargs: Any) -> Any:
-        return "" if value is None else sheets.safe(getattr(value, self.attribute))
+        return "" if value is None else exchange_cells.exported(getattr(value, self.attribute))
 
 
 class PlanRows(Rows):
