@@ -47,10 +47,6 @@ class TooLate(Refused):
     """It would begin after all that the schedule plans."""
 
 
-class AlreadyUnderWay(Refused):
-    """It is no longer to be scheduled: somebody works on it, or it is over."""
-
-
 @dataclass(frozen=True, slots=True)
 class Placed:
     """A visit that is to be stored."""
