@@ -182,7 +182,7 @@ class Ingest(APIView):
         except inbox.NothingAccepted as error:
             errors = [{"detail": r["detail"], "pointer": r["pointer"], "reason": r["reason"]} for r in error.results]
             raise Problem("unprocessable", str(error), errors=errors) from error
-        doorbell.ring_lanes(taken.lanes)
+        doorbell.ringer.tell(taken.lanes)
         batch = taken.batch
         answer = {name: getattr(batch, name) for name in ("items", "accepted", "held", "duplicates", "rejected")}
         answer |= {"batch": batch.pk, "received_at": batch.received_at, "results": batch.results}

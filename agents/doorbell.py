@@ -1,14 +1,16 @@
 """Ring the workers: a message with one id says "look". It may be lost, late or doubled; Postgres is the record.
 
 Ringing never raises and never waits long: after one failed or slow ring this process stays silent for a while, and
-the sweep finds what is due.
+the sweep finds what is due. Requests leave it to a thread (``Ringer``): what comes while it rings is rung for together,
+and an answer waits for no bell.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -90,3 +92,35 @@ def ring_lanes(lanes: Iterable[int]) -> None:
     firsts = set(together.firsts(lanes))
     if firsts:
         ring_all(Bell("ingest", lane) for lane in sorted(firsts - hearsay.lanes_told_of(firsts)))
+
+
+class Ringer:
+    """Calls ``ring`` in a thread of its own with all lanes that it was told of meanwhile; what it was told of and did
+    not ring for when its process ends is the sweep's."""
+
+    def __init__(self, ring: Callable[[set[int]], None]) -> None:
+        self._ring = ring
+        self._told: set[int] = set()
+        self._news = threading.Condition()
+        self._process = 0
+
+    def tell(self, lanes: Iterable[int]) -> None:
+        with self._news:
+            self._told.update(lanes)
+            self._news.notify()
+            if self._process != os.getpid():  # of a process that was forked only the thread that forked it goes on
+                threading.Thread(target=self._go_on, name="ringer", daemon=True).start()
+                self._process = os.getpid()
+
+    def _go_on(self) -> None:
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._told)
+                lanes, self._told = self._told, set()
+            try:
+                self._ring(lanes)
+            except Exception:
+                log.exception("agents.doorbell.ringer-failed")
+
+
+ringer = Ringer(ring_lanes)

@@ -52,6 +52,8 @@ from sensors import columns, labels, presence, roster, store
 from sensors.columns import Bool, Columns, Float64, Int64, SensorTable
 from sensors.models import BatchPart
 
+MOST_PARTS = 50_000
+"""Of a run: each is a row to change, whatever is in it."""
 Kind = TypeVar("Kind", bound=np.generic)
 Units = Collection[int] | None
 
@@ -80,7 +82,7 @@ class Finish:
 def parts_to_take(run: Run) -> list[int]:
     """The parts a new run takes: from the oldest in its lanes on, as many as stay within the budget of readings."""
     waiting = BatchPart.objects.filter(lane__gte=run.lane, lane__lt=run.lane + run.lanes, state=BatchPart.State.WAITING)
-    sizes = list(waiting.order_by("id").values_list("id", "readings")[: settings.RUN_MAX_READINGS])
+    sizes = list(waiting.order_by("id").values_list("id", "readings")[:MOST_PARTS])
     count = ingest.within_budget([readings for _, readings in sizes], budget=settings.RUN_MAX_READINGS)
     return [part for part, _ in sizes[:count]]
 

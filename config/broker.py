@@ -1,4 +1,4 @@
-"""Kombu's Redis transport, mended where it would leave a worker deaf."""
+"""Kombu's Redis transport, mended where it would leave a worker deaf, and where it makes all things anew each time."""
 
 from __future__ import annotations
 
@@ -33,6 +33,24 @@ class QoS(transport.QoS):
             raise
 
 
+class Channel(transport.Channel):
+    """Keeps the client that it sends its commands by.
+
+    Kombu makes one for each command (``conn_or_acquire``), and to make one costs four times what the command does. A
+    client is nothing but its pool of connections, so it is kept as long as the channel keeps that pool.
+    """
+
+    _kept: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        if asynchronous:
+            return super()._create_client(asynchronous=True)  # type: ignore[misc]  # kombu's types lack it
+        if self._kept is None or self._kept.connection_pool is not self.pool:
+            self._kept = super()._create_client()  # type: ignore[misc]
+        return self._kept
+
+
 def mend() -> None:
-    """Make it what every channel counts with. Called once, where the application is made."""
-    transport.Channel.QoS = QoS
+    """Make them what every connection uses. Called once, where the application is made."""
+    Channel.QoS = QoS
+    transport.Transport.Channel = Channel

@@ -193,6 +193,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["sensors.problems.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "sensors.negotiation.ByAccept",
     "DEFAULT_PARSER_CLASSES": ["sensors.bodies.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "sensors.paging.ByIdPagination",
@@ -253,7 +254,7 @@ WEBHOOK_ALLOWED_NETWORKS = env.words("WEBHOOK_ALLOWED_NETWORKS", [])
 LEASE_SECONDS = env.integer("LEASE_SECONDS", 45, minimum=3)
 CELERY_TASK_TIME_LIMIT = LEASE_SECONDS * 2 // 3
 CELERY_TASK_SOFT_TIME_LIMIT = LEASE_SECONDS * 4 // 9
-RUN_MAX_READINGS = env.integer("RUN_MAX_READINGS", 50_000, minimum=1)
+RUN_MAX_READINGS = env.integer("RUN_MAX_READINGS", 200_000, minimum=1)
 RUN_LANES = env.integer("RUN_LANES", 32, minimum=1)
 SWEEP_SECONDS = env.integer("SWEEP_SECONDS", 1, minimum=1)
 

@@ -126,12 +126,12 @@ router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")
 
 api: list[URLPattern | URLResolver] = [
+    path("data/ingest", Ingest.as_view(), name="ingest"),
     path("auth/token/", tokens.Login.as_view(), name="token"),
     path("auth/refresh/", tokens.Refresh.as_view(), name="token-refresh"),
     path("auth/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist"),
     path("auth/token/refresh/", tokens.Refresh.as_view(), name="token-refresh-under-token"),
     path("auth/token/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist-under-token"),
-    path("data/ingest", Ingest.as_view(), name="ingest"),
     path("alarm-report/", AlarmReport.as_view(), name="alarm-report"),
     path("kpis/", Kpis.as_view(), name="kpis"),
     path("kpis/csv/", KpiTable.as_view(), name="kpis-csv"),
@@ -141,6 +141,7 @@ api: list[URLPattern | URLResolver] = [
 ]
 
 urlpatterns = [
+    path("api/v1/", include(api)),  # first, and in it readings first: each pattern before them costs every request
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/alarm-performance/", admin.site.admin_view(performance_page.view), name=performance_page.NAME),
     path("admin/maintenance-figures/", admin.site.admin_view(kpi_page.view), name=kpi_page.NAME),
@@ -163,7 +164,6 @@ urlpatterns = [
     ),
     path("admin/order-print/<int:key>/", admin.site.admin_view(order_print.view), name=order_print.NAME),
     path("admin/", admin.site.urls),
-    path("api/v1/", include(api)),
     path("act/<slug:purpose>/<str:token>", link_views.act, name="act"),
     path("problems/<slug:name>", problems.page, name="problem"),
     path("health/live", health.live, name="live"),

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Case, CharField, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db import connection
+from django.db.models import Case, CharField, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Coalesce
 
 from maintenance import alarm_life
@@ -95,11 +96,11 @@ def not_as_usual(
 ) -> list[tuple[int, datetime, datetime | None]]:
     """When these machines were worked on, or suppressed by design, between two instants: machine, begin, and end (None:
     not known yet)."""
-    rows = Suppression.objects.filter(
-        Q(ended_at=None) | Q(ended_at__gte=first),
-        machine_id__in=list(machine_ids),
-        kind__in=[Kind.OUT_OF_SERVICE, Kind.BY_DESIGN],
-        from_at__lte=last,
-    )
-    ends = Coalesce(F("over_at"), F("ended_at"), F("until"))
-    return list(rows.order_by("id").values_list("machine_id", "from_at", ends))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT machine_id, from_at, coalesce(over_at, ended_at, until) FROM {Suppression._meta.db_table}"
+            " WHERE machine_id = ANY(%s) AND kind = ANY(%s) AND from_at <= %s AND (ended_at IS NULL OR ended_at >= %s)"
+            " ORDER BY id",
+            [list(machine_ids), [Kind.OUT_OF_SERVICE, Kind.BY_DESIGN], last, first],
+        )
+        return list(cursor.fetchall())

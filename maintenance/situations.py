@@ -86,8 +86,13 @@ def _concerned(machine_ids: Iterable[int]) -> list[int]:
 def alarmed(machine_ids: Iterable[int]) -> dict[int, datetime]:
     """Those of the machines of which an alarm stands (it is open and has not returned to normal), and since when, by
     the clock: what was measured before was not under it, however late it comes."""
-    standing = Alarm.objects.filter(machine_id__in=list(machine_ids), is_active=True).order_by("-created_at")
-    return dict(standing.values_list("machine_id", "created_at"))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT machine_id, min(created_at) FROM {ALARM} WHERE machine_id = ANY(%s) AND is_active"
+            " GROUP BY machine_id",
+            [list(machine_ids)],
+        )
+        return dict(cursor.fetchall())
 
 
 def _machines(machine_ids: Iterable[int], *, lock: bool) -> dict[int, Equipment]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from tests.chaos.service import Service, children, command_of
 
 TICKS = os.sysconf("SC_CLK_TCK")
-PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
 WEB = ("gunicorn", "granian")
 
 
@@ -80,15 +79,16 @@ def _seconds(pid: int) -> float:
 
 
 def memory(group: Group) -> list[float]:
-    """Resident MiB of each process, the largest first."""
+    """The most resident MiB that each process had so far, the largest first."""
     return sorted((_resident(pid) for pid in tree(group.leaders)), reverse=True)
 
 
 def _resident(pid: int) -> float:
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_MIB
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
 
 
 def machine() -> float:

@@ -47,3 +47,15 @@ def test_a_worker_takes_the_next_message_where_redis_did_not_hear_that_the_last_
         second = QUEUE(channel).get()
         assert (first.payload, second.payload) == ({"id": 1}, {"id": 2})
         second.ack()
+
+
+def test_a_channel_sends_by_one_client_as_long_as_its_pool_lives(way: Proxy) -> None:
+    with connect(way) as connection, connection.channel() as channel:
+        with channel.conn_or_acquire() as first, channel.conn_or_acquire() as second:
+            assert first is second
+        channel._disconnect_pools()
+        connection.Producer(channel).publish({"id": 1}, routing_key="ingest", declare=[QUEUE])
+        with channel.conn_or_acquire() as third:
+            assert third is not first
+            assert third.connection_pool is channel.pool
+        assert QUEUE(channel).get().payload == {"id": 1}

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+import os
+import threading
 
 import pytest
 from celery import current_app
@@ -11,17 +11,11 @@ from django_redis import get_redis_connection
 
 from agents import doorbell, hearsay
 from agents.breaker import SLOW_SECONDS
-from agents.doorbell import Bell
+from agents.doorbell import Bell, Ringer
 from config.celery import QUEUES
+from tests.chaos.service import until
 
 pytestmark = pytest.mark.usefixtures("redis_empty")
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "did not come true in time"
-        time.sleep(0.01)
 
 
 def messages(queue: str) -> int:
@@ -64,8 +58,8 @@ def test_a_bell_that_rests_rings_after_it_and_nobody_else_before() -> None:
     assert (messages("ingest"), messages("validate")) == (0, 1)
     doorbell.ring_lanes([5])
     assert messages("ingest") == 0
-    until(lambda: messages("ingest") == 1)
-    until(lambda: not hearsay.lanes_told_of([0]))
+    until(lambda: messages("ingest") == 1, limit=30)
+    until(lambda: not hearsay.lanes_told_of([0]), limit=30)
 
 
 def test_while_redis_is_left_alone_everybody_may_ring() -> None:
@@ -105,3 +99,60 @@ def test_the_settings_carry_what_the_flow_relies_on() -> None:
     assert conf.task_ignore_result
     assert conf.task_soft_time_limit < conf.task_time_limit < settings.LEASE_SECONDS
     assert conf.broker_transport_options["visibility_timeout"] > settings.LEASE_SECONDS
+
+
+def test_what_is_told_while_it_rings_is_rung_for_together() -> None:
+    rung: list[set[int]] = []
+    began, may_go_on = threading.Event(), threading.Event()
+
+    def ring(lanes: set[int]) -> None:
+        rung.append(lanes)
+        began.set()
+        may_go_on.wait(30)
+
+    ringer = Ringer(ring)
+    ringer.tell([1])
+    assert began.wait(30)
+    ringer.tell([2, 3])
+    ringer.tell([3, 40])
+    assert rung == [{1}]
+    may_go_on.set()
+    until(lambda: len(rung) == 2, limit=30)
+    assert rung == [{1}, {2, 3, 40}]
+
+
+def test_an_error_ends_no_ringer() -> None:
+    rung: list[set[int]] = []
+
+    def ring(lanes: set[int]) -> None:
+        rung.append(lanes)
+        if len(rung) == 1:
+            raise RuntimeError("of the first")
+
+    ringer = Ringer(ring)
+    ringer.tell([1])
+    until(lambda: len(rung) == 1, limit=30)
+    ringer.tell([2])
+    until(lambda: rung == [{1}, {2}], limit=30)
+
+
+def test_a_process_that_was_forked_rings_with_a_thread_of_its_own() -> None:
+    heard, told = os.pipe()
+
+    def ring(lanes: set[int]) -> None:
+        os.write(told, bytes(lanes))
+
+    ringer = Ringer(ring)
+    ringer.tell([1])
+    assert os.read(heard, 1) == b"\x01"
+    if not (child := os.fork()):
+        ringer.tell([2])
+        threading.Event().wait(30)
+        os._exit(0)
+    try:
+        assert os.read(heard, 1) == b"\x02"
+    finally:
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+        os.close(heard)
+        os.close(told)

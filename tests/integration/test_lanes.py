@@ -9,7 +9,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from pytest_django import Settings
 
-from agents import hearsay, lanes, pipeline, sweeper
+from agents import hearsay, lanes, pipeline, stages, sweeper
 from agents.doorbell import Bell
 from agents.models import Run
 from sensors import inbox
@@ -75,6 +75,17 @@ def test_lanes_rest_between_runs_only_while_a_crowd_waits_that_a_run_takes(
     assert 0 <= bells[0].rest <= pipeline.MOST_REST
     assert (bells[0].rest > 0) is rests
     assert hearsay.lanes_told_of([0]) == set()
+
+
+def test_a_run_takes_only_so_many_parts_and_the_next_one_the_rest(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    monkeypatch.setattr(stages, "MOST_PARTS", 2)
+    one = sensor(0, factories.site())
+    for _ in range(3):
+        send(one)
+    sweeper.work_off([Bell("ingest", 0)])
+    assert list(Run.objects.order_by("id").values_list("readings", "status")) == [(2, "DONE"), (1, "DONE")]
 
 
 def test_no_two_active_runs_have_a_lane_in_common() -> None:
