@@ -32,6 +32,15 @@ def locked(order_id: int) -> WorkOrder:
     return WorkOrder.objects.select_for_update(no_key=True).get(pk=order_id)
 
 
+def status_after(order: WorkOrder, action: Action, *, waits: bool = False) -> Status:
+    """The status that an action leads an order to. Raises ``NotPossible``."""
+    try:
+        return order_life.after(order.status, action, waits=waits)
+    except order_life.NotPossibleNow as error:
+        label = WorkOrder.Status(order.status).label.lower()
+        raise NotPossible(f"Order {order.pk} is {label}: it cannot be {action.lower()}.") from error
+
+
 def step(
     order: WorkOrder,
     action: Action,
@@ -45,12 +54,7 @@ def step(
     """One step on a locked order, with its transition and its entry in the journal. ``actor`` None: a policy took it;
     ``waits``: as in ``order_life.after``. Raises ``NotPossible``.
     """
-    before = order.status
-    try:
-        after = order_life.after(before, action, waits=waits)
-    except order_life.NotPossibleNow as error:
-        label = WorkOrder.Status(before).label.lower()
-        raise NotPossible(f"Order {order.pk} is {label}: it cannot be {action.lower()}.") from error
+    before, after = order.status, status_after(order, action, waits=waits)
     order_gates.require(order, action, actor=actor, now=now or timezone.now())
     for name, value in {**changes, "status": str(after)}.items():
         setattr(order, name, value)

@@ -27,7 +27,7 @@ from maintenance import (
 )
 from maintenance.models import WorkOrder
 from maintenance.order_life import Action, Status
-from maintenance.order_moves import behind_its_machine, locked, record, step
+from maintenance.order_moves import behind_its_machine, locked, record, status_after, step
 from maintenance.refusals import Refused
 from sensors.models import Equipment
 
@@ -191,6 +191,7 @@ def close(
     now = now or timezone.now()
     with transaction.atomic():
         order = locked(order_id)
+        status_after(order, Action.CLOSED)  # before anything is labelled: who is late hears of the order, not of labels
         if order.alarm_id is not None and not verdict:
             raise NoVerdict
         if found_mode and found_mode not in failure_modes.CATALOGUE.modes:

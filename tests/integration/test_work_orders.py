@@ -287,6 +287,14 @@ def test_an_order_is_not_closed_against_what_somebody_labelled(worker: User) -> 
     assert (order.status, Label.objects.get().kind) == ("COMPLETED", "FAULT")
 
 
+def test_who_closes_a_closed_order_hears_of_the_order_and_not_of_labels(worker: User) -> None:
+    order = alarmed(factories.user(is_superuser=True))
+    order_steps.close(order.pk, actor=worker, verdict="REAL")
+    with pytest.raises(order_moves.NotPossible, match=f"Order {order.pk} is closed: it cannot be closed"):
+        order_steps.close(order.pk, actor=worker, verdict="FALSE")
+    assert Label.objects.get().kind == "FAULT"
+
+
 class AnyOrderOfSteps(TestCase):
     """Against a small oracle: the transition table, walked by hand."""
 
