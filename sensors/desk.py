@@ -9,7 +9,7 @@ Rows that the flow writes are never edited by anyone. Everything else is denied.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, cast
 
 from django.contrib import admin, messages
@@ -73,6 +73,13 @@ def _choices(page: Any, db_field: Field[Any, Any], request: HttpRequest) -> Quer
     return registered.get_queryset(request) if isinstance(registered, Desk) else related._default_manager.none()
 
 
+def _without(lines: Iterable[Any], names: Collection[str]) -> tuple[Any, ...]:
+    """The fields of a section, each a name or a line of names, without some; lines of which nothing is left go too."""
+    each = ((line,) if isinstance(line, str) else line for line in lines)
+    kept = (tuple(one for one in line if one not in names) for line in each)
+    return tuple(line for line in kept if line)
+
+
 class Desk(Scoped, ModelAdmin):
     """Base of every page. ``site_path`` leads from the row to its site; ``owned`` = people own these rows."""
 
@@ -85,6 +92,15 @@ class Desk(Scoped, ModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return scope(request, super().get_queryset(request), path=self.site_path)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Of a row that is only being added, without what people never fill in: there is nothing to show of it yet."""
+        sections = super().get_fieldsets(request, obj)
+        if obj is not None:
+            return sections
+        left_out = {field.name for field in self.opts.fields if not field.editable}
+        kept = [(name, {**section, "fields": _without(section["fields"], left_out)}) for name, section in sections]
+        return [(name, section) for name, section in kept if section["fields"]]
 
     def site_id_of(self, row: Model) -> int:
         found: Any = row
