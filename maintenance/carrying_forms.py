@@ -110,7 +110,7 @@ class Revoke(Key):
 class FileForm(Form):
     file = forms.FileField(
         help_text="Picture (JPEG, PNG, WebP), PDF or plain text.",
-        widget=forms.FileInput(attrs={"accept": "image/*,.pdf,.txt,.csv"}),
+        widget=widgets.UnfoldAdminFileFieldWidget(attrs={"accept": "image/*,.pdf,.txt,.csv"}),
     )
 
 

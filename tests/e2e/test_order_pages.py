@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -53,7 +54,6 @@ def page(browser: Browser, live_server: LiveServer, tina: User) -> Iterator[Page
     faults: list[str] = []
     opened.on("pageerror", lambda error: faults.append(str(error)))
     opened.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
-    ours = (live_server.url, "data:")
     ours = (live_server.url, "data:")
     opened.on("request", lambda one: None if one.url.startswith(ours) else faults.append(one.url))
     opened.goto("/admin/")
@@ -125,6 +125,15 @@ def test_every_page_can_be_used_on_a_phone(page: Page, order: WorkOrder) -> None
     page.goto("/admin/order-board/")
     page.click(f"#order-{order.pk} summary")
     assert page.locator(f"#order-{order.pk} [data-move=assign]").is_visible()
+
+
+def test_a_file_is_chosen_and_its_name_is_shown(page: Page, order: WorkOrder, tmp_path: Path) -> None:
+    photo = tmp_path / "seal.png"
+    photo.write_bytes(b"\x89PNG\r\n\x1a\n")
+    page.goto(f"/admin/carry-out/{order.pk}/")
+    page.click("summary:has-text('Add a file')")
+    page.set_input_files("[name=file-file]", photo)
+    page.wait_for_selector("[aria-label='Choose file to upload'][value='seal.png']")
 
 
 def test_the_printed_order_has_its_code_and_nothing_of_the_screen(page: Page, order: WorkOrder) -> None:
