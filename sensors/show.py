@@ -76,7 +76,7 @@ def bounds(low: float | None, high: float | None, unit: str = "") -> str:
 
 def count(value: int | None) -> str:
     """Thousands apart by a thin space."""
-    return DASH if value is None else f"{value:,}".replace(",", "\u202f")
+    return DASH if value is None else ticks.thousands(value)
 
 
 def re_alarm(seconds: int | None, count: int) -> str:

@@ -13,6 +13,8 @@ STEPS = (1, 5, 15, 30, MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * H
 MONTHS = (1, 2, 3, 6, 12, 24, 60, 120)
 MOST_OF_TIME = 9
 MOST_OF_VALUES = 6
+LARGE, EXACT = 9_999.5, 1e15
+"""From where on five digits say no more than the whole number, and up to where that is exact."""
 
 
 def of_values(low: float, high: float) -> list[float]:
@@ -57,8 +59,15 @@ def _label(at: int, step: int) -> str:
 
 
 def number(value: float) -> str:
-    """A measured value with at most five significant digits: 24.2, 0.00013, 1 204 000 as 1.204e+06."""
+    """A measured value with at most five significant digits, a large one whole with its thousands apart by a thin
+    space: 24.2, 0.00013, 1 204 000."""
+    if LARGE <= abs(value) < EXACT:
+        return thousands(round(value))
     return f"{value:.5g}" if value else "0"
+
+
+def thousands(value: int) -> str:
+    return f"{value:,}".replace(",", "\u202f")
 
 
 def span(seconds: float) -> str:

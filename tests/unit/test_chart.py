@@ -174,3 +174,13 @@ def test_value_ticks_are_inside_and_evenly_apart(low: float, length: float) -> N
 )
 def test_spans_are_written_in_their_two_largest_units(seconds: float, text: str) -> None:
     assert ticks.span(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0, "0"), (24.21, "24.21"), (0.00013, "0.00013"), (9_999.4, "9999.4"), (9_999.6, "10 000"),
+     (-101_325.0, "-101 325"), (1_620_312.4, "1 620 312"), (2e20, "2e+20"), (float("nan"), "nan"),
+     (float("inf"), "inf")],
+)  # fmt: skip
+def test_large_numbers_are_written_out_with_their_thousands_apart(value: float, text: str) -> None:
+    assert ticks.number(value) == text.replace(" ", "\u202f")
