@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpRequest
 from django.templatetags.static import static
 
 # Tailwind's blue.
@@ -14,13 +15,19 @@ BLUE = {
     "900": "oklch(37.9% .146 265.522)", "950": "oklch(28.2% .091 267.935)",
 }  # fmt: skip
 
+
+def icon(request: HttpRequest) -> str:
+    """Where the product's icon is."""
+    return static("sensors/favicon.svg")
+
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Bellwether",
     "SITE_HEADER": "Bellwether",
     "SITE_SUBHEADER": "From reading to repair",
     "SITE_SYMBOL": "monitoring",
     "SITE_URL": None,
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("sensors/favicon.svg")}],
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": icon}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.http import HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
@@ -15,7 +16,7 @@ from agents.backtests.api import Backtests
 from agents.case_api import Cases
 from agents.run_api import Runs
 from agents.schedule.api import Schedules, ScheduleVisits
-from config import health
+from config import appearance, health
 from maintenance import (
     carrying_page,
     exchange_page,
@@ -143,6 +144,7 @@ api: list[URLPattern | URLResolver] = [
 urlpatterns = [
     path("api/v1/", include(api)),  # first, and in it readings first: each pattern before them costs every request
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("favicon.ico", lambda request: HttpResponseRedirect(appearance.icon(request)), name="icon"),
     path("admin/alarm-performance/", admin.site.admin_view(performance_page.view), name=performance_page.NAME),
     path("admin/maintenance-figures/", admin.site.admin_view(kpi_page.view), name=kpi_page.NAME),
     path("admin/alarm-tuning/", admin.site.admin_view(tuning_page.view), name=tuning_page.NAME),
@@ -171,5 +173,6 @@ urlpatterns = [
     path("metrics", health.metrics, name="metrics"),
 ]
 handler400 = "sensors.problems.bad_request"
+handler403 = "config.not_allowed.view"
 handler404 = "sensors.problems.not_found"
 handler500 = "sensors.problems.server_error"

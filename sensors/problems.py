@@ -208,7 +208,7 @@ def plain(request: HttpRequest, name: str, detail: str) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not _is_for_clients(request):
+    if not is_for_clients(request):
         return defaults.bad_request(request, exception)
     if isinstance(exception, RequestDataTooBig):
         return plain(request, "too-large", TOO_LARGE)
@@ -216,14 +216,14 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if not _is_for_clients(request):
+    if not is_for_clients(request):
         return defaults.page_not_found(request, exception)
     return plain(request, "not-found", "No such page.")
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """Django's handler500, called while the error is being handled: it may come from a middleware, before DRF."""
-    if not _is_for_clients(request):
+    if not is_for_clients(request):
         return defaults.server_error(request)
     if is_database_trouble(sys.exception()):
         answer = plain(request, "unavailable", NO_DATABASE)
@@ -232,7 +232,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return plain(request, "internal", "The fault was logged; nothing of the request was stored.")
 
 
-def _is_for_clients(request: HttpRequest) -> bool:
+def is_for_clients(request: HttpRequest) -> bool:
     """Programs ask below /api/; whoever sees another page is a person."""
     return request.path.startswith("/api/")
 
