@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from django.contrib.auth.models import AnonymousUser, User
-from django.db.models import Model, QuerySet
+from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from rest_framework import permissions
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -40,6 +40,13 @@ def scope(rows: QuerySet[Row], user: User | AnonymousUser, *, path: str = "site"
     if user.is_active and user.is_superuser:
         return rows
     return rows.filter(**{f"{path}__in": sites(user)})
+
+
+def people(users: QuerySet[User]) -> QuerySet[User]:
+    """Of some users those who are no program: a program sends readings, and has no other role anywhere."""
+    roles = Membership.objects.filter(user=OuterRef("pk"))
+    sends, more = Exists(roles.filter(role=Role.INGEST)), Exists(roles.exclude(role=Role.INGEST))
+    return users.filter(Q(is_superuser=True) | ~sends | more)
 
 
 def require(user: User | AnonymousUser, site_id: int, *, to: str) -> None:

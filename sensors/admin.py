@@ -79,6 +79,7 @@ class HasNewNormal(SavedByFleet, HasBacktest):
 
 class MembershipLines(desk.Scoped, TabularInline):
     model = Membership
+    for_programs = True
     extra = 0
     hide_title = True
     autocomplete_fields = ()

@@ -52,7 +52,9 @@ def scope(request: HttpRequest, rows: QuerySet[Any], *, path: str) -> QuerySet[A
 
 
 class Scoped:
-    """Choices in a form offer what whoever asks may see."""
+    """Choices in a form offer what whoever asks may see, and of users only people unless it is ``for_programs``."""
+
+    for_programs = False
 
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
@@ -60,6 +62,9 @@ class Scoped:
         if not sees_all(request):
             kwargs["queryset"] = _choices(cast(Any, self), db_field, request)
         field: ModelChoiceField[Any] | None = super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+        is_of_users = db_field.related_model is get_user_model() and not self.for_programs
+        if field is not None and field.queryset is not None and is_of_users:
+            field.queryset = access.people(field.queryset)
         return field
 
 

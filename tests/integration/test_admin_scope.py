@@ -11,7 +11,10 @@ from django.test import Client
 from django.urls import reverse
 
 from agents.models import JobRun, Throttle
+from maintenance.approval_models import ApprovalPolicy, Delegation
+from maintenance.effort_models import LabourRate
 from maintenance.models import Alarm, Anomaly, Channel, WorkOrder
+from maintenance.people_models import Worker
 from sensors.desk import Desk
 from sensors.models import Equipment, Label, Membership, Regime, Sensor, Site
 from tests import factories, plant
@@ -124,6 +127,22 @@ def test_choices_offer_a_members_sites_only(client: Client, mine: plant.Rows, th
     query = {"app_label": "sensors", "model_name": "sensor", "field_name": "equipment"}
     found = client.get(reverse("admin:autocomplete"), query).json()["results"]
     assert [row["id"] for row in found] == [str(mine.machine.pk)]
+
+
+@pytest.mark.parametrize("is_superuser", [False, True])
+def test_choices_of_people_offer_no_programs(client: Client, mine: plant.Rows, is_superuser: bool) -> None:
+    site, asks = mine.machine.site, {"is_staff": True, "is_superuser": is_superuser}
+    boss = factories.user(site=site, role=ROLES.ADMIN, **asks)
+    program = factories.user(site=site, role=ROLES.INGEST)
+    both = factories.user(site=site, role=ROLES.INGEST)
+    Membership.objects.create(site=factories.site(), user=both, role=ROLES.TECHNICIAN)
+    client.force_login(boss)
+    for model, name in ((ApprovalPolicy, "approver"), (Worker, "user"), (LabourRate, "worker"), (Delegation, "taker")):
+        offered = set(client.get(url(model, "add")).context["adminform"].form.fields[name].queryset)
+        assert {boss, both} <= offered
+        assert program not in offered
+    seats = client.get(url(Site, "change", site.pk)).context["inline_admin_formsets"][0].formset
+    assert program in seats.forms[0].fields["user"].queryset
 
 
 def test_another_sites_machine_cannot_be_smuggled_in(client: Client, mine: plant.Rows, theirs: plant.Rows) -> None:
