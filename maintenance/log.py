@@ -15,6 +15,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
+from maintenance import order_numbers
 from maintenance.log_models import Language
 from maintenance.models import LogEntry, LogLanguage, LogLine
 from maintenance.refusals import Refused
@@ -39,7 +40,7 @@ class NotYet(Refused):
 def search(lines: QuerySet[LogLine], text: str, *, sites: Collection[int]) -> QuerySet[LogLine]:
     """Those with all the words of a text; "in quotes" in this order, ``or`` either, ``-`` without.
 
-    Each of the sites is searched in its own language.
+    Each of the sites is searched in its own language. An order's number finds its line too.
     """
     text = text.replace("\x00", " ").strip()
     if not text:
@@ -48,7 +49,8 @@ def search(lines: QuerySet[LogLine], text: str, *, sites: Collection[int]) -> Qu
     by_language: dict[str, list[int]] = {}
     for site in sites:
         by_language.setdefault(known.get(site, Language.SIMPLE), []).append(site)
-    found = Q(pk__in=[])
+    number = order_numbers.read(text)
+    found = Q(pk__in=[]) if number is None else Q(kind=LogLine.Kind.ORDER, source_id=number, site__in=sites)
     for language, of in by_language.items():
         found |= Q(matches(text, language), site__in=of)
     return lines.filter(found)

@@ -24,7 +24,9 @@ class LogPage(Desk):
     list_filter = (SiteFilter, "kind", "failure_mode")
     list_select_related = ("machine",)
     search_fields = ("title",)
-    search_help_text = 'Words in what was done, found and fixed; "in this order", one or another, -without.'
+    search_help_text = (
+        'Words in what was done, found and fixed; "in this order", one or another, -without. Or an order such as WO-7.'
+    )
     date_hierarchy = "at"
     fields = readonly_fields = ("at", "machine_page", "title", "found", "fixed", "worker", "failure_mode", "source")
 

@@ -66,6 +66,20 @@ def test_an_order_is_in_the_log_while_it_is_finished(site: Site) -> None:
     assert found(site, "seal") == []
 
 
+def test_an_order_is_found_by_its_number_and_where_it_is_spoken_of(site: Site) -> None:
+    machine = factories.machine(site=site)
+    made = order(machine, "Seal changed")
+    log.add(machine, actor=factories.user(), title=f"Again, see WO-{made.pk}")
+    order(machine, "Greased")
+    order(factories.machine(site=factories.site()), "Theirs")
+    for text in (f"WO-{made.pk}", f" wo-{made.pk}"):
+        assert found(site, text) == [f"Again, see WO-{made.pk}", "Seal changed"]
+    assert found(site, f"WO-{10**17}") == []
+    assert LogLine.objects.exclude(site=site).count() == 1
+    theirs = WorkOrder.objects.exclude(site=site).get()
+    assert not log.search(LogLine.objects.all(), f"WO-{theirs.pk}", sites=[site.pk]).exists()
+
+
 def test_words_are_searched_in_what_was_done_found_and_fixed(site: Site) -> None:
     machine, person = factories.machine(site=site), factories.user()
     order(machine, "A", findings="The hose was cracked")
@@ -129,8 +143,11 @@ def test_a_search_goes_through_the_indexes(site: Site, language: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE maintenance_workorder, maintenance_logentry")
         plan = LogLine.objects.filter(log.matches("hose", language)).order_by().explain()
+        by_number = log.search(LogLine.objects.all(), "WO-7", sites=[site.pk]).order_by().explain()
     assert "work_order_words" in plan
     assert "log_entry_words" in plan
+    assert "Seq Scan on maintenance_workorder" not in by_number
+    assert "Seq Scan on maintenance_logentry" not in by_number
 
 
 def test_what_cannot_be_written_down_is_refused(site: Site) -> None:
