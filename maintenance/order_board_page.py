@@ -61,6 +61,7 @@ def view(request: HttpRequest) -> HttpResponse:
         "columns": [(column, _listed(column.status, query)) for column in columns],
         "any": any(column.total for column in columns),
         "days": order_board.COMPLETED_DAYS,
+        "may_request": orders_page().has_act_permission(request),
         "several_sites": len(sites) > 1,
         "back": f"?{request.GET.urlencode()}" if request.GET else "",
     }

@@ -18,6 +18,7 @@ from sensors import ask
 AREA = widgets.UnfoldAdminTextareaWidget
 PICK = widgets.UnfoldAdminSelectWidget
 NONE = [("", "---------")]
+MODES = [*NONE, *((mode.code, f"{mode.code} – {mode.name}") for mode in failure_modes.CATALOGUE.modes.values())]
 
 
 class Findings(forms.Form):
@@ -44,10 +45,7 @@ class Closing(forms.Form):
         label="What was it?", required=False, choices=NONE + WorkOrder.Verdict.choices, widget=PICK,
         help_text="Labels the window of the anomalies behind it; detection is measured by it at once.",
     )  # fmt: skip
-    found_mode = forms.ChoiceField(
-        label="Failure mode", required=False, widget=PICK,
-        choices=[*NONE, *((m.code, f"{m.code} – {m.name}") for m in failure_modes.CATALOGUE.modes.values())],
-    )  # fmt: skip
+    found_mode = forms.ChoiceField(label="Failure mode", required=False, choices=MODES, widget=PICK)
     mechanism = forms.ChoiceField(
         required=False, widget=PICK, choices=[*NONE, *((c, f"{c} {n}") for c, n in failure_data.MECHANISMS.items())]
     )

@@ -9,7 +9,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
-from maintenance import approval_buttons, buttons, order_buttons, order_lists, part_buttons
+from maintenance import (
+    approval_buttons,
+    buttons,
+    order_buttons,
+    order_lists,
+    order_numbers,
+    order_request_page,
+    part_buttons,
+)
 from maintenance.approval_pages import DecisionLines, HasDeferral
 from maintenance.carrying_page import CarriedOut
 from maintenance.models import WorkOrder, WorkOrderTransition
@@ -73,6 +81,7 @@ class OrderPage(HasDeferral, HasParts, CarriedOut):
     )
     list_select_related = ("machine", "assigned_to", "alarm")
     search_fields = ("title", "machine__tag", "machine__name", "=failure_mode", "findings")
+    search_help_text = "A number such as WO-7, or words of a title, a machine or what was found."
     date_hierarchy = "opened_at"
     fieldsets = (
         (
@@ -117,18 +126,31 @@ class OrderPage(HasDeferral, HasParts, CarriedOut):
         ("When", {"fields": (("opened_at", "started_at"), ("completed_at", "closed_at"), "created_at")}),
     )
     readonly_fields = (
-        "title", "description", "status_label", "priority_label", "machine_page", "failure_mode", "type_words",
-        "assigned_to", "planned_start", "planned_minutes", "due_at", "hold_reason", "findings", "verdict", "found_mode",
-        "mechanism", "cause", "detection_method", "activity", "alarm_page", "occurrences", "anomalies", "requested_by",
-        "opened_at", "started_at", "completed_at", "closed_at", "created_at", "expected_cost", "expected_in_all",
-        "parts_cost", "carry_out", "cost", "permits_held", "failed_at", "paper",
+        "title", "description", "status_label", "priority_label", "machine_page", "failure_mode",
+        "type_words", "assigned_to", "planned_start", "planned_minutes", "due_at", "hold_reason", "findings", "verdict",
+        "found_mode", "mechanism", "cause", "detection_method", "activity", "alarm_page", "occurrences", "anomalies",
+        "requested_by", "opened_at", "started_at", "completed_at", "closed_at", "created_at", "expected_cost",
+        "expected_in_all", "parts_cost", "carry_out", "cost", "permits_held", "failed_at", "paper",
     )  # fmt: skip
     inlines = (*HasParts.part_inlines, OrderSteps, DecisionLines)
     actions = ("approve_selected", "reject_selected", "defer_selected", "assign_selected")
+    actions_list = ("request_work",)
     actions_detail = (
         "approve", "reject", "modify", "defer", "plan", "assign", "start", "hold", "resume", "complete", "close",
         "cancel", "reopen", *HasParts.part_actions,
     )  # fmt: skip
+
+    @action(description="Request work", url_path="request-work", permissions=["act"], icon="add_task")
+    def request_work(self, request: HttpRequest) -> HttpResponse:
+        return order_request_page.view(self, request)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[WorkOrder], search_term: str
+    ) -> tuple[QuerySet[WorkOrder], bool]:
+        number = order_numbers.read(search_term)
+        if number is not None:
+            return queryset.filter(pk=number), False
+        return super().get_search_results(request, queryset, search_term)
 
     @admin.action(description="Approve requests", permissions=["act"])
     def approve_selected(self, request: HttpRequest, queryset: QuerySet[WorkOrder]) -> HttpResponse:

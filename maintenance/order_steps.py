@@ -55,6 +55,10 @@ class UnknownMode(Refused):
 class OneIsOpen(Refused):
     """The machine has an open order for this failure mode already."""
 
+    def __init__(self, order: WorkOrder) -> None:
+        super().__init__(f"That is {order}.")
+        self.order = order
+
 
 class NoVerdict(Refused):
     """Say what the anomalies behind it turned out to be."""
@@ -103,7 +107,7 @@ def require_none_open(machine_id: int, failure_mode: str) -> None:
         status__in=sorted(order_life.OVER)
     )
     if failure_mode and (found := known.first()):
-        raise OneIsOpen(f"That is {found}.")
+        raise OneIsOpen(found)
 
 
 def plan(

@@ -10,7 +10,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold import forms as unfold_forms
 from unfold.admin import ModelAdmin, TabularInline
@@ -142,6 +143,12 @@ class EquipmentPage(HasNewNormal):
         "lane", "created_at",
     )  # fmt: skip
     inlines = (SensorLines,)
+    actions_detail = ("request_work", *HasNewNormal.actions_detail)
+
+    @action(description="Request work", url_path="request-work", permissions=["act"], icon="add_task")
+    def request_work(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        # The page is of another layer: its address is known.
+        return HttpResponseRedirect(reverse("admin:maintenance_workorder_request_work", query={"machine": object_id}))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         if obj is None:
