@@ -88,7 +88,7 @@ class OrderPage(HasDeferral, HasParts, CarriedOut):
             None,
             {
                 "fields": (
-                    "title",
+                    ("number", "title"),
                     "description",
                     ("status_label", "priority_label"),
                     ("machine_page", "failure_mode"),
@@ -126,7 +126,7 @@ class OrderPage(HasDeferral, HasParts, CarriedOut):
         ("When", {"fields": (("opened_at", "started_at"), ("completed_at", "closed_at"), "created_at")}),
     )
     readonly_fields = (
-        "title", "description", "status_label", "priority_label", "machine_page", "failure_mode",
+        "number", "title", "description", "status_label", "priority_label", "machine_page", "failure_mode",
         "type_words", "assigned_to", "planned_start", "planned_minutes", "due_at", "hold_reason", "findings", "verdict",
         "found_mode", "mechanism", "cause", "detection_method", "activity", "alarm_page", "occurrences", "anomalies",
         "requested_by", "opened_at", "started_at", "completed_at", "closed_at", "created_at", "expected_cost",
@@ -136,8 +136,9 @@ class OrderPage(HasDeferral, HasParts, CarriedOut):
     actions = ("approve_selected", "reject_selected", "defer_selected", "assign_selected")
     actions_list = ("request_work",)
     actions_detail = (
-        "approve", "reject", "modify", "defer", "plan", "assign", "start", "hold", "resume", "complete", "close",
-        "cancel", "reopen", *HasParts.part_actions,
+        "approve", "reject", {"title": "More", "icon": "more_horiz", "items": ("modify", "defer")}, "plan", "assign",
+        "start", "hold", "resume", "complete", "close", "cancel", "reopen",
+        {"title": "Parts", "icon": "settings", "items": HasParts.part_actions},
     )  # fmt: skip
 
     @action(description="Request work", url_path="request-work", permissions=["act"], icon="add_task")

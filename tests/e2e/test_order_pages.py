@@ -127,6 +127,31 @@ def test_every_page_can_be_used_on_a_phone(page: Page, order: WorkOrder) -> None
     assert page.locator(f"#order-{order.pk} [data-move=assign]").is_visible()
 
 
+@pytest.mark.parametrize("width", [1280, 1400])
+def test_an_orders_page_fits_a_laptop_and_says_which_order_it_is(
+    page: Page, order: WorkOrder, tina: User, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    for status in WorkOrder.Status:
+        WorkOrder.objects.update(
+            status=status, assigned_to=tina, planned_start=timezone.now(), planned_minutes=60, hold_reason="No crane",
+            findings="Worn", completed_at=timezone.now(), closed_at=timezone.now(),
+        )  # fmt: skip
+        page.goto(f"/admin/maintenance/workorder/{order.pk}/change/")
+        assert fits(page), status
+        assert page.locator(f"#workorder_form >> text=/^\\s*WO-{order.pk}\\s*$/").is_visible(), status
+        title = page.locator("h1").bounding_box()
+        assert title is not None
+        assert title["width"] >= 100, status
+
+
+def test_the_buttons_for_parts_are_behind_one(page: Page, order: WorkOrder) -> None:
+    page.goto(f"/admin/maintenance/workorder/{order.pk}/change/")
+    page.click("a:not([href]):has-text('Parts')")
+    page.click("nav a:visible:has-text('Reserve part')")
+    page.wait_for_url(f"**/{order.pk}/reserve/")
+
+
 def test_a_file_is_chosen_and_its_name_is_shown(page: Page, order: WorkOrder, tmp_path: Path) -> None:
     photo = tmp_path / "seal.png"
     photo.write_bytes(b"\x89PNG\r\n\x1a\n")
