@@ -21,7 +21,7 @@ PICK = widgets.UnfoldAdminSelectWidget
 
 class Aside(Saying):
     until = forms.SplitDateTimeField(
-        widget=widgets.UnfoldAdminSplitDateTimeWidget, help_text="It is asked for anew then (UTC)."
+        widget=widgets.UnfoldAdminSplitDateTimeWidget, help_text="It is asked for anew then."
     )
     field_order = ("until", "comment")
 
@@ -31,7 +31,7 @@ class Changes(forms.Form):
     maintenance_type = forms.ChoiceField(label="Type", choices=WorkOrder.Type.choices, widget=PICK)
     due_at = forms.SplitDateTimeField(
         label="Due", required=False, widget=widgets.UnfoldAdminSplitDateTimeWidget,
-        help_text="When it has to be done (UTC).",
+        help_text="When it has to be done.",
     )  # fmt: skip
     expected_cost = forms.DecimalField(
         required=False, min_value=0, max_digits=12, decimal_places=2, widget=widgets.UnfoldAdminDecimalFieldWidget,

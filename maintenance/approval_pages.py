@@ -15,7 +15,7 @@ from maintenance import approval_buttons, approvers, buttons, part_costs
 from maintenance.approval_models import ApprovalDecision, ApprovalWait
 from maintenance.models import WorkOrder
 from sensors import show
-from sensors.desk import Desk, Lines, SiteFilter, column
+from sensors.desk import Desk, InSiteTime, Lines, SiteFilter, column
 
 ADMINISTRATORS = "administrators"
 
@@ -46,7 +46,7 @@ class DueFilter(admin.SimpleListFilter):
 
 
 @admin.register(ApprovalWait)
-class WaitPage(Desk):
+class WaitPage(InSiteTime):
     list_before_template = "admin/maintenance/no_waits.html"
     list_display = (
         "order_page", "state_label", "since", "priority_label", "machine_page", "type_words", "cost", "confidence",

@@ -87,7 +87,8 @@ def _shelve(alarm: Alarm, actor: User, said: dict[str, Any]) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """``fits`` tells for which rows it is shown; ``perform`` takes row, actor and answers."""
+    """``fits`` tells for which rows it is shown; ``perform`` takes row, actor and answers; ``warn`` says what is to be
+    known of the row afterwards."""
 
     name: str
     title: str
@@ -97,6 +98,7 @@ class Button:
     perform: Callable[[Any, User, dict[str, Any]], object]
     form: Callable[[Sequence[Any], Any], forms.Form] = field(default=lambda rows, data: ask.Comment(data))
     explain: str = ""
+    warn: Callable[[Any], Iterable[str]] = field(default=lambda row: ())
 
 
 def workers(rows: Iterable[Any]) -> QuerySet[User]:
@@ -200,13 +202,13 @@ def on_one(
     gone afterwards."""
     row = ask.row_of(page, request, key)
     back = back or (_url(page, "changelist") if to_list else _url(page, "change", row.pk))
-    return ask.answer(page, request, [row], _question(button, [row], request), back=back)
+    return ask.answer(page, request, [row], _question(page, button, [row], request), back=back)
 
 
 def on_selected(page: Desk, request: HttpRequest, rows: QuerySet[Any], button: Button, *, action: str) -> HttpResponse:
     """The button on a list, for the rows that were ticked."""
     chosen = list(rows)
-    question = _question(button, chosen, request, hidden=ask.selected(request, action))
+    question = _question(page, button, chosen, request, hidden=ask.selected(request, action))
     return ask.answer(page, request, chosen, question, back=_url(page, "changelist"))
 
 
@@ -222,7 +224,12 @@ def fitting(
 
 
 def _question(
-    button: Button, rows: Sequence[Model], request: HttpRequest, *, hidden: dict[str, Sequence[str]] | None = None
+    page: Desk,
+    button: Button,
+    rows: Sequence[Model],
+    request: HttpRequest,
+    *,
+    hidden: dict[str, Sequence[str]] | None = None,
 ) -> ask.Question:
     actor: Any = request.user
     return ask.Question(
@@ -234,6 +241,8 @@ def _question(
         refusals=(Refused,),
         explain=button.explain,
         hidden=hidden or {},
+        zone=page.zone_of(rows),
+        warn=button.warn,
     )
 
 

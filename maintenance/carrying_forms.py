@@ -17,6 +17,7 @@ from maintenance.checklist_models import Checklist, ChecklistItem, ChecklistTemp
 from maintenance.effort_models import Downtime, OrderCost
 from maintenance.models import WorkOrder
 from maintenance.refusals import Refused
+from sensors import ask
 
 PICK, TEXT = widgets.UnfoldAdminSelectWidget, widgets.UnfoldAdminTextInputWidget
 
@@ -26,9 +27,9 @@ class Gone(Refused):
 
 
 def moment(label: str, *, required: bool = True) -> forms.DateTimeField:
-    """An instant in UTC, picked by the device's own picker."""
+    """An instant, picked by the device's own picker."""
     widget = TEXT(attrs={"type": "datetime-local"})
-    return forms.DateTimeField(label=label, required=required, widget=widget, help_text="UTC.")
+    return forms.DateTimeField(label=label, required=required, widget=widget)
 
 
 class Form(forms.Form):
@@ -37,6 +38,7 @@ class Form(forms.Form):
     def __init__(self, order: WorkOrder, actor: User, data: Any = None, files: Any = None, prefix: str = "") -> None:
         super().__init__(data, files, prefix=prefix)
         self.choose(order, actor)
+        ask.name_zone(self, order.site.zone)
 
     def choose(self, order: WorkOrder, actor: User) -> None:
         """Offer what the order's site has."""

@@ -21,7 +21,7 @@ from maintenance.checklist_models import ChecklistItem, PermitKind
 from maintenance.models import WorkOrder
 from maintenance.permit_models import Permit
 from maintenance.refusals import Refused
-from sensors import desk, show
+from sensors import ask, desk, show
 from sensors.desk import ACTORS, Desk, column
 
 NAME, FILE = "carry-out", "attachment"
@@ -30,6 +30,11 @@ NAME, FILE = "carry-out", "attachment"
 def view(request: HttpRequest, order_id: int) -> HttpResponse:
     """Shown to members of the order's site; what is done on it takes who works there. 404 for all others."""
     order = get_object_or_404(_orders(request), pk=order_id)
+    with timezone.override(order.site.zone):
+        return _answer(request, order)
+
+
+def _answer(request: HttpRequest, order: WorkOrder) -> HttpResponse:
     may_act = desk.sees_all(request) or desk.roles(request).get(order.site_id) in ACTORS
     wrong: dict[str, Form] = {}
     if request.method == "POST":
@@ -40,7 +45,8 @@ def view(request: HttpRequest, order_id: int) -> HttpResponse:
         if bound is None:
             return HttpResponseRedirect(f"{address(order.pk)}#{DEEDS[name].part if name in DEEDS else ''}")
         wrong[name] = bound
-    return TemplateResponse(request, "admin/maintenance/carry_out.html", _shown(request, order, wrong, may_act=may_act))
+    page = _shown(request, order, wrong, may_act=may_act)
+    return TemplateResponse(request, "admin/maintenance/carry_out.html", page).render()
 
 
 def file(request: HttpRequest, attachment_id: int) -> FileResponse:
@@ -54,7 +60,7 @@ def address(order_id: int) -> str:
 
 
 def _orders(request: HttpRequest) -> QuerySet[WorkOrder]:
-    return desk.scope(request, WorkOrder.objects.select_related("machine", "assigned_to"), path="site")
+    return desk.scope(request, WorkOrder.objects.select_related("machine", "assigned_to", "site"), path="site")
 
 
 def _do(request: HttpRequest, order: WorkOrder, name: str) -> Form | None:
@@ -72,7 +78,7 @@ def _do(request: HttpRequest, order: WorkOrder, name: str) -> Form | None:
         messages.error(request, told)
         return None
     try:
-        deed.perform(order, actor, form.cleaned_data)
+        deed.perform(order, actor, ask.in_utc(form.cleaned_data))
     except (Refused, ValidationError) as refusal:
         text = "; ".join(refusal.messages) if isinstance(refusal, ValidationError) else str(refusal)
         messages.error(request, text)

@@ -106,7 +106,7 @@ def columns(orders: QuerySet[WorkOrder], *, now: datetime, acts_in: Any) -> list
         ),
         of_status=Window(Count("pk"), partition_by=F("status")),
     )
-    shown = list(first.filter(place__lte=MOST_CARDS).select_related("machine", "assigned_to").order_by("place"))
+    shown = list(first.filter(place__lte=MOST_CARDS).select_related("machine", "assigned_to", "site").order_by("place"))
     return [_column(status, [row for row in shown if row.status == status], now, acts_in) for status in COLUMNS]
 
 

@@ -53,6 +53,7 @@ def view(request: HttpRequest) -> HttpResponse:
     columns = order_board.columns(
         _orders(request, chosen), now=timezone.now(), acts_in=lambda site_id: acts_in(request, site_id)
     )
+    zones = {str(card.order.site.zone) for column in columns for card in column.cards}
     query = {name: value for name, value in chosen.items() if value}
     page: dict[str, Any] = {
         **admin.site.each_context(request),
@@ -63,6 +64,7 @@ def view(request: HttpRequest) -> HttpResponse:
         "days": order_board.COMPLETED_DAYS,
         "may_request": orders_page().has_act_permission(request),
         "several_sites": len(sites) > 1,
+        "zones": sorted(zones),
         "back": f"?{request.GET.urlencode()}" if request.GET else "",
     }
     return TemplateResponse(request, "admin/maintenance/order_board.html", page)

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from unfold import widgets
 
-from maintenance import approval_buttons, failure_data, failure_modes, order_steps
+from maintenance import approval_buttons, failure_data, failure_modes, order_clashes, order_steps
 from maintenance.approval_buttons import can
 from maintenance.buttons import Button, Confirmation, Saying, assignee_form, by_name
 from maintenance.models import WorkOrder
@@ -33,9 +33,14 @@ class Plan(forms.Form):
         widget=widgets.UnfoldAdminSplitDateTimeWidget, help_text="When the work is to begin."
     )
     minutes = forms.IntegerField(
-        min_value=1, max_value=60 * 24 * 90, initial=60, widget=widgets.UnfoldAdminIntegerFieldWidget,
+        min_value=1, max_value=60 * 24 * 90, widget=widgets.UnfoldAdminIntegerFieldWidget,
         help_text="How long it is thought to take.",
     )  # fmt: skip
+
+
+def plan_form(rows: Sequence[WorkOrder], data: Any) -> forms.Form:
+    """Proposes what is planned already."""
+    return Plan(data, initial={"start": rows[0].planned_start, "minutes": rows[0].planned_minutes or 60})
 
 
 class Closing(forms.Form):
@@ -68,12 +73,14 @@ PLAN = Button(
     perform=lambda order, actor, said: order_steps.plan(
         order.pk, actor=actor, start=said["start"], minutes=said["minutes"]
     ),
-    form=lambda rows, data: Plan(data),
+    form=plan_form,
+    warn=order_clashes.warnings,
 )  # fmt: skip
 ASSIGN = Button(
     "assign", "Assign work orders", "Assign", "Assigned", fits=can(Action.ASSIGNED),
     perform=lambda order, actor, said: order_steps.assign(order.pk, actor=actor, assignee=said["assignee"]),
     form=assignee_form,
+    warn=order_clashes.warnings,
 )  # fmt: skip
 START = Button(
     "start", "Start the work", "Start", "Started", fits=can(Action.STARTED),

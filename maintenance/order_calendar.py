@@ -8,16 +8,14 @@ from datetime import date, datetime, time, timedelta, tzinfo
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import DateTimeField, ExpressionWrapper, F, QuerySet, Value
+from django.db.models import F, QuerySet
 
-from maintenance import order_board, order_life, order_steps
+from maintenance import order_board, order_clashes, order_life, order_steps
 from maintenance.models import WorkOrder
 from maintenance.order_life import Action
 
 MOST_BLOCKS, MOST_UNPLANNED = 400, 40
 """Shown of a week, and of what has no time yet; the page says that there are more."""
-LONGEST = timedelta(days=91)
-"""No order is planned to take longer (``order_buttons.Plan``), so that a week need not look back further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +70,8 @@ def week(orders: QuerySet[WorkOrder], users: Iterable[User], *, first: date, zon
     days = tuple(first + timedelta(days=n) for n in range(7))
     start, end = (datetime.combine(day, time(), tzinfo=zone) for day in (first, first + timedelta(days=7)))
     to_do = orders.exclude(status__in=sorted(order_life.OVER)).select_related("machine", "assigned_to")
-    until = F("planned_start") + F("planned_minutes") * Value(timedelta(minutes=1))
-    planned = to_do.filter(planned_start__lt=end, planned_start__gt=start - LONGEST).alias(
-        until=ExpressionWrapper(until, output_field=DateTimeField())
-    )
-    rows = list(planned.filter(until__gt=start).order_by("planned_start", "id")[: MOST_BLOCKS + 1])
+    planned = order_clashes.planned_between(to_do, start, end)
+    rows = list(planned.order_by("planned_start", "id")[: MOST_BLOCKS + 1])
     blocks = [_block(row, zone, now) for row in rows[:MOST_BLOCKS]]
     waiting = to_do.filter(planned_start=None).order_by(order_board.RANK, F("due_at").asc(nulls_last=True), "-id")
     unplanned = list(waiting[: MOST_UNPLANNED + 1])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, timedelta, tzinfo
 from functools import partial
 from typing import Any, cast
 
@@ -19,7 +18,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date
 from unfold import widgets
 
-from maintenance import buttons, order_board_page, order_calendar, order_life
+from maintenance import buttons, order_board_page, order_calendar, order_clashes, order_life
 from maintenance.models import WorkOrder
 from maintenance.order_life import Action
 from maintenance.refusals import Refused
@@ -32,7 +31,9 @@ AT = 7
 
 
 class Move(forms.Form):
-    start = forms.SplitDateTimeField(widget=widgets.UnfoldAdminSplitDateTimeWidget)
+    start = forms.SplitDateTimeField(
+        widget=widgets.UnfoldAdminSplitDateTimeWidget, help_text="When the work is to begin."
+    )
     minutes = forms.IntegerField(
         min_value=1, max_value=60 * 24 * 90, widget=widgets.UnfoldAdminIntegerFieldWidget,
         help_text="How long it is thought to take.",
@@ -50,22 +51,23 @@ def view(request: HttpRequest) -> HttpResponse:
     sites = {str(site.pk): site for site in desk.scope(request, Site.objects.order_by("name", "id"), path="pk")}
     page: dict[str, Any] = {**admin.site.each_context(request), "title": "Calendar of work orders", "sites": sites}
     site = sites.get(request.GET.get("site", "")) or next(iter(sites.values()), None)
-    if site is not None:
+    if site is None:
+        return TemplateResponse(request, "admin/maintenance/order_calendar.html", page)
+    with timezone.override(site.zone):
         page |= _shown(request, site)
-    return TemplateResponse(request, "admin/maintenance/order_calendar.html", page)
+        return TemplateResponse(request, "admin/maintenance/order_calendar.html", page).render()
 
 
 def _shown(request: HttpRequest, site: Site) -> dict[str, Any]:
-    zone = zoneinfo.ZoneInfo(site.time_zone)
     now = timezone.now()
-    today = now.astimezone(zone).date()
+    today = now.astimezone(site.zone).date()
     first = order_calendar.monday(_day(request.GET.get("week", "")) or today)
     users = buttons.workers_of([site.pk]).filter(memberships__site=site)
     orders = WorkOrder.objects.filter(site=site)
     return {
         "site": site,
         "today": today,
-        "week": order_calendar.week(orders, users, first=first, zone=zone, now=now),
+        "week": order_calendar.week(orders, users, first=first, zone=site.zone, now=now),
         "movable": [status for status in order_life.Status if Action.PLANNED in order_life.possible(status)],
         "acts": order_board_page.acts_in(request, site.pk),
         "query": f"?site={site.pk}&week={first}",
@@ -93,7 +95,7 @@ def move(request: HttpRequest, key: int) -> HttpResponse:
     """Ask for time and person, both proposed by where the order was dropped, and plan and assign it."""
     page = order_board_page.orders_page()
     row = ask.row_of(page, request, key)
-    zone = zoneinfo.ZoneInfo(row.site.time_zone)
+    zone = row.site.zone
     asked = {name: request.GET[name] for name in ("site", "week") if name in request.GET}
     actor: Any = request.user
     question = ask.Question(
@@ -105,14 +107,13 @@ def move(request: HttpRequest, key: int) -> HttpResponse:
             order, actor=actor, start=said["start"], minutes=said["minutes"], assignee=said["assignee"]
         ),
         refusals=(Refused,),
-        explain=f"Times are those of the site, {row.site.time_zone}.",
+        zone=zone,
+        warn=order_clashes.warnings,
     )
-    with timezone.override(zone):
-        answer = ask.answer(page, request, [row], question, back=reverse(NAME, query=asked))
-        return answer.render() if isinstance(answer, TemplateResponse) else answer
+    return ask.answer(page, request, [row], question, back=reverse(NAME, query=asked))
 
 
-def _form(request: HttpRequest, rows: Sequence[WorkOrder], zone: zoneinfo.ZoneInfo, data: Any) -> forms.Form:
+def _form(request: HttpRequest, rows: Sequence[WorkOrder], zone: tzinfo, data: Any) -> forms.Form:
     [order] = rows
     start = None if order.planned_start is None else order.planned_start.astimezone(zone)
     day = _day(request.GET.get("day", ""))

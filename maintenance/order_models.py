@@ -153,6 +153,12 @@ class WorkOrder(models.Model):
     def is_over(self) -> bool:
         return self.status in order_life.OVER
 
+    @property
+    def title_with_tag(self) -> str:
+        """Its title behind the machine's tag; what an alarm opened begins with that already."""
+        tag = self.machine.tag
+        return self.title if self.title.startswith((f"{tag}:", f"{tag} ")) else f"{tag}: {self.title}"
+
 
 class WorkOrderTransition(models.Model):
     """One step in the life of a work order."""

@@ -23,7 +23,7 @@ from maintenance.carrying_page import CarriedOut
 from maintenance.models import WorkOrder, WorkOrderTransition
 from maintenance.order_part_pages import HasParts
 from sensors import show
-from sensors.desk import Lines, SiteFilter, column
+from sensors.desk import InSiteTime, Lines, SiteFilter, column
 
 
 class OrderSteps(Lines):
@@ -64,7 +64,7 @@ class StandingFilter(admin.SimpleListFilter):
 
 
 @admin.register(WorkOrder)
-class OrderPage(HasDeferral, HasParts, CarriedOut):
+class OrderPage(InSiteTime, HasDeferral, HasParts, CarriedOut):
     list_display = (
         "number", "title", "status_label", "priority_label", "machine_page", "type_words", "assigned_to",
         "due_words", "planned_words", "opened_at", "alarm_page",

@@ -3,8 +3,6 @@ code that leads back to its page."""
 
 from __future__ import annotations
 
-import zoneinfo
-
 import segno
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
@@ -34,7 +32,7 @@ def view(request: HttpRequest, key: int) -> HttpResponse:
         "order": order,
         "address": address,
         "qr": qr(address),
-        "zone": order.site.time_zone,
+        "zone": order.site.zone,
         "printed_at": now,
         "is_overdue": order_board.due(order, now) == "OVERDUE",
         "permits": sorted(PermitKind(kind).label for kind in permits.needed(order)),
@@ -47,7 +45,7 @@ def view(request: HttpRequest, key: int) -> HttpResponse:
         ],
         "lines": range(LINES),
     }
-    with timezone.override(zoneinfo.ZoneInfo(order.site.time_zone)):
+    with timezone.override(order.site.zone):
         return TemplateResponse(request, "admin/maintenance/order_print.html", page).render()
 
 

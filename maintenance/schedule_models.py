@@ -10,6 +10,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from maintenance.order_models import WorkOrder
 from sensors.models import Site
@@ -97,4 +98,4 @@ class ScheduleVisit(models.Model):
         indexes = [models.Index(fields=["person", "end_at"], name="schedule_visit_of_person")]
 
     def __str__(self) -> str:
-        return f"WO-{self.order_id}: {self.person}, {self.start_at:%Y-%m-%d %H:%M} UTC"
+        return f"WO-{self.order_id}: {self.person}, {timezone.localtime(self.start_at):%Y-%m-%d %H:%M %Z}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, tzinfo
 from typing import Any, cast
 
 from django.contrib import admin, messages
@@ -18,6 +19,8 @@ from django.core.exceptions import ValidationError
 from django.db.models import Field, ForeignKey, Model, QuerySet
 from django.forms import ModelChoiceField, ModelForm
 from django.http import HttpRequest, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 
 from sensors import access, show
@@ -114,6 +117,10 @@ class Desk(Scoped, ModelAdmin):
             found = getattr(found, step)
         return int(found.pk if last == "pk" else getattr(found, f"{last}_id"))
 
+    def zone_of(self, rows: Iterable[Model]) -> tzinfo:
+        """The time zone of the rows' sites; UTC where they have several."""
+        return _common(Site.objects.filter(pk__in={self.site_id_of(row) for row in rows}))
+
     def may(self, request: HttpRequest, row: Model | None, wanted: Collection[str]) -> bool:
         """Whether whoever asks has one of the roles in the row's site; without a row, in any site."""
         if sees_all(request):
@@ -160,6 +167,35 @@ class Refusing(Desk):
             for text in error.messages:
                 self.message_user(request, text, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
+
+
+class InSiteTime(Desk):
+    """Pages whose times are shown in the time zone of the site, which they name once. A list of sites that have
+    several shows them in UTC."""
+
+    change_form_after_template = list_after_template = "admin/sensors/site_time.html"
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> Any:
+        row = None if object_id is None else self.get_object(request, object_id)
+        zone = UTC if row is None else self.zone_of([row])
+        return _shown_in(zone, super().changeform_view, request, object_id, form_url, extra_context)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        zone = _common(scope(request, Site.objects.all(), path="pk"))
+        return _shown_in(zone, super().changelist_view, request, extra_context)
+
+
+def _common(sites: QuerySet[Site]) -> tzinfo:
+    zones = {site.zone for site in sites}
+    return zones.pop() if len(zones) == 1 else UTC
+
+
+def _shown_in(zone: tzinfo, view: Callable[..., Any], *args: Any) -> Any:
+    with timezone.override(zone):
+        answer = view(*args)
+        return answer.render() if isinstance(answer, TemplateResponse) else answer
 
 
 class Lines(Scoped, TabularInline):

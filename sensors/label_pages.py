@@ -26,8 +26,8 @@ TOLD = ("sensor_page", "machine_page", "site", "created_by", "created_at", "retr
 
 
 def instant(*, help_text: str) -> forms.DateTimeField:
-    """A field for an instant, in UTC as all of the admin."""
-    return forms.DateTimeField(widget=widgets.UnfoldAdminTextInputWidget, help_text=f"{help_text} In UTC.")
+    """A field for an instant; in UTC, as the charts it is read from."""
+    return forms.DateTimeField(widget=widgets.UnfoldAdminTextInputWidget, help_text=help_text)
 
 
 def text(*, rows: int, help_text: str, required: bool = True) -> forms.CharField:

@@ -23,7 +23,7 @@ from maintenance.buttons import Button, Confirmation, by_name
 from maintenance.people_models import Worker
 from maintenance.schedule_models import Schedule, ScheduleVisit
 from sensors import show
-from sensors.desk import ACTORS, EDITORS, Desk, KeepsSite, SiteFilter, column, site_filter
+from sensors.desk import ACTORS, EDITORS, InSiteTime, KeepsSite, SiteFilter, column, site_filter
 
 WORDS = {
     Kind.NEW: "new", Kind.GIVEN: "somebody else", Kind.MOVED: "another time", Kind.DROPPED: "no longer planned",
@@ -39,7 +39,7 @@ def is_proposal(row: Schedule) -> bool:
 
 class Move(forms.Form):
     person = forms.ModelChoiceField(User.objects.none(), label="Who", widget=widgets.UnfoldAdminSelectWidget)
-    start = forms.SplitDateTimeField(widget=widgets.UnfoldAdminSplitDateTimeWidget, help_text="When it begins, in UTC.")
+    start = forms.SplitDateTimeField(widget=widgets.UnfoldAdminSplitDateTimeWidget, help_text="When it begins.")
 
 
 def move_form(rows: Sequence[ScheduleVisit], data: Any) -> forms.Form:
@@ -96,7 +96,7 @@ TAKE_OUT = Button(
 OF_SCHEDULES, OF_VISITS = by_name(PUBLISH, DISCARD), by_name(PIN, UNPIN, MOVE, TAKE_OUT)
 
 
-class Edited(Desk):
+class Edited(InSiteTime):
     """What takes a role that acts elsewhere takes an administrator of the site here."""
 
     def may(self, request: HttpRequest, row: Model | None, wanted: Collection[str]) -> bool:
@@ -195,7 +195,9 @@ class SchedulePage(Edited):
 
 
 def _said(told: Told | None, names: dict[int, str]) -> str:
-    return show.DASH if told is None else f"{names.get(told.person, '?')} {told.start:%a %Y-%m-%d %H:%M}"
+    if told is None:
+        return show.DASH
+    return f"{names.get(told.person, '?')} {timezone.localtime(told.start):%a %Y-%m-%d %H:%M}"
 
 
 class ComesFilter(admin.SimpleListFilter):

@@ -52,6 +52,9 @@ def press(client: Client, row: object, button: str, **answers: object) -> HttpRe
 
 
 def told(answer: HttpResponse) -> str:
+    """What was said of what was done; where it was refused, at the form."""
+    if answer.status_code == 200:
+        return str(answer.context["form"].errors)  # type: ignore[attr-defined]
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))  # type: ignore[attr-defined]
 
 

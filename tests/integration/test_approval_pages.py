@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -122,6 +123,27 @@ def test_who_may_not_decide_is_told_so_and_nothing_happens(client: Client, site:
     answer = client.post(there, {"confirmed": "1", "comment": ""}, follow=True)
     assert "Only an administrator of the site decides" in answer.content.decode()
     assert states(orders) == ["REQUESTED"]
+
+
+def test_a_request_is_set_aside_until_a_time_of_the_site(client: Client, site: Site, anna: User, tina: User) -> None:
+    Site.objects.filter(pk=site.pk).update(time_zone="Europe/Rome")
+    waiting(site, tina, many=1)
+    client.force_login(anna)
+    wait = ApprovalWait.objects.get()
+    there = reverse("admin:maintenance_approvalwait_defer", args=[wait.pk])
+    assert "It is asked for anew then. In Europe/Rome." in client.get(there).content.decode()
+    said = {"confirmed": "1", "until_0": "2020-01-01", "until_1": "08:00", "comment": "No crane"}
+    refused = client.post(there, said)
+    assert refused.status_code == 200
+    assert refused.context["form"].non_field_errors()
+    for typed in ('value="2020-01-01"', 'value="08:00"', "No crane"):
+        assert typed in refused.content.decode(), typed
+    day = timezone.now().date() + DAY
+    assert client.post(there, said | {"until_0": f"{day}"}).status_code == 302
+    wait.refresh_from_db()
+    at = datetime.combine(day, time(8), tzinfo=ZoneInfo("Europe/Rome")).astimezone(UTC)
+    assert wait.deferred_until == at
+    assert f"until {at:%Y-%m-%d %H:%M} UTC: No crane" in wait.order.transitions.order_by("-id")[0].comment
 
 
 def test_a_request_is_changed_on_its_page(client: Client, site: Site, anna: User, tina: User) -> None:

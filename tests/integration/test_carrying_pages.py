@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.messages import get_messages
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
@@ -22,7 +23,7 @@ from maintenance.checklist_models import Checklist, ChecklistItem, ChecklistTemp
 from maintenance.effort_models import Downtime, Labour, LabourRate, OrderCost
 from maintenance.models import WorkOrder
 from maintenance.permit_models import Permit, PermitRule, WorkRules
-from sensors.models import Event, Membership
+from sensors.models import Event, Membership, Site
 from tests import factories
 from tests.client import JSON, client, problem
 from tests.integration.test_carrying_out import attached, make_template
@@ -317,6 +318,18 @@ def test_the_page_takes_answers_labour_costs_downtime_and_files(client: Client, 
     assert "3 of 3 items answered" in row
     file = client.get(reverse("attachment", args=[Attachment.objects.get().pk]))
     assert body_of(file) == PNG
+
+
+def test_the_page_takes_and_shows_times_of_the_site(client: Client, order: WorkOrder) -> None:
+    Site.objects.filter(pk=order.site_id).update(time_zone="Asia/Kathmandu")
+    hand = staff(client, order)
+    assert "In Asia/Kathmandu." in client.get(page(order)).content.decode()
+    said = {"do": "labour", "labour-worker": hand.pk, "labour-from_at": "2026-03-02T08:00", "labour-minutes": 30}
+    assert client.post(page(order), said).status_code == 302
+    assert Labour.objects.get().from_at == datetime(2026, 3, 2, 2, 15, tzinfo=UTC)
+    assert "2026-03-02 08:00:00 +0545" in client.get(page(order)).content.decode()
+    early = client.post(page(order), said | {"labour-from_at": "0001-01-01T01:00"})
+    assert "There is no such time in UTC" in "".join(str(one) for one in get_messages(early.wsgi_request))
 
 
 def test_the_page_says_what_is_wrong_and_keeps_what_was_typed(client: Client, order: WorkOrder) -> None:

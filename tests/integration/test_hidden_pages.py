@@ -48,6 +48,9 @@ def press(client: Client, name: str, key: object, **answers: object) -> HttpResp
 
 
 def told(answer: HttpResponse) -> str:
+    """What was said of what was done; where it was refused, at the form."""
+    if answer.status_code == 200:
+        return str(answer.context["form"].errors)
     return " ".join(str(message) for message in get_messages(answer.wsgi_request))  # type: ignore[attr-defined]
 
 

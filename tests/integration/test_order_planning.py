@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -130,6 +131,96 @@ def test_a_step_that_the_status_does_not_allow_is_refused_in_words(page: Client,
     assert "it cannot be started" in answer.content.decode()
 
 
+def test_the_board_shows_times_of_the_site_and_says_of_which(page: Client, machine: Equipment, tina: User) -> None:
+    planned(machine, datetime(2026, 12, 1, 8, tzinfo=ROME), due_at=datetime(2026, 12, 2, 0, 30, tzinfo=ROME))
+    text = page.get(reverse(BOARD)).content.decode()
+    assert "planned 2026-12-01 08:00 · due 2026-12-02 00:30</p>" in text
+    assert text.count("Times are those of the site, Europe/Rome.") == 1
+    other = factories.site(time_zone="Asia/Tokyo")
+    Membership.objects.create(site=other, user=tina, role=ROLES.TECHNICIAN)
+    planned(factories.machine(site=other), datetime(2026, 12, 1, 9, tzinfo=ZoneInfo("Asia/Tokyo")))
+    text = page.get(reverse(BOARD)).content.decode()
+    assert "planned 2026-12-01 09:00 (Asia/Tokyo)" in text
+    assert "due 2026-12-02 00:30 (Europe/Rome)" in text
+
+
+def test_an_orders_page_shows_times_of_the_site_and_says_of_which(page: Client, machine: Equipment) -> None:
+    made = planned(machine, datetime(2026, 12, 1, 8, tzinfo=ROME))
+    text = page.get(reverse("admin:maintenance_workorder_change", args=[made.pk])).content.decode()
+    assert "2026-12-01 08:00:00 CET" in text
+    assert "Times without a zone are in Europe/Rome." in text
+    text = page.get(reverse(LIST)).content.decode()
+    assert "2026-12-01 08:00" in text
+    assert "Times without a zone are in Europe/Rome." in text
+
+
+# The plan
+
+
+def plan_of(made: WorkOrder) -> str:
+    return reverse("admin:maintenance_workorder_plan", args=[made.pk])
+
+
+def test_what_is_planned_is_proposed_again_in_the_sites_time(page: Client, machine: Equipment) -> None:
+    made = planned(machine, datetime(2026, 12, 1, 8, tzinfo=ROME), minutes=90)
+    text = page.get(plan_of(made)).content.decode()
+    for said in ('value="2026-12-01"', 'value="08:00:00"', 'value="90"', "to begin. In Europe/Rome."):
+        assert said in text, said
+    page.post(plan_of(made), {"confirmed": "1", "start_0": "2026-12-01", "start_1": "09:30", "minutes": "90"})
+    made.refresh_from_db()
+    assert (made.planned_start, made.planned_minutes) == (datetime(2026, 12, 1, 9, 30, tzinfo=ROME), 90)
+    assert made.transitions.get().comment == "2026-12-01 08:30 UTC, 90 min"
+    assert 'value="60"' in page.get(plan_of(order(machine))).content.decode()
+
+
+@pytest.mark.parametrize("start", ["0001-01-01", "9999-12-31"])
+def test_a_time_at_the_end_of_time_is_no_fault(page: Client, machine: Equipment, tina: User, start: str) -> None:
+    for zone in ("Asia/Tokyo", "America/Denver"):
+        Site.objects.filter(pk=machine.site_id).update(time_zone=zone)
+        made = order(machine, assigned_to=tina, status="ASSIGNED")
+        said = {"confirmed": "1", "start_0": start, "start_1": "23:00" if start[0] == "9" else "01:00", "minutes": "90"}
+        assert page.post(plan_of(made), said).status_code in (200, 302)
+
+
+def test_who_has_other_work_then_is_told_and_nothing_is_refused(page: Client, machine: Equipment, tina: User) -> None:
+    at = datetime(2036, 12, 1, 8, tzinfo=ROME)
+    about = {"status": "ASSIGNED", "assigned_to": tina}
+    first, over = planned(machine, at, **about), planned(machine, at, **about | {"status": "CANCELLED"})
+    made = order(machine, **about)
+    said = {"confirmed": "1", "start_0": "2036-12-01", "start_1": "09:00", "minutes": "30"}
+    text = page.post(plan_of(made), said, follow=True).content.decode()
+    assert f"tina has other work while WO-{made.pk} is planned: WO-{first.pk} at 2036-12-01 08:00, 90 min." in text
+    assert f"WO-{over.pk}" not in text
+    made.refresh_from_db()
+    assert made.planned_start == at + timedelta(hours=1)
+    url = reverse(order_calendar_page.MOVE, args=[made.pk])
+    assert "has other work" in page.post(url, said | {"start_1": "07:45", "assignee": ""}, follow=True).content.decode()
+    assert "has other work" not in page.post(url, said | {"start_1": "09:30"}, follow=True).content.decode()
+    third = planned(machine, at)
+    assign = reverse("admin:maintenance_workorder_assign", args=[third.pk])
+    text = page.post(assign, {"confirmed": "1", "assignee": tina.pk}, follow=True).content.decode()
+    assert f"WO-{first.pk} at 2036-12-01 08:00, 90 min." in text
+
+
+def test_work_in_another_site_is_told_of_without_its_number(page: Client, machine: Equipment, tina: User) -> None:
+    at, theirs = datetime(2036, 12, 1, 8, tzinfo=ROME), factories.machine(site=factories.site())
+    hidden = planned(theirs, at, status="ASSIGNED", assigned_to=tina, title="theirs")
+    made = order(machine, status="ASSIGNED", assigned_to=tina)
+    said = {"confirmed": "1", "start_0": "2036-12-01", "start_1": "08:00", "minutes": "30"}
+    text = page.post(plan_of(made), said, follow=True).content.decode()
+    assert "an order of another site at 2036-12-01 08:00, 90 min." in text
+    assert f"WO-{hidden.pk}" not in text
+
+
+def test_a_start_in_the_past_is_told(page: Client, machine: Equipment) -> None:
+    made = order(machine)
+    said = {"confirmed": "1", "start_0": "2026-03-02", "start_1": "08:00", "minutes": "30"}
+    text = page.post(plan_of(made), said, follow=True).content.decode()
+    assert f"WO-{made.pk} is planned to begin in the past, 2026-03-02 08:00." in text
+    made.refresh_from_db()
+    assert made.status == "PLANNED"
+
+
 def test_the_board_is_narrowed_to_who_has_the_work(page: Client, machine: Equipment, tina: User) -> None:
     mine, nobodys = order(machine, status="ASSIGNED", assigned_to=tina), order(machine)
     assert [len(of_board(page, assigned="me")[s].cards) for s in ("OPEN", "ASSIGNED")] == [0, 1]
@@ -163,6 +254,37 @@ def test_the_week_shows_who_does_what_when_in_the_sites_time(page: Client, machi
         "nobody": [("Mon", "08:00-08:00 overhaul"), ("Tue", "08:00-09:30 oil")],
         "tina": [("Sun", "23:00-00:30 belt")],
     }
+
+
+def cell(text: str, day: str, who: str) -> str:
+    """What stands in a cell of the calendar, without its marks."""
+    _, _, after = text.partition(f'data-drop="day={day}&amp;who={who}"')
+    return " ".join(re.sub(r"<[^>]*>", " ", after[after.index(">") + 1 : after.index("</td>")]).split())
+
+
+def test_the_calendar_says_the_times_of_the_site(page: Client, machine: Equipment, tina: User) -> None:
+    moved = order(machine)
+    url = reverse(order_calendar_page.MOVE, args=[moved.pk])
+    said = {"confirmed": "1", "start_0": "2026-12-01", "start_1": "07:00", "minutes": "60", "assignee": ""}
+    page.post(url, said)
+    night = planned(machine, datetime(2026, 12, 2, 0, 30, tzinfo=ROME), 60, status="ASSIGNED", assigned_to=tina)
+    longer = planned(machine, datetime(2026, 12, 3, 0, 30, tzinfo=ROME), 1_440)
+    order(machine, due_at=datetime(2026, 12, 5, 0, 30, tzinfo=ROME))
+    text = page.get(reverse(CALENDAR), {"week": "2026-12-01"}).content.decode()
+    assert cell(text, "2026-12-01", "").startswith(f"07:00–08:00 WO-{moved.pk} ")
+    assert cell(text, "2026-12-02", str(tina.pk)).startswith(f"00:30–01:30 WO-{night.pk} ")
+    assert cell(text, "2026-12-03", "").startswith(f"00:30–00:30 WO-{longer.pk} 3 Dec to 4 Dec")
+    assert "due 2026-12-05" in text
+
+
+def test_the_calendar_names_a_machine_once(page: Client, machine: Equipment) -> None:
+    by_alarm = planned(machine, datetime(2026, 12, 1, 8, tzinfo=ROME), title="P-1: Low output")
+    order(machine, title="P-1: Low output")
+    text = page.get(reverse(CALENDAR), {"week": "2026-12-01"}).content.decode()
+    assert f"WO-{by_alarm.pk} P-1: Low output" in cell(text, "2026-12-01", "")
+    assert text.count("P-1: Low output") == 2
+    assert "P-1: P-1" not in text
+    assert planned(machine, timezone.now(), title="P-10 swap").title_with_tag == "P-1: P-10 swap"
 
 
 @pytest.mark.parametrize("week", ["", "rubbish", "2026-02-31", "9999-12-31", "0001-01-01"])

@@ -95,6 +95,22 @@ def test_a_technician_runs_the_parts_of_an_order_from_its_page(
     assert page(one, "give_back") not in shown
 
 
+def test_what_is_refused_is_asked_again_with_what_was_answered(
+    client: Client, tina: User, seal: Part, one: WorkOrder
+) -> None:
+    client.force_login(tina)
+    main = store(one.site)
+    said = {"confirmed": "1", "number": "S-1", "store": main.pk, "quantity": "11"}
+    answer = client.post(page(one, "issue"), said)
+    assert answer.status_code == 200
+    assert "are free in Main" in str(answer.context["form"].non_field_errors())
+    text = answer.content.decode()
+    assert "are free in Main" in text
+    assert 'value="11"' in text
+    assert 'value="S-1"' in text
+    assert not Movement.objects.filter(order=one).exists()
+
+
 def test_adjusting_takes_an_administrator_and_receiving_does_not(
     client: Client, tina: User, boss: User, seal: Part
 ) -> None:
@@ -198,7 +214,7 @@ def test_pages_and_lists_ask_as_often_for_many_parts_as_for_few(client: Client, 
         counted.append(asked)
     assert counted[0] == counted[1]
     assert max(counted[1][url] for url in ROUTES) <= 6
-    assert counted[1][page(one, "change")] <= 26
+    assert counted[1][page(one, "change")] <= 27
 
 
 LISTS = ("part", "store", "stock", "movement", "tool", "toolloan")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.contrib.auth.models import User
@@ -219,6 +220,32 @@ def test_a_visit_is_moved_from_its_page(client: Client, boss: User, anna: Worker
     client.post(url("schedulevisit_move", row.pk), said)
     row.refresh_from_db()
     assert (row.start_at, row.is_pinned) == (start, True)
+
+
+def test_the_schedules_pages_have_the_sites_time(
+    client: Client, site: Site, boss: User, anna: Worker, proposal: Schedule
+) -> None:
+    Site.objects.filter(pk=site.pk).update(time_zone="Asia/Kathmandu")
+    client.force_login(boss)
+    row = proposal.visits.all()[0]
+    local = row.start_at.astimezone(ZoneInfo("Asia/Kathmandu"))
+    page = client.get(url("schedule_change", proposal.pk)).content.decode()
+    assert f"anna {local:%a %Y-%m-%d %H:%M}" in page
+    assert "Times without a zone are in Asia/Kathmandu." in page
+    asked = client.get(url("schedulevisit_move", row.pk)).content.decode()
+    assert f'value="{local:%H:%M:%S}"' in asked
+    assert "When it begins. In Asia/Kathmandu." in asked
+
+
+def test_what_was_moved_is_told_as_it_is_now(client: Client, boss: User, anna: Worker, proposal: Schedule) -> None:
+    client.force_login(boss)
+    row = proposal.visits.all()[0]
+    start = row.start_at + timedelta(days=1)
+    said = {"confirmed": "1", "person": anna.user_id, "start_0": f"{start:%Y-%m-%d}", "start_1": f"{start:%H:%M:%S}"}
+    answer = client.post(url("schedulevisit_move", row.pk), said, follow=True).content.decode()
+    assert f"Moved: WO-{row.order_id}: anna, {start:%Y-%m-%d %H:%M} UTC." in answer
+    answer = client.post(url("schedulevisit_take_out", row.pk), {"confirmed": "1"}, follow=True).content.decode()
+    assert f"Taken out: WO-{row.order_id}: anna, {start:%Y-%m-%d %H:%M} UTC." in answer
 
 
 def test_a_technician_may_not_publish_or_move(client: Client, anna: Worker, proposal: Schedule) -> None:
