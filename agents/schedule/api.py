@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from agents.schedule import steps
 from agents.schedule.difference import Kind
+from maintenance import schedules
 from maintenance.api import example
 from maintenance.audience_api import Member
 from maintenance.owned_api import Mine
@@ -60,12 +61,16 @@ class VisitOut(serializers.ModelSerializer[ScheduleVisit]):
 
 SHOWN = [
     "id", "site", "status", "days", "requested_by", "requested_at", "begins_at", "made_at", "method", "cost", "bound",
-    "gap", "seconds", "left_out", "reason", "published_by", "published_at",
+    "gap", "changed", "seconds", "left_out", "reason", "published_by", "published_at",
 ]  # fmt: skip
 
 
 class ScheduleOut(serializers.ModelSerializer[Schedule]):
     gap = serializers.FloatField(allow_null=True, read_only=True, help_text="Of the cost, too much at most.")
+    changed = serializers.IntegerField(
+        read_only=True,
+        help_text="How often people moved a visit or took one out; cost, bound and gap are those of before.",
+    )
     left_out = serializers.ListField(child=serializers.IntegerField(), help_text="Ids of orders without a place.")
 
     class Meta:
@@ -117,7 +122,7 @@ class Schedules(Edited):
     filterset_class = ScheduleFilter
 
     def get_queryset(self) -> Any:
-        rows = super().get_queryset()
+        rows = schedules.with_changes(super().get_queryset())
         return rows if self.action == "list" else rows.prefetch_related("visits")
 
     def get_serializer_class(self) -> Any:

@@ -121,7 +121,7 @@ class SchedulePage(Edited):
     actions_detail = ("publish", "discard")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
-        return super().get_queryset(request).annotate(found=Count("visits"))
+        return schedules.with_changes(super().get_queryset(request).annotate(found=Count("visits")))
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
@@ -173,11 +173,11 @@ class SchedulePage(Edited):
 
     @column("Points")
     def points(self, row: Schedule) -> str:
-        return show.count(row.cost)
+        return show.count(row.cost) + _before_changes(row)
 
     @column("Above the bound")
     def above(self, row: Schedule) -> str:
-        return show.DASH if row.gap is None else f"{row.gap:.1%} at most"
+        return show.DASH if row.gap is None else f"{row.gap:.1%} at most{_before_changes(row)}"
 
     @column("Beside what people were told")
     def changes(self, row: Schedule) -> str:
@@ -192,6 +192,11 @@ class SchedulePage(Edited):
             if one.kind != Kind.SAME
         ]
         return format_html_join("", "<div>{}</div>", ((line,) for line in lines))
+
+
+def _before_changes(row: Any) -> str:
+    """The solver's figures do not know of what people changed afterwards."""
+    return f", before {row.changed} change{'s' * (row.changed > 1)} by people" if row.changed else ""
 
 
 def _said(told: Told | None, names: dict[int, str]) -> str:

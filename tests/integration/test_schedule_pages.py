@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from agents.schedule import agent
+from agents.schedule import agent, steps
 from agents.schedule.problem import Limits
 from maintenance import schedules
 from maintenance.models import WorkOrder
@@ -23,6 +23,7 @@ from maintenance.schedule_models import Schedule, ScheduleVisit
 from sensors.models import Event, Membership, Site
 from tests import factories
 from tests.client import JSON, client, problem
+from tests.client import client as rest
 
 pytestmark = pytest.mark.django_db
 
@@ -246,6 +247,24 @@ def test_what_was_moved_is_told_as_it_is_now(client: Client, boss: User, anna: W
     assert f"Moved: WO-{row.order_id}: anna, {start:%Y-%m-%d %H:%M} UTC." in answer
     answer = client.post(url("schedulevisit_take_out", row.pk), {"confirmed": "1"}, follow=True).content.decode()
     assert f"Taken out: WO-{row.order_id}: anna, {start:%Y-%m-%d %H:%M} UTC." in answer
+
+
+def test_figures_are_those_of_before_people_changed_it(
+    client: Client, boss: User, anna: Worker, proposal: Schedule
+) -> None:
+    client.force_login(boss)
+    first, second = proposal.visits.all()
+    pages = (url("schedule_change", proposal.pk), url("schedule_changelist"))
+    assert all("by people" not in client.get(page).content.decode() for page in pages)
+    steps.move(first.pk, actor=boss, person=anna.user, start=first.start_at + timedelta(days=2))
+    steps.pin(second.pk, actor=boss)
+    assert all(client.get(page).content.decode().count(", before 1 change by people") == 2 for page in pages)
+    steps.take_out(second.pk, actor=boss)
+    steps.publish(proposal.pk, actor=boss)
+    assert all(client.get(page).content.decode().count(" at most, before 2 changes by people") == 1 for page in pages)
+    web = rest(boss)
+    assert web.get(f"{API}schedules/{proposal.pk}/").json()["changed"] == 2
+    assert web.get(f"{API}schedules/").json()["results"][0]["changed"] == 2
 
 
 def test_a_technician_may_not_publish_or_move(client: Client, anna: Worker, proposal: Schedule) -> None:
