@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import tzinfo
 from typing import Any, cast
 
 from django import forms
@@ -11,6 +12,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from unfold import widgets
 
@@ -19,14 +21,14 @@ from maintenance.carrying_forms import moment
 from maintenance.models import Priority, WorkOrder
 from maintenance.order_buttons import AREA, MODES, PICK
 from maintenance.refusals import Refused
-from sensors import access, show
-from sensors.desk import Desk
+from sensors import access, ask, show
+from sensors.desk import Desk, common_zone
 from sensors.models import Equipment
 
 TEXT = widgets.UnfoldAdminTextInputWidget
 
 
-class Machines(forms.ModelChoiceField):
+class Machines(forms.ModelChoiceField):  # type: ignore[type-arg]  # generic in the types only
     def label_from_instance(self, obj: Any) -> str:
         return f"{obj.tag} {obj.name} ({obj.site})"
 
@@ -57,22 +59,28 @@ class WorkRequest(forms.Form):
         widget=TEXT(attrs={"type": "number", "step": "0.01"}), help_text="Beside its parts, where it is known.",
     )  # fmt: skip
 
-    def __init__(self, data: Any, *, machines: QuerySet[Equipment], initial: Any) -> None:
+    def __init__(self, data: Any, *, machines: QuerySet[Equipment], initial: Any, zone: tzinfo) -> None:
         super().__init__(data, initial=initial)
         cast(Any, self.fields["machine"]).queryset = machines
+        ask.name_zone(self, zone)
 
 
 def view(page: Desk, request: HttpRequest) -> HttpResponse:
     """Ask, or request it and go to the new order. Only machines of sites in which whoever asks may act are offered."""
     actor: Any = request.user
-    machines = Equipment.objects.filter(level=Equipment.Level.MACHINE, site__in=access.sites(actor, to="act"))
+    sites = access.sites(actor, to="act")
+    machines = Equipment.objects.filter(level=Equipment.Level.MACHINE, site__in=sites)
     asked_for = cast(Desk, admin.site._registry[Equipment]).get_object(request, request.GET.get("machine", ""))
-    form = WorkRequest(
-        request.POST if request.method == "POST" else None,
-        machines=machines.select_related("site").order_by("site__name", "tag"),
-        initial={"machine": asked_for},
-    )
-    if form.is_valid() and (made := _requested(form, actor)) is not None:
+    zone = common_zone(sites) if asked_for is None else page.zone_of([asked_for])
+    with timezone.override(zone):
+        form = WorkRequest(
+            request.POST if request.method == "POST" else None,
+            machines=machines.select_related("site").order_by("site__name", "tag"),
+            initial={"machine": asked_for},
+            zone=zone,
+        )
+        made = _requested(form, actor) if form.is_valid() else None
+    if made is not None:
         messages.success(request, f"Requested: {made}. It waits for approval.")
         return HttpResponseRedirect(reverse("admin:maintenance_workorder_change", args=[made.pk]))
     back = reverse("admin:maintenance_workorder_changelist")
@@ -89,7 +97,7 @@ def view(page: Desk, request: HttpRequest) -> HttpResponse:
 
 def _requested(form: WorkRequest, actor: User) -> WorkOrder | None:
     """The new order, or none where it is refused, which the form then says."""
-    said = dict(form.cleaned_data)
+    said = ask.in_utc(form.cleaned_data)
     try:
         return order_steps.request(said.pop("machine"), actor=actor, **said)
     except order_steps.OneIsOpen as refusal:

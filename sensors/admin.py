@@ -68,7 +68,7 @@ class SavedByFleet(Refusing):
 class HasNewNormal(SavedByFleet, HasBacktest):
     """A page with the button by which people call normal what its row does from some instant on."""
 
-    actions_detail = ("declare", "backtest")
+    actions_detail: tuple[str, ...] = ("declare", "backtest")
 
     @action(description="New normal", url_path="new-normal", permissions=["act"], icon="restart_alt")
     def declare(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -119,7 +119,7 @@ class Desk(Scoped, ModelAdmin):
 
     def zone_of(self, rows: Iterable[Model]) -> tzinfo:
         """The time zone of the rows' sites; UTC where they have several."""
-        return _common(Site.objects.filter(pk__in={self.site_id_of(row) for row in rows}))
+        return common_zone(Site.objects.filter(pk__in={self.site_id_of(row) for row in rows}))
 
     def may(self, request: HttpRequest, row: Model | None, wanted: Collection[str]) -> bool:
         """Whether whoever asks has one of the roles in the row's site; without a row, in any site."""
@@ -183,11 +183,11 @@ class InSiteTime(Desk):
         return _shown_in(zone, super().changeform_view, request, object_id, form_url, extra_context)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        zone = _common(scope(request, Site.objects.all(), path="pk"))
+        zone = common_zone(scope(request, Site.objects.all(), path="pk"))
         return _shown_in(zone, super().changelist_view, request, extra_context)
 
 
-def _common(sites: QuerySet[Site]) -> tzinfo:
+def common_zone(sites: QuerySet[Site]) -> tzinfo:
     zones = {site.zone for site in sites}
     return zones.pop() if len(zones) == 1 else UTC
 

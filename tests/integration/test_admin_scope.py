@@ -142,7 +142,7 @@ def test_choices_of_people_offer_no_programs(client: Client, mine: plant.Rows, i
         assert {boss, both} <= offered
         assert program not in offered
     seats = client.get(url(Site, "change", site.pk)).context["inline_admin_formsets"][0].formset
-    assert program in seats.forms[0].fields["user"].queryset
+    assert program in seats.empty_form.fields["user"].queryset
 
 
 def test_another_sites_machine_cannot_be_smuggled_in(client: Client, mine: plant.Rows, theirs: plant.Rows) -> None:

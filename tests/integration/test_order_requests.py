@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from maintenance.models import WorkOrder
-from sensors.models import Equipment, Event, Membership
+from sensors.models import Equipment, Event, Membership, Site
 from tests import factories
 from tests.integration.test_work_orders import make_order
 
@@ -51,6 +51,13 @@ def test_work_is_requested_and_the_new_order_is_shown(desk: Client, tina: User, 
     assert (str(made.expected_cost), made.description) == ("12.50", "Rattles")
     assert Event.objects.filter(type="work_order.requested", actor=tina.username).count() == 1
     assert "Requested: WO-" in desk.get(answer.headers["Location"]).content.decode()
+
+
+def test_when_it_is_due_is_asked_for_in_the_time_zone_of_the_site(desk: Client, machine: Equipment) -> None:
+    Site.objects.filter(pk=machine.site_id).update(time_zone="Europe/Rome")
+    assert "In Europe/Rome." in desk.get(PAGE).content.decode()
+    desk.post(f"{PAGE}?machine={machine.pk}", said(machine, due_at="2026-03-06T16:00"))
+    assert f"{WorkOrder.objects.get().due_at:%d %H:%M %Z}" == "06 15:00 UTC"
 
 
 def test_what_has_an_open_order_is_refused_with_a_link_to_it(desk: Client, machine: Equipment) -> None:
