@@ -145,6 +145,16 @@ def test_choices_of_people_offer_no_programs(client: Client, mine: plant.Rows, i
     assert program in seats.empty_form.fields["user"].queryset
 
 
+def test_a_sites_administrator_sees_who_is_a_member_of_it(client: Client, mine: plant.Rows, theirs: plant.Rows) -> None:
+    boss = factories.user(site=mine.machine.site, role=ROLES.ADMIN, is_staff=True)
+    other = factories.user(site=mine.machine.site, role=ROLES.TECHNICIAN)
+    factories.user(site=theirs.machine.site, role=ROLES.VIEWER)
+    client.force_login(boss)
+    seats = client.get(url(Site, "change", mine.machine.site.pk)).context["inline_admin_formsets"][0].formset
+    assert {form.instance.user for form in seats.initial_forms} >= {boss, other}
+    assert {form.instance.site for form in seats.initial_forms} == {mine.machine.site}
+
+
 def test_another_sites_machine_cannot_be_smuggled_in(client: Client, mine: plant.Rows, theirs: plant.Rows) -> None:
     staff(client, mine.machine.site, role=ROLES.ADMIN)
     form = {"external_id": "f", "name": "f", "kind": "FLOW", "deadband": 0, "lateness_seconds": 1}

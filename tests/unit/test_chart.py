@@ -93,7 +93,7 @@ def test_a_near_limit_is_a_line_and_a_far_one_is_named_only() -> None:
     svg = parsed(picture([8, 9, 10], limits=limits))
     assert len(of_class(svg, "chart-limit")) == 1
     assert not of_class(svg, "chart-limit-severe")
-    assert "out of view: high high 10000" in texts(svg)
+    assert "out of view: high high 10\u202f000" in texts(svg)
 
 
 def test_an_anomaly_is_shaded_over_its_time_and_leads_to_its_page() -> None:
