@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
-from maintenance import digests, rotas
+from maintenance import rotas
 from maintenance.people_models import Holiday, MachineHours, Worker
 from sensors.models import Equipment, Site
 
@@ -36,7 +36,7 @@ def of_workers(workers: Sequence[Worker], *, begin: datetime, end: datetime) -> 
         free[site].add(on)
     found = {}
     for one in workers:
-        zone = digests.zone(one.site.time_zone)
+        zone = one.site.zone
         spans = _spans(one.hours.all(), zone, begin, end, free[one.site_id])
         away = [(row.from_at, row.until_at) for row in one.absences.all()]
         found[one.pk] = _without(spans, away)
@@ -53,7 +53,7 @@ def of_machines(
     if not rows:
         return {}
     parents = dict(Equipment.objects.filter(site=site).values_list("id", "parent_id"))
-    zone, found = digests.zone(site.time_zone), {}
+    zone, found = site.zone, {}
     for machine in machines:
         said = next((rows[key] for key in _upwards(machine.pk, parents) if key in rows), None)
         if said is not None:

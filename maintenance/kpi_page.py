@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -99,7 +98,7 @@ def _form(request: HttpRequest, sites: dict[str, Site], *, today: date) -> Choic
 
 
 def _made(site: Site, asked: dict[str, Any], *, now: datetime) -> Report:
-    zone, node = zoneinfo.ZoneInfo(site.time_zone), None
+    zone, node = site.zone, None
     if asked["equipment"]:
         node = Equipment.objects.filter(site=site, level__in=NODES, tag=asked["equipment"]).first()
         if node is None:

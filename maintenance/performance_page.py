@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -98,7 +97,7 @@ def _form(request: HttpRequest, sites: dict[str, Site], *, today: date) -> Choic
 
 
 def _shown(site: Site, asked: dict[str, Any], *, now: datetime) -> dict[str, Any]:
-    zone = zoneinfo.ZoneInfo(site.time_zone)
+    zone = site.zone
     try:
         start, end = (
             datetime.combine(day, time(), tzinfo=zone) for day in (asked["start"], asked["end"] + timedelta(days=1))

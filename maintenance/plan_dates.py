@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
-from zoneinfo import ZoneInfo
 
-from maintenance import occurrences, plan_life
+from maintenance import plan_life
 from maintenance.plan_life import Calendar, Done, Due, Metered, Season
 from maintenance.plan_models import Plan, PlanOccurrence
 
@@ -36,11 +35,6 @@ class Upcoming:
     opens_at: datetime | None
     target: float | None
     by: str
-
-
-def zone(plan: Plan) -> ZoneInfo:
-    """The site's time zone as it is now; one that is not known counts as UTC."""
-    return occurrences.zone_of(plan.site.time_zone) or ZoneInfo("UTC")
 
 
 def calendar_of(plan: Plan) -> Calendar | None:
@@ -73,12 +67,12 @@ def last_of(plan: Plan, row: PlanOccurrence | None) -> Last:
 
 
 def due_at(plan: Plan, on: date | None) -> datetime | None:
-    return None if on is None else plan_life.instant(on, plan.due_time, zone(plan))
+    return None if on is None else plan_life.instant(on, plan.due_time, plan.site.zone)
 
 
 def opens_at(plan: Plan, on: date | None) -> datetime | None:
     """So many days before it is due, at the same time by the wall clock."""
-    return None if on is None else plan_life.instant(on - plan.lead_days * DAY, plan.due_time, zone(plan))
+    return None if on is None else plan_life.instant(on - plan.lead_days * DAY, plan.due_time, plan.site.zone)
 
 
 def is_reached(plan: Plan, target: float | None) -> bool:
@@ -117,7 +111,7 @@ def _chain(plan: Plan, last: Last, *, now: datetime, first: PlanOccurrence | Non
             return
         at = max(one.due_at, now)
         total = target if one.by == "meter" else _total_then(plan, at)
-        last = Last(Done(due, at.astimezone(zone(plan)).date()), target, total)
+        last = Last(Done(due, at.astimezone(plan.site.zone).date()), target, total)
 
 
 def _first_of(plan: Plan, due: Due | None, target: float | None) -> Upcoming:
@@ -127,7 +121,7 @@ def _first_of(plan: Plan, due: Due | None, target: float | None) -> Upcoming:
         by = "meter" if on is None else "calendar"
         return Upcoming(on, by_calendar, opens_at(plan, on), target, by)
     lead = expected_at(plan, target - plan.meter_lead) if target is not None else None
-    return Upcoming(by_meter.astimezone(zone(plan)).date(), by_meter, lead, target, "meter")
+    return Upcoming(by_meter.astimezone(plan.site.zone).date(), by_meter, lead, target, "meter")
 
 
 def _total_then(plan: Plan, at: datetime) -> float | None:

@@ -69,7 +69,7 @@ BUTTONS = buttons.by_name(PAUSE, RESUME, DONE)
 
 
 def _today(row: Plan) -> date:
-    return timezone.now().astimezone(plan_dates.zone(row)).date()
+    return timezone.now().astimezone(row.site.zone).date()
 
 
 class StandingFilter(admin.SimpleListFilter):
@@ -251,7 +251,7 @@ def in_words(row: Plan) -> str:
 
 
 def _local(row: Plan, at: datetime) -> str:
-    return f"{at.astimezone(plan_dates.zone(row)):%a %Y-%m-%d %H:%M %Z}"
+    return f"{at.astimezone(row.site.zone):%a %Y-%m-%d %H:%M %Z}"
 
 
 def _line(row: Plan, one: plan_dates.Upcoming) -> dict[str, str]:

@@ -94,7 +94,7 @@ def follow(order: WorkOrder, action: Action, *, actor: User | None, comment: str
         raise MovedOn
     one.outcome = ENDS[action]
     if one.outcome:
-        today = now.astimezone(plan_dates.zone(row)).date()
+        today = now.astimezone(row.site.zone).date()
         is_done = one.outcome == PlanOccurrence.Outcome.DONE
         one.ended_at, one.by, one.comment = now, actor, comment
         one.counts_from_on = today if is_done or one.due_on is None else max(today, one.due_on)

@@ -152,7 +152,7 @@ def record_done(
         newest = row.occurrences.select_related("order").first()
         if newest is not None and newest.outcome == "":
             raise OrderIsOpen(f"That is {newest.order}.")
-        zone = plan_dates.zone(row)
+        zone = row.site.zone
         today = now.astimezone(zone).date()
         on = on or today
         if on > today or (newest is not None and newest.counts_from_on is not None and on <= newest.counts_from_on):

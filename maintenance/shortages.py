@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db.models import DecimalField, F, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
@@ -49,7 +48,7 @@ def of_orders(order_ids: Collection[int], *, now: datetime) -> list[Shortage]:
 def of(row: OrderPart, *, now: datetime) -> Shortage:
     """What is short of a line ``with_elsewhere``."""
     elsewhere: Decimal = getattr(row, "elsewhere")  # noqa: B009 - the query adds it, the class does not know it
-    today = now.astimezone(ZoneInfo(row.part.site.time_zone)).date()
+    today = now.astimezone(row.part.site.zone).date()
     when = part_rules.earliest(today, short=row.short, elsewhere=elsewhere, lead_time_days=row.part.lead_time_days)
     return Shortage(row.pk, row.order_id, str(row.part), row.store.name, row.part.unit, row.short, elsewhere, when)
 

@@ -178,5 +178,5 @@ class WindowPage(Desk):
 
 def _shown(one: Occurrence, row: MaintenanceWindow) -> str:
     """In the site's time, with its offset, so that the night in which clocks change can be read."""
-    local = partial(datetime.astimezone, tz=windows.zone(row))
+    local = partial(datetime.astimezone, tz=row.site.zone)
     return f"{local(one.begin):%a %Y-%m-%d %H:%M} to {local(one.end):%a %H:%M %Z}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -163,14 +162,9 @@ def machines_of(row: MaintenanceWindow) -> list[int]:
         return [machine_id for (machine_id,) in cursor.fetchall()]
 
 
-def zone(row: MaintenanceWindow) -> ZoneInfo:
-    """The site's time zone as it is now; one that is not known counts as UTC."""
-    return occurrences.zone_of(row.site.time_zone) or ZoneInfo("UTC")
-
-
 def _rule(row: MaintenanceWindow) -> Rule:
     length = timedelta(minutes=row.minutes)
-    return Rule(zone(row), row.first_on, row.starts, length, frozenset(row.weekdays), row.last_on)
+    return Rule(row.site.zone, row.first_on, row.starts, length, frozenset(row.weekdays), row.last_on)
 
 
 def _next_look(row: MaintenanceWindow, now: datetime) -> datetime | None:

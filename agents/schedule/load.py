@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 
 from agents.schedule import problem
 from agents.schedule.problem import Busy, Instance, Order, Person, Span, Visit
-from maintenance import calendars, digests, rotas, shortages
+from maintenance import calendars, rotas, shortages
 from maintenance.effort_models import LabourRate
 from maintenance.models import WorkOrder
 from maintenance.order_life import Status
@@ -117,7 +117,7 @@ def _until(held: WorkerSkill, worker: Worker, clock: Problem) -> int:
     """The minute in which a skill expires: with the end of its last day in the home site."""
     if held.expires_on is None:
         return NEVER
-    return clock.minute(rotas.instant(held.expires_on + calendars.DAY, time(), digests.zone(worker.site.time_zone)))
+    return clock.minute(rotas.instant(held.expires_on + calendars.DAY, time(), worker.site.zone))
 
 
 def _parts(orders: Sequence[WorkOrder], site: Site, clock: Problem, now: datetime) -> dict[int, int | None]:
@@ -126,7 +126,7 @@ def _parts(orders: Sequence[WorkOrder], site: Site, clock: Problem, now: datetim
     When a person says, if that is still to come: what was ordered from a supplier is known to them alone. Else from
     the begin of the day, in the site, on which what is short can be there; None where nobody knows.
     """
-    zone, found = digests.zone(site.time_zone), dict[int, int | None]()
+    zone, found = site.zone, dict[int, int | None]()
     for one in shortages.of_orders([order.pk for order in orders], now=now):
         day, before = one.earliest_on, found.get(one.order, 0)
         at = None if day is None else clock.first_after(rotas.instant(day, time(), zone))

@@ -17,7 +17,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from maintenance import approvals, kpi_data, kpi_page, kpi_report, order_costs, order_steps
+from maintenance import approvals, kpi_data, kpi_page, kpi_report, order_costs, order_steps, performance_page
 from maintenance.effort_models import Downtime, Labour, OrderCost
 from maintenance.kpi import HOUR_US
 from maintenance.models import PastOrder, WorkOrder, WorkOrderTransition
@@ -322,6 +322,14 @@ def test_the_page_shows_figures_pictures_and_losses(site: Site) -> None:
     assert "Mean time between failures (MTBF)" in text
     assert "P-<b>" not in text
     assert "P-&lt;b&gt;, VIB" in text
+
+
+@pytest.mark.parametrize("name", [kpi_page.NAME, performance_page.NAME])
+def test_a_page_of_figures_opens_also_where_the_time_zone_is_mistyped(site: Site, name: str) -> None:
+    Site.objects.filter(pk=site.pk).update(time_zone="Mars/Olympus")
+    browser = Client()
+    browser.force_login(factories.user(site=site, role="VIEWER", is_staff=True))
+    assert browser.get(reverse(name), DAYS).status_code == 200
 
 
 def test_the_page_of_nothing_says_so(site: Site) -> None:

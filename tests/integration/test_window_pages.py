@@ -56,7 +56,7 @@ def form(site: Site, **more: Any) -> dict[str, Any]:
 
 def running(site: Site, actor: User, **fields: Any) -> MaintenanceWindow:
     """One that began ten minutes ago."""
-    local = datetime.now(windows.zone(MaintenanceWindow(site=site))) - timedelta(minutes=10)
+    local = datetime.now(site.zone) - timedelta(minutes=10)
     made = MaintenanceWindow(
         **{"site": site, "reason": "Works", "first_on": local.date(), "starts": local.time(), "minutes": 60} | fields
     )
@@ -88,7 +88,7 @@ def test_a_window_is_added_with_its_weekdays(desk: Client, site: Site, anna: Use
     assert "to come" in text
     coming = windows.upcoming(made, now=timezone.now())
     assert coming is not None
-    assert f"{coming.begin.astimezone(windows.zone(made)):%a %Y-%m-%d %H:%M}" in text
+    assert f"{coming.begin.astimezone(made.site.zone):%a %Y-%m-%d %H:%M}" in text
 
 
 @pytest.mark.parametrize(
