@@ -1,8 +1,7 @@
 """Ring the workers: a message with one id says "look". It may be lost, late or doubled; Postgres is the record.
 
 Ringing never raises and never waits long: after one failed or slow ring this process stays silent for a while, and
-the sweep finds what is due. Requests leave it to a thread (``Ringer``): what comes while it rings is rung for together,
-and an answer waits for no bell.
+the sweep finds what is due. Of requests that come together one rings (``Ringer``), and the others wait for no bell.
 """
 
 from __future__ import annotations
@@ -95,32 +94,54 @@ def ring_lanes(lanes: Iterable[int]) -> None:
 
 
 class Ringer:
-    """Calls ``ring`` in a thread of its own with all lanes that it was told of meanwhile; what it was told of and did
-    not ring for when its process ends is the sweep's."""
+    """Calls ``ring`` with the lanes it is told of, never twice at a time: in the caller where nobody rings, so that an
+    idle service does not wait until a thread wakes; what comes meanwhile is rung for together by a thread. What was not
+    rung for when its process ends is the sweep's."""
 
     def __init__(self, ring: Callable[[set[int]], None]) -> None:
         self._ring = ring
+        self._begin()
+        os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
         self._told: set[int] = set()
         self._news = threading.Condition()
-        self._process = 0
+        self._ringing = threading.Lock()
+        self._thread: threading.Thread | None = None
 
     def tell(self, lanes: Iterable[int]) -> None:
         with self._news:
             self._told.update(lanes)
-            self._news.notify()
-            if self._process != os.getpid():  # of a process that was forked only the thread that forked it goes on
-                threading.Thread(target=self._go_on, name="ringer", daemon=True).start()
-                self._process = os.getpid()
+        if not self._ringing.acquire(blocking=False):
+            return  # who rings looks again afterwards
+        try:
+            self._ring_once()
+        finally:
+            self._ringing.release()
+        with self._news:
+            if self._told:
+                self._leave()
+
+    def _leave(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._go_on, name="ringer", daemon=True)
+            self._thread.start()
+        self._news.notify()
+
+    def _ring_once(self) -> None:
+        with self._news:
+            lanes, self._told = self._told, set()
+        try:
+            self._ring(lanes)
+        except Exception:
+            log.exception("agents.doorbell.ringer-failed")
 
     def _go_on(self) -> None:
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._told)
-                lanes, self._told = self._told, set()
-            try:
-                self._ring(lanes)
-            except Exception:
-                log.exception("agents.doorbell.ringer-failed")
+            with self._ringing:
+                self._ring_once()
 
 
 ringer = Ringer(ring_lanes)

@@ -101,7 +101,15 @@ def test_the_settings_carry_what_the_flow_relies_on() -> None:
     assert conf.broker_transport_options["visibility_timeout"] > settings.LEASE_SECONDS
 
 
-def test_what_is_told_while_it_rings_is_rung_for_together() -> None:
+def test_who_is_alone_rings_before_it_goes_on() -> None:
+    rung: list[tuple[set[int], threading.Thread]] = []
+    ringer = Ringer(lambda lanes: rung.append((lanes, threading.current_thread())))
+    ringer.tell([1, 2])
+    ringer.tell([1])
+    assert rung == [({1, 2}, threading.current_thread()), ({1}, threading.current_thread())]
+
+
+def test_what_is_told_while_it_rings_is_rung_for_together_and_waits_for_no_bell() -> None:
     rung: list[set[int]] = []
     began, may_go_on = threading.Event(), threading.Event()
 
@@ -111,14 +119,27 @@ def test_what_is_told_while_it_rings_is_rung_for_together() -> None:
         may_go_on.wait(30)
 
     ringer = Ringer(ring)
-    ringer.tell([1])
+    first = threading.Thread(target=ringer.tell, args=[[1]])
+    first.start()
     assert began.wait(30)
     ringer.tell([2, 3])
     ringer.tell([3, 40])
     assert rung == [{1}]
     may_go_on.set()
+    first.join(30)
     until(lambda: len(rung) == 2, limit=30)
     assert rung == [{1}, {2, 3, 40}]
+
+
+def test_what_is_told_to_many_at_once_is_rung_for() -> None:
+    rung: set[int] = set()
+    ringer = Ringer(rung.update)
+    callers = [threading.Thread(target=lambda n=n: [ringer.tell([n * 100 + i]) for i in range(100)]) for n in range(8)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(30)
+    until(lambda: rung == set(range(800)), limit=30)
 
 
 def test_an_error_ends_no_ringer() -> None:
