@@ -45,6 +45,8 @@ PURE = (
     "sensors.m4",
     "mlops.state",
     "mlops.detectors",
+    "mlops.learning",
+    "mlops.recipes",
     "sensors.tables",
     "agents.judge_file",
     "agents.judged_rows",
@@ -142,6 +144,8 @@ HEAVY = (
     "matplotlib",
     "boto3",
     "shap",
+    "optuna",
+    "skops",
     "ortools",
     "playwright",
 )

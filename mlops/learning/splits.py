@@ -1,0 +1,42 @@
+"""Parting what is learned from and what is held out, so that nothing of the one tells of the other. Pure."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlops.learning.examples import Examples
+from sensors.columns import Int64
+
+
+def by_time(examples: Examples, *, held_out: float, gap: int) -> tuple[Examples, Examples]:
+    """The first of each track to learn from, then ``gap`` questions nobody gets, and the last share held out.
+
+    ``gap``: at least what a question looks back at, and as far as its truth lies ahead.
+    """
+    learn, hold = [], []
+    for number in range(len(examples.tracks)):
+        mine = np.flatnonzero(examples.track == number)
+        mine = mine[np.argsort(examples.end[mine], kind="stable")]
+        first = len(mine) - round(held_out * len(mine))
+        learn.append(mine[: max(0, first - gap)])
+        hold.append(mine[first:])
+    return examples.take(np.concatenate(learn)), examples.take(np.concatenate(hold))
+
+
+def by_track(examples: Examples, *, held_out: float, seed: int) -> tuple[Examples, Examples]:
+    """Whole machines, drawn by lot: where each is watched from new until it fails, a later time is no other one."""
+    numbers = np.unique(examples.track)
+    drawn = np.random.default_rng(seed).permutation(numbers)[: max(1, round(held_out * len(numbers)))]
+    held = np.isin(examples.track, drawn)
+    return examples.take(~held), examples.take(held)
+
+
+def blocks_of_tracks(examples: Examples) -> Int64:
+    """Each machine is a block."""
+    return examples.track
+
+
+def blocks_of_time(examples: Examples, *, length: int) -> Int64:
+    """So many questions of a track in a row are a block."""
+    piece = examples.end // length
+    return examples.track * (int(piece.max(initial=0)) + 1) + piece
