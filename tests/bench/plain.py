@@ -85,7 +85,7 @@ class Plain:
 @contextmanager
 def plain(service: Service, folder: Path, *, machines: int = MACHINES) -> Iterator[Plain]:
     """The plain build, on the servers of a service whose processes stand still."""
-    port, password = node.free_port(0), secrets.token_urlsafe(18)
+    port, password = node.free_port(0), secrets.token_hex(18)  # as an argument it must not begin with a dash
     environment = surroundings(service)
     with ExitStack() as stack:
         stack.enter_context(copying.database(service, DATABASE))
