@@ -1,8 +1,10 @@
-"""What was learned: the state of the stages, one row per machine."""
+"""What was learned: the state of the stages, a row per machine; and models with the ledger of which of them spoke."""
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from sensors.models import Equipment
@@ -23,3 +25,191 @@ class MachineState(models.Model):
 
     def __str__(self) -> str:
         return f"state of machine {self.machine_id}"
+
+
+class ModelPolicy(models.Model):
+    """How a model is looked after, by name: made when it is first trained, changed by people."""
+
+    class Promotion(models.TextChoices):
+        MANAGED = "MANAGED", "By itself, where the gate is passed"
+        MANUAL = "MANUAL", "By a person, where the gate is passed"
+
+    name = models.CharField(primary_key=True, max_length=100)
+    promotion = models.CharField(
+        max_length=16, choices=Promotion.choices, default=Promotion.MANAGED,
+        help_text="Who makes a version champion that is better than the one before.",
+    )  # fmt: skip
+    retrain_days = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Trained anew so often; empty: only when asked for."
+    )
+    cooldown_hours = models.PositiveSmallIntegerField(
+        default=24, help_text="After a training nothing but a person asks for another so long."
+    )
+    most_a_month = models.PositiveSmallIntegerField(
+        "trainings a month", default=10, help_text="That nothing but a person asks for, at most."
+    )
+    challenger_share = models.FloatField(
+        "challenger's share of lanes", default=0.0,
+        help_text="0 to 1: of so many lanes the challenger's answers are the ones that are shown (A/B).",
+    )  # fmt: skip
+    updated_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name_plural = "model policies"
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=Q(promotion__in=["MANAGED", "MANUAL"]), name="policy_promotion"),
+            models.CheckConstraint(
+                condition=Q(challenger_share__gte=0, challenger_share__lte=1), name="policy_share_is_one"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Training(models.Model):
+    """A training that was asked for, and what came of it. Kept, never changed after its end."""
+
+    class Status(models.TextChoices):
+        PENDING = "PENDING", "Waiting for a worker"
+        RUNNING = "RUNNING", "Under way"
+        DONE = "DONE", "Done"
+        FAILED = "FAILED", "Failed: the reason says why"
+
+    class Cause(models.TextChoices):
+        PERSON = "PERSON", "A person asked for it"
+        SCHEDULE = "SCHEDULE", "It was due"
+        DRIFT = "DRIFT", "Drift was found"
+
+    UNFINISHED = (Status.PENDING, Status.RUNNING)
+
+    name = models.CharField(max_length=100, help_text="Of the model.")
+    cause = models.CharField(max_length=16, choices=Cause.choices, default=Cause.PERSON)
+    options = models.JSONField(default=dict, help_text="Seed, seconds for the search, hyper-parameters where given.")
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", help_text="Empty: the service itself."
+    )
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
+    step = models.CharField(max_length=100, blank=True, help_text="What is done now.")
+    done_share = models.FloatField(default=0.0)
+    reason = models.TextField(blank=True, help_text="Why it failed.")
+    attempts = models.PositiveIntegerField(default=0, help_text="Counted before the work.")
+    lease_token = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    lease_owner = models.CharField(max_length=100, blank=True)
+    due_at = models.DateTimeField(db_default=Now())
+    ring_after = models.DateTimeField(db_default=Now())
+    rings = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name"], condition=Q(status__in=["PENDING", "RUNNING"]), name="training_one_at_a_time"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=["PENDING", "RUNNING", "DONE", "FAILED"]), name="training_status"
+            ),
+            models.CheckConstraint(condition=Q(cause__in=["PERSON", "SCHEDULE", "DRIFT"]), name="training_cause"),
+            models.CheckConstraint(
+                condition=Q(status__in=["DONE", "FAILED"], finished_at__isnull=False)
+                | (~Q(status__in=["DONE", "FAILED"]) & Q(finished_at__isnull=True)),
+                name="training_ends_with_its_status",
+            ),
+            models.CheckConstraint(condition=~Q(status="FAILED") | ~Q(reason=""), name="training_has_reason"),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(status__in=["PENDING", "RUNNING"]), name="training_due"),
+            models.Index(fields=["name", "-id"], name="training_of_model"),
+        ]
+
+    def __str__(self) -> str:
+        return f"training {self.pk} of {self.name}"
+
+
+class ModelVersion(models.Model):
+    """One model that was trained: what it takes, what it was measured at, and where its bytes are. Never changed."""
+
+    name = models.CharField(max_length=100)
+    version = models.PositiveIntegerField()
+    experiment = models.CharField(max_length=100)
+    training = models.OneToOneField(Training, models.PROTECT, related_name="version")
+    kind = models.CharField(max_length=50, help_text="Of the code that answers.")
+    signature = models.JSONField(help_text="Features and outputs with their units, and how far it looks back.")
+    settings = models.JSONField(help_text="Hyper-parameters.")
+    figures = models.JSONField(help_text="On what was held out: name -> value with the ends of its interval.")
+    baselines = models.JSONField(help_text="Theirs, by name.")
+    comparisons = models.JSONField(help_text="With each baseline and with the champion of the time.")
+    objections = models.JSONField(help_text="Why the gate does not let it pass; empty: it does.")
+    learned_from = models.PositiveIntegerField(help_text="Questions it was taught.")
+    held_out = models.PositiveIntegerField(help_text="Questions it was measured at.")
+    data_sha256 = models.CharField(max_length=64, help_text="Of the data it was taught and measured at.")
+    sha256 = models.CharField(max_length=64, help_text="Of its bytes; checked before they are opened.")
+    size = models.PositiveIntegerField(help_text="In bytes.")
+    uri = models.CharField(max_length=500, help_text="Where its bytes are.")
+    run_id = models.CharField(max_length=64, help_text="In MLflow.")
+    mlflow_version = models.PositiveIntegerField(help_text="Its number in MLflow's registry.")
+    card = models.TextField(help_text="What a person should know of it, as Markdown.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["name", "-version"]
+        constraints = [models.UniqueConstraint(fields=["name", "version"], name="version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+class Deployment(models.Model):
+    """One entry of the ledger: which version had an alias of its model from when to when, by whom and why.
+
+    Entries are added and ended, never changed or deleted otherwise. An alias has one version at a time.
+    """
+
+    class Alias(models.TextChoices):
+        CHAMPION = "CHAMPION", "Champion: it speaks"
+        CHALLENGER = "CHALLENGER", "Challenger: it answers in the shadow"
+
+    class Action(models.TextChoices):
+        PROMOTED = "PROMOTED", "Promoted"
+        ROLLED_BACK = "ROLLED_BACK", "Rolled back to it"
+        CHALLENGED = "CHALLENGED", "Set beside the champion"
+
+    name = models.CharField(max_length=100)
+    alias = models.CharField(max_length=16, choices=Alias.choices)
+    version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="deployments")
+    action = models.CharField(max_length=16, choices=Action.choices)
+    from_at = models.DateTimeField(db_default=Now())
+    to_at = models.DateTimeField(null=True)
+    gate = models.JSONField(default=dict, help_text="The figures that it was let pass, or stopped, by.")
+    actor = models.CharField(max_length=150, help_text="Who: a person's name, or what of the service.")
+    reason = models.TextField()
+    ended_by = models.CharField(max_length=150, blank=True)
+    mirrored_at = models.DateTimeField(null=True, help_text="When MLflow was told of it as it stands.")
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "alias"], condition=Q(to_at__isnull=True), name="deployment_one_at_a_time"
+            ),
+            models.CheckConstraint(condition=Q(alias__in=["CHAMPION", "CHALLENGER"]), name="deployment_alias"),
+            models.CheckConstraint(
+                condition=Q(action__in=["PROMOTED", "ROLLED_BACK", "CHALLENGED"]), name="deployment_action"
+            ),
+            models.CheckConstraint(condition=~Q(reason=""), name="deployment_has_reason"),
+            models.CheckConstraint(
+                condition=Q(to_at__isnull=True) | Q(to_at__gte=F("from_at")), name="deployment_ends_after_it_begins"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["name", "alias", "-from_at"], name="deployment_live_at"),
+            models.Index(fields=["id"], condition=Q(mirrored_at__isnull=True), name="deployment_not_mirrored"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} as {self.alias.lower()}"

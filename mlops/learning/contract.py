@@ -95,7 +95,8 @@ class Recipe(Protocol):
 
     ``source``: the data with its licence, and whether it is measured or simulated. ``target``: what decides;
     ``guards``: what must not suffer; both are names in ``measure``'s answer. ``published``: name of a method -> its
-    figures by name, with where they are from in the name. ``seconds``: for the search, on two cores.
+    figures by name, with where they are from in the name. ``admitted``: features that tell the truth alone, and
+    why that is no leak. ``seconds``: for the search, on two cores.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Recipe(Protocol):
     target: Measure
     guards: tuple[Guard, ...]
     published: Mapping[str, Mapping[str, float]]
+    admitted: Mapping[str, str]
     defaults: Settings
     seconds: float
 
