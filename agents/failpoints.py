@@ -23,7 +23,8 @@ STAGE_POINTS = ("claimed", "worked", "finishing", "committed")
 next bell not rung."""
 
 DELIVERY_POINTS = ("deliver:claimed", "deliver:sent", "deliver:recording", "deliver:recorded")
-BACKTEST_POINTS = ("backtest:claimed", "backtest:slice")
+BACKTEST_POINTS = ("backtest:claimed", "backtest:step", "backtest:finishing")
+TRAINING_POINTS = ("training:claimed", "training:step", "training:finishing")
 
 
 class Poisoned(RuntimeError):

@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from agents import failpoints, lease, sweeper
+from agents import errand, failpoints, lease, sweeper
 from agents.backtests import jobs, requests
 from agents.backtests.history import Target
 from agents.doorbell import Bell
@@ -189,7 +189,7 @@ def test_one_that_was_taken_over_keeps_nothing_of_the_first_worker(sensor: Senso
 
 
 def test_a_lease_is_held_while_the_work_goes_on(sensor: Sensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "TELL_SECONDS", 0.0)
+    monkeypatch.setattr(errand, "TELL_SECONDS", 0.0)
     row = asked(sensor)
     before = timezone.now()
     assert jobs.perform(row.pk) == "done"
@@ -217,7 +217,7 @@ def test_a_backtest_whose_worker_dies_is_taken_again_and_comes_to_the_same(senso
 @pytest.mark.django_db(transaction=True)
 def test_a_backtest_whose_workers_die_every_time_fails_and_says_so(sensor: Sensor) -> None:
     row = asked(sensor)
-    fatal = {failpoints.VARIABLE: "backtest:slice"}
+    fatal = {failpoints.VARIABLE: "backtest:step"}
     assert workers.work([Bell("backtest", row.pk)], environment=fatal) == failpoints.EXIT_STATUS
     workers.recover(environment=fatal)
     row.refresh_from_db()
