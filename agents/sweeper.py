@@ -9,18 +9,21 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
 import structlog
 from django.conf import settings
 
-from agents import apart, approve, deliver, doorbell, escalate, lease, pipeline, shelves, strangers
+from agents import apart, approve, deliver, doorbell, errand, escalate, lease, pipeline, shelves, strangers
 from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
 from agents.models import Backtest, Run
+from agents.questions import jobs as questions
+from agents.trainings import jobs as trainings
 from maintenance import digests
 from maintenance.models import Notification
+from mlops.models import Question, Training
 from sensors import discovery
 
 log = structlog.get_logger(__name__)
@@ -28,9 +31,14 @@ log = structlog.get_logger(__name__)
 CHILDREN = max(1, min(4, os.cpu_count() or 1))
 STAGES = frozenset(stage.lower() for stage in Run.Stage.values)
 KNOWN = list(Run.Stage.values)
-BACKTESTS = [str(status) for status in Backtest.UNFINISHED]
-LEFT = frozenset({"quarantine", "backtest"})
-"""What a pass does not wait for: it may take longer than everything else can. A backtest waits for its worker."""
+ERRANDS = list(errand.UNFINISHED)
+ERRANDS_BY_QUEUE: dict[str, Callable[[int], str]] = {
+    "backtest": backtests.perform,
+    "train": trainings.perform,
+    "answer": questions.perform,
+}
+LEFT = frozenset({"quarantine", *ERRANDS_BY_QUEUE})
+"""What a pass does not wait for: it may take longer than everything else can. Errands wait for their worker."""
 SEARCH_SECONDS = 600.0
 MOST = 300
 PATIENT_RINGS = 3
@@ -126,8 +134,12 @@ def _due() -> Iterable[tuple[Bell, bool]]:
     digests.release(limit=MOST)
     for notification_id in lease.overdue(Notification, limit=MOST, status="PENDING"):
         yield Bell("deliver", notification_id), False
-    for backtest_id in lease.overdue(Backtest, limit=MOST, status=BACKTESTS):
+    for backtest_id in lease.overdue(Backtest, limit=MOST, status=ERRANDS):
         yield Bell("backtest", backtest_id), False
+    for training_id in lease.overdue(Training, limit=MOST, status=ERRANDS):
+        yield Bell("train", training_id), False
+    for question_id in lease.overdue(Question, limit=MOST, status=ERRANDS):
+        yield Bell("answer", question_id), False
     discovery.let_go_of_stragglers()  # parts of sensors adopted meanwhile; the next pass rings
 
 
@@ -138,8 +150,9 @@ def _give_back() -> None:
         log.warning("agents.sweeper.gave-back", notifications=messages)
     if runs:
         log.warning("agents.sweeper.gave-back", runs=runs)
-    if tests := lease.give_back_for_the_dead(Backtest, status=BACKTESTS):
-        log.warning("agents.sweeper.gave-back", backtests=tests)
+    for kind in (Backtest, Training, Question):
+        if errands := lease.give_back_for_the_dead(kind, status=ERRANDS):
+            log.warning("agents.sweeper.gave-back", of=kind.__name__, errands=errands)
 
 
 def work_off(bells: Iterable[Bell], *, seconds: float = math.inf, leave: Collection[str] = frozenset()) -> None:
@@ -176,7 +189,7 @@ def answer(bell: Bell) -> tuple[Bell, ...]:
         return deliver.look(bell.id)
     if bell.queue == "quarantine":
         return pipeline.search(bell.id).bells
-    if bell.queue == "backtest":
-        backtests.perform(bell.id)
+    if (errand_of := ERRANDS_BY_QUEUE.get(bell.queue)) is not None:
+        errand_of(bell.id)
         return ()
     return pipeline.perform(bell.queue.upper(), bell.id).bells

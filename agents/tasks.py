@@ -14,7 +14,9 @@ from agents import watchdog as dog
 from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
 from agents.models import Run
+from agents.questions import jobs as questions
 from agents.schedule import agent as scheduler
+from agents.trainings import jobs as trainings
 
 
 @celeryd_after_setup.connect
@@ -67,6 +69,31 @@ def deliver(notification_id: int, **_: Any) -> None:
 )
 def backtest(backtest_id: int, **_: Any) -> None:
     backtests.perform(backtest_id)
+
+
+@shared_task(
+    name="agents.train",
+    queue="train",
+    soft_time_limit=trainings.LONGEST_SECONDS,
+    time_limit=trainings.LONGEST_SECONDS + 60,
+)
+def train(training_id: int, **_: Any) -> None:
+    trainings.perform(training_id)
+
+
+@shared_task(name="agents.answer", queue="answer")
+def answer(question_id: int, **_: Any) -> None:
+    questions.perform(question_id)
+
+
+@shared_task(name="agents.forget_questions", queue="housekeeping")
+def forget_questions(**_: Any) -> None:
+    jobs.run("forget_questions", questions.forget_old)
+
+
+@shared_task(name="agents.trainings", queue="housekeeping")
+def ask_for_trainings(**_: Any) -> None:
+    jobs.run("trainings", lambda: doorbell.ring_all(Bell("train", key) for key in trainings.look_round()))
 
 
 @shared_task(name="agents.make_partitions", queue="housekeeping")

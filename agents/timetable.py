@@ -15,6 +15,8 @@ PERIODS: dict[str, timedelta] = {
     "doctor": timedelta(seconds=30),
     "alarm_nuisance": timedelta(minutes=1),
     "schedules": timedelta(minutes=1),
+    "trainings": timedelta(minutes=10),
+    "forget_questions": timedelta(hours=6),
 }
 """Name of a job, which is that of its task without ``agents.``, and the period in which it is done once."""
 

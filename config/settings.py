@@ -270,6 +270,15 @@ SCHEDULE_SECONDS = env.integer("SCHEDULE_SECONDS", 30, minimum=1)
 SCHEDULE_MOVE_COST = env.integer("SCHEDULE_MOVE_COST", 600, minimum=0)
 SCHEDULE_MINUTES = env.integer("SCHEDULE_MINUTES", 60, minimum=1)
 
+# Models: data sets they are taught from; opened versions, on disk and in memory; how long a training may take.
+ML_DATA_DIR = Path(env.text("ML_DATA_DIR", str(HOME / "data")))
+ML_CACHE_DIR = Path(env.text("ML_CACHE_DIR", str(HOME / "model-cache")))
+ML_CACHE_BYTES = env.integer("ML_CACHE_BYTES", 200_000_000, minimum=1)
+ML_CACHE_SECONDS = env.integer("ML_CACHE_SECONDS", 3_600, minimum=1)
+TRAINING_SECONDS = env.integer("TRAINING_SECONDS", 3_600, minimum=10)
+# A question over REST is waited for so long; after that its answer is at an address of its own.
+ML_ANSWER_SECONDS = env.integer("ML_ANSWER_SECONDS", 5, minimum=0)
+
 # Shelving: how long a person may hide an alarm at most, and how long before its end those concerned are told.
 SHELVE_MAX_HOURS = env.integer("SHELVE_MAX_HOURS", 24, minimum=1)
 SHELVE_NOTICE_SECONDS = env.integer("SHELVE_NOTICE_SECONDS", 600, minimum=0)

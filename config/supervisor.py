@@ -136,6 +136,7 @@ def _signal(child: Child, number: int) -> None:
 QUIET = ("-l", "WARNING", "--without-gossip", "--without-mingle")
 
 
+LONG = "backtest,schedule,train"
 WEB = (
     "--interface", "wsgi", "--http", "1", "--no-ws", "--log-level", "warning",
     "--workers", "1",  # the counters of /metrics are those of one process
@@ -171,8 +172,10 @@ def service(
         worker("outbox", "deliver,housekeeping"),  # no stage: it waits for targets that may hang
         # One at a time and in the process itself: what it tries runs in children of its own (agents.probe).
         Child("aside", [*celery, "worker", "-n", "aside@%h", "-Q", "quarantine", "--pool", "solo", *QUIET]),
+        # Answers of models: apart from what is long, since somebody waits for them.
+        Child("models", [*celery, "worker", "-n", "models@%h", "-Q", "answer", "--concurrency", "1", *QUIET]),
         # One at a time: each takes a processor for as long as it may.
-        Child("long", [*celery, "worker", "-n", "long@%h", "-Q", "backtest,schedule", "--concurrency", "1", *QUIET]),
+        Child("long", [*celery, "worker", "-n", "long@%h", "-Q", LONG, "--concurrency", "1", *QUIET]),
         Child("beat", [*celery, "beat", "-s", str(beat_file), "-l", "WARNING"]),
         Child("sweep", [python, "manage.py", "sweep"]),
         Child(

@@ -14,8 +14,10 @@ from agents import tuning_page
 from agents.api import Ingest
 from agents.backtests.api import Backtests
 from agents.case_api import Cases
+from agents.questions.api import DetectAnomaly, Forecast, Predict, Questions
 from agents.run_api import Runs
 from agents.schedule.api import Schedules, ScheduleVisits
+from agents.trainings.api import Retrain, Trainings
 from config import appearance, health
 from maintenance import (
     carrying_page,
@@ -55,6 +57,7 @@ from maintenance.rules_api import ChecklistTemplates, LabourRates, RulesOfWork
 from maintenance.suppression_api import Suppressions
 from maintenance.tool_api import ToolLoans, Tools
 from maintenance.window_api import Windows
+from mlops.api import Deployments, Models
 from sensors import problems, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.default_api import SensorDefaults
@@ -125,6 +128,10 @@ for name, view in people_api.LISTS.items():
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")
+router.register("ml/models", Models, basename="ml-model")
+router.register("ml/deployments", Deployments, basename="ml-deployment")
+router.register("ml/trainings", Trainings, basename="ml-training")
+router.register("ml/questions", Questions, basename="ml-question")
 
 api: list[URLPattern | URLResolver] = [
     path("data/ingest", Ingest.as_view(), name="ingest"),
@@ -133,6 +140,10 @@ api: list[URLPattern | URLResolver] = [
     path("auth/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist"),
     path("auth/token/refresh/", tokens.Refresh.as_view(), name="token-refresh-under-token"),
     path("auth/token/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist-under-token"),
+    path("ml/predict/", Predict.as_view(), name="ml-predict"),
+    path("ml/forecast/", Forecast.as_view(), name="ml-forecast"),
+    path("ml/detect_anomaly/", DetectAnomaly.as_view(), name="ml-detect-anomaly"),
+    path("ml/retrain/", Retrain.as_view(), name="ml-retrain"),
     path("alarm-report/", AlarmReport.as_view(), name="alarm-report"),
     path("kpis/", Kpis.as_view(), name="kpis"),
     path("kpis/csv/", KpiTable.as_view(), name="kpis-csv"),

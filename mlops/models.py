@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -213,3 +215,54 @@ class Deployment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version} as {self.alias.lower()}"
+
+
+class Question(models.Model):
+    """What a client asks of a model over REST, and the answer; a worker gives it. Forgotten after a day."""
+
+    class Kind(models.TextChoices):
+        PREDICT = "PREDICT", "What the model says"
+        DRIFT = "DRIFT", "Whether the features are as they were when it was taught"
+
+    class Status(models.TextChoices):
+        PENDING = "PENDING", "Waiting for a worker"
+        RUNNING = "RUNNING", "Under way"
+        DONE = "DONE", "Answered"
+        FAILED = "FAILED", "Not answered: the reason says why"
+
+    key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    name = models.CharField(max_length=100, help_text="Of the model.")
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    asked = models.JSONField(help_text="Rows of the features in the order of the signature, their instants, options.")
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
+    reason = models.TextField(blank=True)
+    answer = models.JSONField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+    lease_token = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    lease_owner = models.CharField(max_length=100, blank=True)
+    due_at = models.DateTimeField(db_default=Now())
+    ring_after = models.DateTimeField(db_default=Now())
+    rings = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(kind__in=["PREDICT", "DRIFT"]), name="question_kind"),
+            models.CheckConstraint(
+                condition=Q(status__in=["PENDING", "RUNNING", "DONE", "FAILED"]), name="question_status"
+            ),
+            models.CheckConstraint(condition=~Q(status="DONE") | Q(answer__isnull=False), name="question_has_answer"),
+            models.CheckConstraint(condition=~Q(status="FAILED") | ~Q(reason=""), name="question_has_reason"),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], condition=Q(status__in=["PENDING", "RUNNING"]), name="question_due"),
+            models.Index(fields=["created_at"], name="question_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"question {self.pk} to {self.name}"

@@ -59,7 +59,10 @@ class Learned(Protocol):
 
 
 class NotAtHand(Exception):
-    """The data of a recipe is not in the folder that was named; the message says which file is missing."""
+    """The data of a recipe is not in the folder that was named. ``what``: the file or folder that is missing."""
+
+    def __init__(self, what: object) -> None:
+        super().__init__(f"{what} is not at hand.")
 
 
 class Pick(Protocol):

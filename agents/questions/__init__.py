@@ -1,0 +1,1 @@
+"""Questions to models over REST, and their answers."""

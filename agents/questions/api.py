@@ -1,0 +1,174 @@
+"""Models asked over REST. A worker answers; who asks waits a moment for it, and is told where to look after that."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from django.conf import settings
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiExample, extend_schema
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+from rest_framework.views import APIView
+
+from agents import doorbell
+from agents.doorbell import Bell
+from mlops import asking, ledger
+from mlops.models import ModelVersion, Question
+from sensors import access
+from sensors.problems import Problem
+
+LOOK_SECONDS = 0.02
+UNFINISHED = (Question.Status.PENDING, Question.Status.RUNNING)
+ANOMALY, FORECAST = ("anomaly", "vibration-novelty"), ("forecasting", "time-to-limit")
+
+
+class Output(serializers.Serializer[Any]):
+    unit = serializers.CharField()
+    values = serializers.ListField(
+        child=serializers.FloatField(allow_null=True), help_text="Of each row asked about; null = it says nothing."
+    )
+
+
+class Answer(serializers.Serializer[Any]):
+    model = serializers.CharField()
+    version = serializers.IntegerField()
+    degraded = serializers.CharField(help_text="Why an older version speaks; empty where the champion does.")
+    rows = serializers.ListField(child=serializers.IntegerField(), help_text="Which rows, counted from 1.")
+    outputs = serializers.DictField(child=Output())
+
+
+class QuestionOut(serializers.ModelSerializer[Question]):
+    """A question and, when it is answered, the answer."""
+
+    status_url = serializers.SerializerMethodField()
+    answer = Answer(allow_null=True)
+
+    class Meta:
+        model = Question
+        fields = ["key", "kind", "name", "status", "reason", "answer", "status_url", "created_at", "finished_at"]
+
+    def get_status_url(self, row: Question) -> str:
+        return str(reverse("ml-question-detail", args=[row.key], request=self.context["request"]))
+
+
+class FeatureIn(serializers.Serializer[Any]):
+    unit = serializers.CharField(allow_blank=True, default="", max_length=50)
+    values = serializers.ListField(
+        child=serializers.FloatField(allow_null=True), max_length=asking.MOST_ROWS, min_length=1
+    )
+
+
+class QuestionIn(serializers.Serializer[Any]):
+    model = serializers.CharField(max_length=100)
+    features = serializers.DictField(
+        child=FeatureIn(), help_text="Of each feature of the model its unit and its values, the oldest first."
+    )
+    each = serializers.BooleanField(default=False, help_text="Answer for each row, and not for the last one alone.")
+
+
+EXAMPLE = OpenApiExample(
+    "A row",
+    {"model": "milling-failure", "features": {"Torque": {"unit": "Nm", "values": [42.8]}}},
+    request_only=True,
+)
+
+
+class Ask(APIView):
+    """``experiments``: of which a model may be asked here; empty: of any."""
+
+    experiments: tuple[str, ...] = ()
+    kind = Question.Kind.PREDICT
+
+    def ask(self, request: Request) -> Response:
+        user = access.user_of(request)
+        if not access.sites(user, to="act").exists():
+            raise Problem("forbidden", "Your roles do not allow this; it takes ADMIN or TECHNICIAN in a site.")
+        body = QuestionIn(data=request.data)
+        body.is_valid(raise_exception=True)
+        said = body.validated_data
+        version = self._champion(said["model"])
+        try:
+            rows = asking.rows(version.signature, said["features"])
+        except asking.Wrong as error:
+            raise Problem("invalid", str(error), errors=_errors(error)) from error
+        asked = {"rows": rows, "each": said["each"], "version": version.version}
+        row = Question.objects.create(kind=self.kind, name=version.name, asked_by=user, asked=asked)
+        doorbell.ring(Bell("answer", row.pk))
+        row = wait_for(row)
+        told = QuestionOut(row, context={"request": request}).data
+        return Response(told, status=202 if row.status in UNFINISHED else 200)
+
+    def _champion(self, name: str) -> ModelVersion:
+        version = ledger.champion(name)
+        if version is None or (self.experiments and version.experiment not in self.experiments):
+            kind = f" of {' or '.join(self.experiments)}" if self.experiments else ""
+            raise serializers.ValidationError({"model": f"No model{kind} named {name!r} speaks."})
+        return version
+
+
+def wait_for(row: Question) -> Question:
+    """The row as it is when it is answered, or when ML_ANSWER_SECONDS are over."""
+    ends = time.monotonic() + settings.ML_ANSWER_SECONDS
+    while time.monotonic() < ends:
+        row = Question.objects.get(pk=row.pk)
+        if row.status not in UNFINISHED:
+            break
+        time.sleep(LOOK_SECONDS)
+    return row
+
+
+def _errors(wrong: asking.Wrong) -> list[dict[str, str]]:
+    return [
+        {"detail": detail, "pointer": f"#/features/{name}".rstrip("/"), "reason": "invalid"}
+        for name, detail in sorted(wrong.errors.items())
+    ]
+
+
+def _documented(summary: str, about: str) -> Any:
+    return extend_schema(
+        tags=["ml"], summary=summary, request=QuestionIn, responses={200: QuestionOut, 202: QuestionOut},
+        examples=[EXAMPLE], description=f"{about} 202 where the answer takes longer than a moment: look at "
+        "`status_url`. Features that are missing, too many or in another unit than the model's are refused.",
+    )  # fmt: skip
+
+
+class Predict(Ask):
+    @_documented("Ask a model", "What the champion of any model says of the last of some rows, or of each.")
+    def post(self, request: Request) -> Response:
+        return self.ask(request)
+
+
+class Forecast(Ask):
+    experiments = FORECAST
+
+    @_documented("Ask for a forecast", "What a model that forecasts says: values ahead, or the time to a limit.")
+    def post(self, request: Request) -> Response:
+        return self.ask(request)
+
+
+class DetectAnomaly(Ask):
+    experiments = ANOMALY
+
+    @_documented("Ask whether rows are anomalous", "How rare the last row is, or each, beside what the model learned.")
+    def post(self, request: Request) -> Response:
+        return self.ask(request)
+
+
+class Questions(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Question]):
+    """Questions of whoever asks; they are forgotten after a day."""
+
+    queryset = Question.objects.all()
+    serializer_class = QuestionOut
+    lookup_field = "key"
+    lookup_value_converter = "uuid"
+
+    def get_queryset(self) -> QuerySet[Question]:
+        return super().get_queryset().filter(asked_by=access.user_of(self.request))
+
+    @extend_schema(tags=["ml"], summary="One question", description="With its answer as soon as there is one.")
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().retrieve(request, *args, **kwargs)

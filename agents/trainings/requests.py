@@ -1,0 +1,94 @@
+"""Trainings that are asked for. Light: pages and REST import it, the work is elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from mlops import ledger
+from mlops.models import ModelPolicy, Training
+from mlops.names import NAMES
+
+LONGEST_SEARCH_SECONDS = 3_600
+MONTH = timedelta(days=30)
+BY_ITSELF = (Training.Cause.SCHEDULE, Training.Cause.DRIFT)
+
+
+class Refused(Exception):
+    """It cannot be asked for; the message says why. ``field``: of which of its own, empty where of none."""
+
+    def __init__(self, text: str, *, field: str = "") -> None:
+        super().__init__(text)
+        self.field = field
+
+
+def ask(
+    name: str, *, cause: str, actor: User | None = None, options: Mapping[str, Any] | None = None, here: bool = False
+) -> Training:
+    """The training that will be done. ``here``: by the caller, so that no worker is called. Raises ``Refused``."""
+    if name not in NAMES:
+        raise Refused(f"There is no model {name!r}. There are: {', '.join(NAMES)}.", field="name")
+    chosen = check(options or {})
+    policy = ledger.policy(name)
+    if cause in BY_ITSELF and (why := not_yet(policy, now=timezone.now())):
+        raise Refused(why)
+    try:
+        with transaction.atomic():
+            later = {"ring_after": timezone.now() + timedelta(seconds=LONGEST_SEARCH_SECONDS)} if here else {}
+            return Training.objects.create(name=name, cause=cause, options=chosen, asked_by=actor, **later)
+    except IntegrityError as error:
+        raise Refused(f"{name} is being trained already.") from error
+
+
+def check(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Seed, and seconds for the search. Raises ``Refused``."""
+    if strange := sorted(options.keys() - {"seed", "seconds", "settings"}):
+        raise Refused(f"There is no option {strange[0]!r}.", field=strange[0])
+    seed, seconds = options.get("seed", 1), options.get("seconds", 0.0)
+    if type(seed) is not int or not 0 <= seed < 2**31:
+        raise Refused("It must be a whole number from 0 to 2,147,483,647.", field="seed")
+    if type(seconds) not in (int, float) or not (math.isfinite(seconds) and 0 <= seconds <= LONGEST_SEARCH_SECONDS):
+        raise Refused(f"It must be 0 to {LONGEST_SEARCH_SECONDS} seconds.", field="seconds")
+    return dict(options)
+
+
+def not_yet(policy: ModelPolicy, *, now: datetime) -> str:
+    """Why nothing but a person may ask for a training now; empty: it may."""
+    mine = Training.objects.filter(name=policy.name)
+    last = mine.order_by("-id").first()
+    if last is not None and last.created_at > now - timedelta(hours=policy.cooldown_hours):
+        return f"{policy.name} was trained less than {policy.cooldown_hours} h ago."
+    if mine.filter(cause__in=BY_ITSELF, created_at__gt=now - MONTH).count() >= policy.most_a_month:
+        return f"{policy.name} was trained {policy.most_a_month} times within 30 days without a person asking for it."
+    return ""
+
+
+def due(*, now: datetime) -> list[str]:
+    """Names of models whose time has come and that may be trained."""
+    found = []
+    for policy in ModelPolicy.objects.filter(retrain_days__isnull=False):
+        last = Training.objects.filter(name=policy.name).order_by("-id").first()
+        old = last is None or last.created_at <= now - timedelta(days=policy.retrain_days or 0)
+        if old and policy.name in NAMES and not not_yet(policy, now=now):
+            found.append(policy.name)
+    return found
+
+
+def again(training_id: int) -> None:
+    """A failed one is to be tried again. Raises ``Refused``."""
+    failed = Training.objects.filter(pk=training_id, status=Training.Status.FAILED)
+    back = {"status": Training.Status.PENDING, "reason": "", "attempts": 0, "rings": 0, "step": "", "done_share": 0.0}
+    try:
+        with transaction.atomic():
+            found = failed.update(**back, finished_at=None, started_at=None, due_at=Now(), ring_after=Now())
+    except IntegrityError as error:
+        raise Refused("The model is being trained already.") from error
+    if not found:
+        raise Refused("Only a training that has failed can be done again.")

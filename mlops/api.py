@@ -1,0 +1,159 @@
+"""Models over REST: which there are, their versions, who speaks and who spoke; promoted and rolled back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+from django.db.models import Q, QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from mlops import ledger
+from mlops.models import Deployment, ModelPolicy, ModelVersion
+from sensors import access
+from sensors.paging import ByNumberPagination
+from sensors.problems import Problem
+
+VERSION = [
+    "name", "version", "experiment", "kind", "signature", "settings", "figures", "baselines", "comparisons",
+    "objections", "learned_from", "held_out", "data_sha256", "sha256", "size", "card", "created_at",
+]  # fmt: skip
+
+
+class VersionOut(serializers.ModelSerializer[ModelVersion]):
+    class Meta:
+        model = ModelVersion
+        fields = VERSION
+
+
+class DeploymentOut(serializers.ModelSerializer[Deployment]):
+    version = serializers.IntegerField(source="version.version")
+
+    class Meta:
+        model = Deployment
+        fields = [
+            "id", "name", "version", "alias", "action", "from_at", "to_at", "actor", "reason", "ended_by", "gate",
+        ]  # fmt: skip
+
+
+class ModelOut(serializers.ModelSerializer[ModelPolicy]):
+    champion = serializers.SerializerMethodField(help_text="The version that speaks, null where none does.")
+    challenger = serializers.SerializerMethodField(help_text="The version that answers in the shadow.")
+
+    class Meta:
+        model = ModelPolicy
+        fields = [
+            "name", "champion", "challenger", "promotion", "retrain_days", "cooldown_hours", "most_a_month",
+            "challenger_share",
+        ]  # fmt: skip
+
+    def get_champion(self, row: ModelPolicy) -> int | None:
+        return self._with(row, Deployment.Alias.CHAMPION)
+
+    def get_challenger(self, row: ModelPolicy) -> int | None:
+        return self._with(row, Deployment.Alias.CHALLENGER)
+
+    def _with(self, row: Any, alias: str) -> int | None:
+        return next(
+            (one.version.version for one in self.context["open"] if (one.name, one.alias) == (row.name, alias)), None
+        )
+
+
+class Promotion(serializers.Serializer[Any]):
+    version = serializers.IntegerField(min_value=1)
+    reason = serializers.CharField(max_length=1_000)
+
+
+class Rollback(serializers.Serializer[Any]):
+    version = serializers.IntegerField(min_value=1, required=False, help_text="Left out: the champion before this one.")
+    reason = serializers.CharField(max_length=1_000)
+
+
+@extend_schema_view(
+    list=extend_schema(tags=["ml"], summary="List models", description="With who speaks, by name."),
+    retrieve=extend_schema(tags=["ml"], summary="One model", description="Who speaks, and how it is looked after."),
+)
+class Models(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ModelPolicy]):
+    queryset = ModelPolicy.objects.all()
+    serializer_class = ModelOut
+    pagination_class = ByNumberPagination
+    lookup_value_regex = "[a-z0-9-]+"
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        opened = Deployment.objects.filter(to_at__isnull=True).select_related("version").defer("gate")
+        return {**super().get_serializer_context(), "open": opened}
+
+    @extend_schema(tags=["ml"], summary="Versions of a model", responses=VersionOut(many=True), filters=False,
+                   description="The newest first, with what each was measured at.")  # fmt: skip
+    @action(detail=True)
+    def versions(self, request: Request, pk: str) -> Response:
+        pages = ByNumberPagination()
+        page = pages.paginate_queryset(ModelVersion.objects.filter(name=self.get_object().pk), request, view=self)
+        return pages.get_paginated_response(VersionOut(page or [], many=True).data)
+
+    @extend_schema(
+        tags=["ml"], summary="Promote a version", request=Promotion, responses=DeploymentOut,
+        description="It speaks from now on. Refused where the gate does not let it: 409.",
+    )  # fmt: skip
+    @action(detail=True, methods=["post"], permission_classes=[access.IsSuperuser])
+    def promote(self, request: Request, pk: str) -> Response:
+        said = _read(Promotion, request)
+        version = _version(self.get_object().pk, said["version"])
+        return _told(lambda who: ledger.promote(version, actor=who, reason=said["reason"]), request)
+
+    @extend_schema(
+        tags=["ml"], summary="Roll a model back", request=Rollback, responses=DeploymentOut,
+        description="The champion before this one speaks again, or one that spoke once; its answers are what they "
+        "were, to the bit.",
+    )  # fmt: skip
+    @action(detail=True, methods=["post"], permission_classes=[access.IsSuperuser])
+    def rollback(self, request: Request, pk: str) -> Response:
+        said, name = _read(Rollback, request), self.get_object().pk
+        to = _version(name, said["version"]) if "version" in said else None
+        return _told(lambda who: ledger.rollback(name, actor=who, reason=said["reason"], to=to), request)
+
+
+def _read(kind: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    body = kind(data=request.data)
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)
+
+
+def _version(name: str, number: int) -> ModelVersion:
+    found = ModelVersion.objects.filter(name=name, version=number).first()
+    if found is None:
+        raise serializers.ValidationError({"version": f"{name} has no version {number}."})
+    return found
+
+
+def _told(change: Any, request: Request) -> Response:
+    try:
+        entry = change(access.user_of(request).get_username())
+    except ledger.Refused as error:
+        raise Problem("conflict", str(error)) from error
+    return Response(DeploymentOut(entry).data)
+
+
+class DeploymentFilter(django_filters.FilterSet):
+    at = django_filters.IsoDateTimeFilter(method="live_at", help_text="Those that held at this instant.")
+
+    class Meta:
+        model = Deployment
+        fields = ["name", "alias", "action"]
+
+    def live_at(self, rows: QuerySet[Deployment], name: str, instant: Any) -> QuerySet[Deployment]:
+        return rows.filter(Q(to_at__isnull=True) | Q(to_at__gt=instant), from_at__lte=instant)
+
+
+@extend_schema_view(
+    list=extend_schema(tags=["ml"], summary="The ledger", description="Who spoke from when to when, by whom and why."),
+    retrieve=extend_schema(tags=["ml"], summary="One entry of the ledger", description="With the figures of its gate."),
+)
+class Deployments(viewsets.ReadOnlyModelViewSet[Deployment]):
+    queryset = Deployment.objects.select_related("version")
+    serializer_class = DeploymentOut
+    filterset_class = DeploymentFilter

@@ -1,0 +1,69 @@
+"""One training: read, part, check for leaks, search, learn, measure beside the baselines. Pure but for the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops.learning import evaluation, leaks
+from mlops.learning.contract import Learned, Recipe, Settings
+from mlops.learning.evaluation import Comparison, Interval
+from mlops.learning.examples import Examples
+from mlops.learning.search import Tell, search
+
+SEED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of a training. ``figures``: on what was held out; ``baselines``: theirs by name; ``beside``: compared
+    with each of them, and with ``others`` (the champion); ``objections``: why it may not speak, empty: it may."""
+
+    learned: Learned
+    settings: Settings
+    fingerprint: str
+    learn: int
+    held: Examples
+    trials: int
+    seconds: float
+    figures: Mapping[str, Interval]
+    baselines: Mapping[str, Mapping[str, Interval]]
+    beside: tuple[Comparison, ...]
+    objections: tuple[str, ...]
+
+
+def train(
+    recipe: Recipe, folder: Path, *, others: Mapping[str, Learned], tell: Tell,
+    seconds: float | None = None, settings: Settings | None = None, seed: int = SEED,
+) -> Trained:  # fmt: skip
+    """``others``: what it is compared with beside its baselines, by name; ``settings``: given, nothing is searched.
+
+    Raises ``NotAtHand``, ``Leak``.
+    """
+    started = time.monotonic()
+    tell("reading", 0.0)
+    examples = recipe.load(folder)
+    learn, held = recipe.split(examples)
+    leaks.check(learn, held, recipe.signature, admitted=recipe.admitted)
+    trials = 0
+    if settings is None:
+        budget = recipe.seconds if seconds is None else seconds
+        found = search(recipe, learn, seconds=budget, seed=seed, tell=lambda what, share: tell(what, 0.1 + 0.6 * share))
+        settings, trials = found.settings, found.trials
+    tell("learning", 0.7)
+    learned = recipe.fit(learn, settings, seed=seed)
+    tell("measuring", 0.9)
+    answers = learned.answer(held)
+    rivals = {name: one.answer(held) for name, one in {**recipe.baselines(learn), **others}.items()}
+    beside = tuple(
+        evaluation.compare(recipe, answers, name, theirs, held, seed=seed) for name, theirs in rivals.items()
+    )
+    return Trained(
+        learned, settings, examples.fingerprint(), len(learn), held, trials, time.monotonic() - started,
+        figures=evaluation.figures(recipe, answers, held, seed=seed),
+        baselines={name: evaluation.figures(recipe, theirs, held, seed=seed) for name, theirs in rivals.items()},
+        beside=beside,
+        objections=tuple(why for one in beside for why in evaluation.objections(recipe.target, recipe.guards, one)),
+    )  # fmt: skip
