@@ -5,11 +5,12 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-skab bench-store bench-storms bench-urgent lint types check lock clean
+.PHONY: help demo up down test train-all chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-skab bench-store bench-storms bench-urgent lint types check lock clean
 .PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
 ARGS ?=
+DATA ?= ../shared/data
 SEEDS ?= 1
 SECONDS ?= 75
 PARTS ?= throughput latency connections plain others
@@ -29,6 +30,9 @@ up: .venv/main ## Run web, workers, beat, sweep and Flower on this machine until
 
 down: .venv/main ## Stop the servers of our own that a crash left running
 	@$(VENV) manage.py down
+
+train-all: .venv/main ## Teach every model whose data is at hand (DATA=folder) and register it
+	@$(VENV) manage.py train --all --data $(DATA) --serve $(ARGS)
 
 test: .venv/tests ## Run all tests: unit, integration, e2e, crash points (ARGS go to pytest)
 	@$(VENV) -m agents
@@ -61,6 +65,9 @@ bench-kpi: .venv/bench ## The figures of maintenance on real work orders, beside
 bench-machines: .venv/tests ## The detector of a machine's sensors on made machines, a chemical plant and spacecraft; its speed
 	@$(VENV) -m tests.bench.machines $(ARGS)
 
+bench-models: .venv/tests ## Every model beside its baselines and published figures; answers about data whose truth is kept elsewhere
+	@$(VENV) -m tests.bench.models $(ARGS)
+
 bench-nab: .venv/tests ## The detector on the Numenta Anomaly Benchmark, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.nab
 
@@ -76,7 +83,7 @@ bench-profile: .venv/tests ## Where the time goes at full load: by process, by P
 bench-skab: .venv/tests ## The detector on SKAB, a rig with eight sensors, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.skab
 
-bench: bench-alarms bench-backtest bench-detectors bench-machines bench-nab bench-skab bench-faults bench-files bench-kpi bench-doctor bench-orders bench-pipeline bench-schedule bench-store bench-storms bench-urgent ## All benchmarks, one after the other
+bench: bench-alarms bench-backtest bench-detectors bench-machines bench-models bench-nab bench-skab bench-faults bench-files bench-kpi bench-doctor bench-orders bench-pipeline bench-schedule bench-store bench-storms bench-urgent ## All benchmarks, one after the other
 
 
 bench-schedule: .venv/tests ## Who does which order when: 50, 500 and 2,000 orders, against greedy and whoever is free (ARGS=--smoke: seconds)

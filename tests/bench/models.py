@@ -1,0 +1,124 @@
+"""Every model beside its baselines and what others published: ``make bench-models``.
+
+Each recipe is trained as ``manage.py train`` does it, its search included, and measured at what it held out. Of data
+whose truth is kept elsewhere the answers are written as ``predictions/NAME.csv`` beside the tables, by a model that is
+taught everything at hand with the hyper-parameters that were found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlops import cards
+from mlops.learning import run
+from mlops.learning.contract import Answers, NotAtHand, Recipe
+from mlops.learning.evaluation import Interval
+from mlops.learning.examples import Examples
+from mlops.learning.run import Trained
+from mlops.recipes import RECIPES
+from tests.bench import results
+from tests.bench.results import row
+
+KEYS = {"milling-failure": "UDI", "bearing-life-femto": "bearing"}
+"""How the column is called that says whose answer it is: a machine's name, or for ``UDI`` its instant."""
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of models (all)")
+    parser.add_argument("--data", type=Path, default=results.DATA, metavar="DIR", help="a folder for each data set")
+    parser.add_argument("--seconds", type=float, help="for the search of each (its own)")
+    options = parser.parse_args(given)
+    rows, missing = [], []
+    for name in options.names or RECIPES:
+        recipe = RECIPES[name]
+        began = time.monotonic()
+        try:
+            trained = run.train(recipe, options.data, others={}, tell=_quiet, seconds=options.seconds)
+        except NotAtHand as error:
+            missing.append(f"{name}: {error}")
+            continue
+        show(recipe, trained, time.monotonic() - began)
+        rows += figures(recipe, trained)
+        if (written := predict(recipe, trained, options.data)) is not None:
+            sys.stdout.write(f"predictions: {written}\n\n")
+    for line in missing:
+        sys.stdout.write(f"skipped {line}\n")
+    if rows:
+        results.keep("models", rows)
+    return 0
+
+
+def _quiet(what: str, share: float) -> None:
+    return None
+
+
+def show(recipe: Recipe, trained: Trained, seconds: float) -> None:
+    said = "may speak" if not trained.objections else f"may not speak: {trained.objections[0]}"
+    sys.stdout.write(
+        f"{recipe.name} ({recipe.experiment}): {trained.learn:,} learned, {len(trained.held):,} held out, "
+        f"{trained.trials} tried, {seconds:.0f} s; {said}\n\n"
+    )
+    results.wide(table(recipe, trained))
+
+
+def table(recipe: Recipe, trained: Trained) -> Iterator[list[str]]:
+    """A line for each figure: ours, the baselines, what was published."""
+    yield ["figure", "Bellwether", *trained.baselines, *recipe.published]
+    for name, ours in trained.figures.items():
+        theirs = [_number(found.get(name)) for found in trained.baselines.values()]
+        published = [f"{found[name]:g}" if name in found else "-" for found in recipe.published.values()]
+        yield [name, cards.told(ours), *theirs, *published]
+
+
+def _number(found: Interval | None) -> str:
+    return "-" if found is None else f"{found.value:.4g}"
+
+
+def figures(recipe: Recipe, trained: Trained) -> Iterator[dict[str, Any]]:
+    """The target beside the best baseline, and every other figure."""
+    target = recipe.target
+    best = (min if target.lower_is_better else max)(
+        (found[target.name].value for found in trained.baselines.values()), default=np.nan
+    )
+    for name, ours in trained.figures.items():
+        is_target = name == target.name
+        yield row(
+            f"{recipe.name}: {name}", ours.value, target.unit if is_target else "",
+            goal="better than every baseline" if is_target else None,
+            ok=not trained.objections if is_target else None,
+            baseline=best if is_target else None, detail=cards.told(ours),
+        )  # fmt: skip
+
+
+def predict(recipe: Recipe, trained: Trained, folder: Path) -> Path | None:
+    """The file with the answers about what has its truth elsewhere; None where there is nothing such."""
+    asked = recipe.aside(folder)
+    if asked is None or not len(asked):
+        return None
+    taught = recipe.fit(recipe.load(folder), trained.settings, seed=run.SEED)
+    path = results.OUT / "predictions" / f"{recipe.name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        write = csv.writer(file)
+        write.writerows(lines(KEYS.get(recipe.name, "unit"), asked, taught.answer(asked)))
+    return path
+
+
+def lines(key: str, asked: Examples, answers: Answers | Mapping[str, Any]) -> Iterator[list[Any]]:
+    yield [key, *answers]
+    whose = asked.at.tolist() if key == "UDI" else [asked.tracks[k].unit for k in asked.track.tolist()]
+    for number, one in enumerate(whose):
+        yield [one, *(f"{answers[name][number]:.6g}" for name in answers)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
