@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.conf import global_settings
 
-from config import appearance, embedded, enum_names, env, logging
+from config import addresses, appearance, embedded, enum_names, env, logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOME = embedded.HOME
@@ -21,41 +19,6 @@ def _secret(name: str) -> str:
     return env.text(name) if PRODUCTION else env.optional(name) or embedded.keep_secret(name)
 
 
-def _database(url: str) -> dict[str, Any]:
-    parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query))
-    host = unquote(parts.hostname or "") or options.pop("host", "")
-    return {
-        "ENGINE": "config.postgresql",
-        "NAME": parts.path.lstrip("/"),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": host,
-        "PORT": str(parts.port or ""),
-        "CONN_MAX_AGE": 600,
-        "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {
-            "connect_timeout": 3,
-            # A server that is gone without a word is noticed after 25 s, not after a quarter of an hour.
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 25_000,
-            "application_name": "bellwether",
-            "options": "-c statement_timeout=30s -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s",
-        }
-        | options,
-    }
-
-
-def _broker(url: str) -> str:
-    """Celery's own spelling of a unix socket."""
-    if not url.startswith("unix://"):
-        return url
-    parts = urlsplit(url)
-    return f"redis+socket://{parts.path}?virtual_host={dict(parse_qsl(parts.query)).get('db', '0')}"
-
-
 SECRET_KEY = _secret("SECRET_KEY")
 DEBUG = False
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", [] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"])
@@ -64,7 +27,7 @@ PUBLIC_URL = env.text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 
 DATABASE_URL = env.text("DATABASE_URL") if PRODUCTION else env.optional("DATABASE_URL") or embedded.database_url()
 REDIS_URL = env.text("REDIS_URL") if PRODUCTION else env.optional("REDIS_URL") or embedded.redis_url()
-DATABASES = {"default": _database(DATABASE_URL)}
+DATABASES = {"default": addresses.database(DATABASE_URL)}
 
 INSTALLED_APPS = [
     "django_prometheus",
@@ -288,7 +251,7 @@ STATE_HIDES_MAX_HOURS = env.integer("STATE_HIDES_MAX_HOURS", 744, minimum=1)
 FLOWER_USER = env.text("FLOWER_USER", "operator")
 FLOWER_PASSWORD = _secret("FLOWER_PASSWORD")
 
-CELERY_BROKER_URL = env.optional("CELERY_BROKER_URL") or _broker(REDIS_URL)
+CELERY_BROKER_URL = env.optional("CELERY_BROKER_URL") or addresses.broker(REDIS_URL)
 DJANGO_STRUCTLOG_CELERY_ENABLED = False
 LOGGING = logging.configure(json=PRODUCTION or env.flag("LOG_JSON", default=False), level=env.text("LOG_LEVEL", "INFO"))
 LOGGING_CONFIG = "logging.config.dictConfig"
