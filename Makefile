@@ -25,7 +25,7 @@ help: ## List the commands
 demo: .venv/main ## Stream real data through the whole service and show what it found (ARGS=--exit ends after that)
 	@$(VENV) manage.py demo $(ARGS)
 
-up: .venv/main ## Run web, workers, beat, sweep and Flower on this machine until Ctrl-C
+up: .venv/main ## Run web, workers, beat, sweep, Flower and MLflow on this machine until Ctrl-C
 	@$(VENV) manage.py up $(ARGS)
 
 down: .venv/main ## Stop the servers of our own that a crash left running
@@ -110,6 +110,7 @@ check: export BELLWETHER_PRODUCTION = 1
 check: export ALLOWED_HOSTS = bellwether.example
 check: export PUBLIC_URL = https://bellwether.example
 check: export DATABASE_URL = postgresql://nobody@/nowhere?host=/nonexistent
+check: export MLFLOW_PORT = 0
 check: export REDIS_URL = unix:///nonexistent/redis.sock?db=0
 check: .venv/main ## Check migrations, production settings and the API's schema
 	@secret() { $(VENV) -c 'import secrets; print(secrets.token_urlsafe(48))'; }; \

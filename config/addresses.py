@@ -1,9 +1,13 @@
-"""What addresses in the environment come to: those of the database and of the broker."""
+"""What addresses in the environment come to: those of the database, of the broker, and of files of models."""
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
 
 
 def database(url: str) -> dict[str, Any]:
@@ -32,6 +36,15 @@ def database(url: str) -> dict[str, Any]:
         }
         | options,
     }
+
+
+def artifacts(place: str) -> str:
+    """A URI without a slash at its end: that of a folder, or s3://bucket/prefix."""
+    if not place.startswith("s3://"):
+        return Path(place).resolve().as_uri()
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]+(/[\w.=-]+)*/?", place):
+        raise ImproperlyConfigured(f"ML_ARTIFACTS={place!r} is not written s3://bucket/prefix.")
+    return place.rstrip("/")
 
 
 def broker(url: str) -> str:

@@ -22,20 +22,27 @@ class PortTaken(RuntimeError):
     """Something listens on a port that is needed."""
 
 
-def prepare(*, port: int, flower_port: int, concurrency: int = 1, extra: Mapping[str, str] | None = None) -> Supervisor:
-    """Migrate, and describe the children (not started yet). Raises ``PortTaken``."""
-    for number in (port, flower_port):
-        if not is_free(number):
+def prepare(
+    *, port: int, flower_port: int, mlflow_port: int = 0, concurrency: int = 1, extra: Mapping[str, str] | None = None
+) -> Supervisor:
+    """Migrate, and describe the children (not started yet); no MLflow server at port 0. Raises ``PortTaken``."""
+    for number in (port, flower_port, mlflow_port):
+        if number and not is_free(number):
             raise PortTaken(f"Port {number} is in use: stop what listens there, or choose another one.")
     call_command("migrate", verbosity=0)
     subprocess.run([sys.executable, "-m", "agents"], cwd=settings.BASE_DIR, check=True)
     children = supervisor.service(
-        port=port, flower_port=flower_port, beat_file=home() / "beat", concurrency=concurrency
+        port=port,
+        flower_port=flower_port,
+        mlflow_port=mlflow_port,
+        beat_file=home() / "beat",
+        concurrency=concurrency,
     )
+    told = {"MLFLOW_PORT": str(mlflow_port)} | dict(extra or {})
     return Supervisor(
         children,
         folder=settings.BASE_DIR,
-        environment=environment() | dict(extra or {}),
+        environment=environment() | told,
         tend=embedded.ensure_needed,
     )
 
@@ -77,10 +84,13 @@ def free_port(preferred: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def where_to_look(*, port: int, flower_port: int) -> list[str]:
+def where_to_look(*, port: int, flower_port: int, mlflow_port: int = 0) -> list[str]:
+    name, password = settings.MLFLOW_TRACKING_USERNAME, settings.MLFLOW_TRACKING_PASSWORD
+    mlflow = [f"MLflow      http://127.0.0.1:{mlflow_port}/ as {name}, password {password}"] if mlflow_port else []
     return [
         f"Admin       http://127.0.0.1:{port}/admin/",
         f"REST API    http://127.0.0.1:{port}/api/v1/docs/",
         f"Metrics     http://127.0.0.1:{port}/metrics",
         f"Flower      http://127.0.0.1:{flower_port}/ as {settings.FLOWER_USER}, password {settings.FLOWER_PASSWORD}",
+        *mlflow,
     ]

@@ -248,6 +248,20 @@ SHELVE_NOTICE_SECONDS = env.integer("SHELVE_NOTICE_SECONDS", 600, minimum=0)
 # How long, at most, a rule may let the state of a machine (off, start-up) hide alarms at a time.
 STATE_HIDES_MAX_HOURS = env.integer("STATE_HIDES_MAX_HOURS", 744, minimum=1)
 
+# Trained models: where their files lie, and the MLflow server that records them: one that is named, or this node's.
+ML_ARTIFACTS = addresses.artifacts(env.text("ML_ARTIFACTS", str(HOME / "models")))
+ML_ARTIFACT_MAX_BYTES = env.integer("ML_ARTIFACT_MAX_BYTES", 200_000_000, minimum=1_000)
+S3_ENDPOINT_URL, S3_REGION = env.optional("S3_ENDPOINT_URL"), env.text("S3_REGION", "us-east-1")
+S3_ACCESS_KEY, S3_SECRET_KEY = env.optional("S3_ACCESS_KEY"), env.optional("S3_SECRET_KEY")
+_named = env.optional("MLFLOW_TRACKING_URI")
+MLFLOW_PORT = 0 if _named else env.integer("MLFLOW_PORT", 5050, minimum=0)  # 0: this node runs no server
+MLFLOW_TRACKING_URI = _named or (f"http://127.0.0.1:{MLFLOW_PORT}" if MLFLOW_PORT else None)
+MLFLOW_TRACKING_USERNAME = env.text("MLFLOW_TRACKING_USERNAME", "bellwether")
+MLFLOW_TRACKING_PASSWORD = (
+    _secret("MLFLOW_TRACKING_PASSWORD") if MLFLOW_PORT else env.optional("MLFLOW_TRACKING_PASSWORD")
+)
+MLFLOW_DATABASE_URL = env.optional("MLFLOW_DATABASE_URL")
+
 FLOWER_USER = env.text("FLOWER_USER", "operator")
 FLOWER_PASSWORD = _secret("FLOWER_PASSWORD")
 

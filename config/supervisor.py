@@ -144,14 +144,25 @@ WEB = (
     "--blocking-threads-idle-timeout", "600",  # as long as a thread's connection to the database may be kept
     "--workers-kill-timeout", "15",  # requests in hand end before; the supervisor itself waits for 20 s
 )  # fmt: skip
+TRACKING = (
+    "--interface", "wsgi", "--http", "1", "--no-ws", "--log-level", "warning",
+    "--workers", "1",
+    "--blocking-threads", "4", "--workers-kill-timeout", "15",
+)  # fmt: skip
 WEB_THREADS = 16
 """Requests in hand at once. Most of the time they wait for a commit, which they share: 16 share it better than 8."""
 
 
 def service(
-    *, port: int, flower_port: int, beat_file: Path, concurrency: int, web_threads: int = WEB_THREADS
+    *,
+    port: int,
+    flower_port: int,
+    beat_file: Path,
+    concurrency: int,
+    mlflow_port: int = 0,
+    web_threads: int = WEB_THREADS,
 ) -> list[Child]:
-    """The processes of one node: web, a worker for each group of stages, beat, sweep and Flower."""
+    """The processes of one node: web, a worker for each group of stages, beat, sweep, Flower, and MLflow at a port."""
     python = sys.executable
     celery = [python, "-m", "celery", "-A", "config"]
 
@@ -185,4 +196,11 @@ def service(
                 "--purge_offline_workers=60",
             ],
         ),
+        *([tracking(port=mlflow_port)] if mlflow_port else []),
     ]  # fmt: skip
+
+
+def tracking(*, port: int) -> Child:
+    """The MLflow server. Nothing but trainings asks it; while it is away they wait, and the rest goes on."""
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    return Child("mlflow", [sys.executable, "-m", "granian", "config.tracking_wsgi:application", *address, *TRACKING])

@@ -12,6 +12,8 @@ from django_redis import get_redis_connection
 
 from config import embedded
 from sensors import store
+from tests import model_servers
+from tests.model_servers import Server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,3 +65,17 @@ def redis_empty(_servers: None) -> Iterator[None]:
     get_redis_connection("default").flushdb()
     yield
     get_redis_connection("default").flushdb()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(_servers: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One MLflow server for all tests, with a database of its own beside the embedded one."""
+    with model_servers.mlflow(tmp_path_factory.mktemp("mlflow") / "log") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One store that speaks like S3 for all tests."""
+    with model_servers.s3(tmp_path_factory.mktemp("s3") / "log") as server:
+        yield server

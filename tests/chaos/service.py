@@ -62,6 +62,7 @@ class Service:
             "BELLWETHER_HOME": str(home),
             "LEASE_SECONDS": str(lease_seconds),
             "JWT_ACCESS_MINUTES": "600",
+            "MLFLOW_PORT": "0",  # no training is asked for
             "READINGS_COMPACT_AFTER_DAYS": "36500",  # what is stored is looked at through the view of chunks
             **(environment or {}),
         }

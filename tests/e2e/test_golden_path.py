@@ -79,6 +79,7 @@ def test_the_demonstration_finds_all_four_stretches_and_its_books_balance(home: 
     assert "sent 1268, stored 1268" in done.stdout
     assert "MISSED" not in done.stdout
     assert "FAIL" not in done.stdout
+    assert "MLflow      http://127.0.0.1:" in done.stdout
 
 
 @contextmanager
@@ -89,7 +90,7 @@ def service(home: Path) -> Iterator[int]:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--port", str(node.free_port(0)), "--flower-port",
              str(node.free_port(0))],
-            cwd=ROOT, env=environment(home), stdout=out, stderr=out,
+            cwd=ROOT, env=environment(home) | {"MLFLOW_PORT": str(node.free_port(0))}, stdout=out, stderr=out,
         )  # fmt: skip
         try:
             until(lambda: len(workers(process.pid)) == WORKERS and "Flower" in log.read_text())

@@ -70,7 +70,9 @@ def option(words: list[str], name: str) -> str:
 @functools.cache
 def node() -> dict[str, list[str]]:
     """The commands of ``manage.py up``."""
-    children = supervisor.service(port=8000, flower_port=5555, beat_file=Path("beat-file"), concurrency=1)
+    children = supervisor.service(
+        port=8000, flower_port=5555, mlflow_port=5000, beat_file=Path("beat-file"), concurrency=1
+    )
     return {child.name: list(child.command)[1:] for child in children}
 
 
@@ -105,10 +107,11 @@ def test_a_worker_is_started_as_on_one_node(name: str) -> None:
         assert f"--destination {name}@$$HOSTNAME" in services()[name]["healthcheck"]["test"][1]
 
 
-def test_beat_flower_and_sweep_are_started_as_on_one_node() -> None:
+def test_beat_flower_mlflow_and_sweep_are_started_as_on_one_node() -> None:
     assert ["-m", *command("beat")] == ["/tmp/beat" if word == "beat-file" else word for word in node()["beat"]]
-    expected = [word.replace("127.0.0.1", "0.0.0.0") for word in node()["flower"]]
-    assert ["-m", *command("flower")] == expected
+    for name, program in (("flower", ["-m"]), ("mlflow", [])):
+        expected = [word.replace("127.0.0.1", "0.0.0.0") for word in node()[name]]
+        assert [*program, *(word for word in command(name) if word != "python")] == expected
     assert command("sweeper") == ["python", *node()["sweep"]]
 
 
@@ -122,7 +125,7 @@ def test_the_app_gets_every_variable_it_reads_and_no_other() -> None:
     given = set(services()["web"]["environment"])
     # Compose's image sets the folder; a file may give any value.
     assert given - FOR_CELERY == test_env.names_read() - {"BELLWETHER_HOME"}
-    for name in APP - {"mlflow", "flower", "web"}:
+    for name in APP - {"flower", "web"}:
         assert set(services()[name]["environment"]) == given
     assert set(services()["flower"]["environment"]) == given | {"FLOWER_BASIC_AUTH"}
 
@@ -198,13 +201,14 @@ def test_the_servers_are_set_as_the_embedded_ones() -> None:
 
 def test_mlflow_and_the_store_agree() -> None:
     mlflow, store = services()["mlflow"]["environment"], services()["store"]["environment"]
-    assert mlflow["MLFLOW_ARTIFACTS_DESTINATION"] == f"s3://{store['S3_BUCKET']}"
-    for key in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        assert mlflow[key].split(":")[0].rstrip("}") == store[key].rstrip("}")
+    assert mlflow["ML_ARTIFACTS"] == f"${{ML_ARTIFACTS:-s3://{store['S3_BUCKET']}}}"
+    for ours, theirs in (("S3_ACCESS_KEY", "AWS_ACCESS_KEY_ID"), ("S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY")):
+        assert mlflow[ours].split(":")[0].rstrip("}") == store[theirs].rstrip("}")
+    assert mlflow["MLFLOW_TRACKING_URI"] == f"${{MLFLOW_TRACKING_URI:-http://mlflow:{PORTS['mlflow']}}}"
     role = re.search(r"CREATE ROLE (\w+) .*CREATE DATABASE (\w+) OWNER (\w+)", read("deploy/postgres/mlflow.sh"), re.S)
     assert role is not None
-    assert mlflow["MLFLOW_BACKEND_STORE_URI"].startswith(f"postgresql://{role[1]}:")
-    assert mlflow["MLFLOW_BACKEND_STORE_URI"].endswith(f"@postgres:5432/{role[2]}")
+    assert mlflow["MLFLOW_DATABASE_URL"].startswith(f"postgresql://{role[1]}:")
+    assert mlflow["MLFLOW_DATABASE_URL"].endswith(f"@postgres:5432/{role[2]}")
 
 
 # The image

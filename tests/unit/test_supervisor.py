@@ -84,3 +84,10 @@ def test_every_queue_has_a_worker_and_the_one_that_waits_for_targets_serves_no_s
     assert set().union(*served.values()) == set(QUEUES)
     [sends] = [queues for queues in served.values() if "deliver" in queues]
     assert sends.isdisjoint(STAGE_QUEUES)
+
+
+def test_the_mlflow_server_is_one_of_the_processes_where_it_has_a_port(tmp_path: Path) -> None:
+    ports = {"port": 0, "flower_port": 0, "beat_file": tmp_path / "beat", "concurrency": 1}
+    without, with_it = service(**ports), service(**ports, mlflow_port=5050)
+    assert [child.name for child in with_it] == [*(child.name for child in without), "mlflow"]
+    assert with_it[-1].command[with_it[-1].command.index("--host") + 1] == "127.0.0.1"

@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import requests
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from agents import replay, water_flow
@@ -39,10 +40,12 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         port, flower = node.free_port(options["port"]), node.free_port(options["flower_port"])
+        mlflow = node.free_port(settings.MLFLOW_PORT) if settings.MLFLOW_PORT else 0
         with SmtpSink(port=0) as sink, self._log(options["verbose"]) as log:
             supervisor = node.prepare(
                 port=port,
                 flower_port=flower,
+                mlflow_port=mlflow,
                 extra={"EMAIL_HOST": sink.host, "EMAIL_PORT": str(sink.port), "EMAIL_USE_TLS": "0"},
             )
             supervisor.out = log
@@ -50,7 +53,7 @@ class Command(BaseCommand):
             watching = threading.Thread(target=supervisor.watch, daemon=True)
             watching.start()
             try:
-                good = self._run(port, flower, sink, supervisor)
+                good = self._run(port, flower, mlflow, sink, supervisor)
                 if not options["exit"]:
                     self.stdout.write("\nServing until Ctrl-C.")
                     self._wait_for_a_signal()
@@ -60,7 +63,7 @@ class Command(BaseCommand):
         if options["exit"] and not good:
             raise CommandError("The demonstration did not end as it should: see above.")
 
-    def _run(self, port: int, flower: int, sink: SmtpSink, supervisor: Supervisor) -> bool:
+    def _run(self, port: int, flower: int, mlflow: int, sink: SmtpSink, supervisor: Supervisor) -> bool:
         url = f"http://127.0.0.1:{port}"
         self._wait_until_ready(url)
         plan, client, admin = self._make_site()
@@ -78,7 +81,7 @@ class Command(BaseCommand):
         seconds = time.monotonic() - began
         good = self._summary(plan.site, tally, sink, done=done, seconds=seconds)
         self.stdout.write("\nWhere to look")
-        for line in node.where_to_look(port=port, flower_port=flower):
+        for line in node.where_to_look(port=port, flower_port=flower, mlflow_port=mlflow):
             self.stdout.write(f"  {line}")
         self.stdout.write(f"  Log in as   {admin.user.username}, password {admin.password}")
         return good
@@ -140,7 +143,7 @@ class Command(BaseCommand):
         return all(checks.values())
 
     def _wait_until_ready(self, url: str) -> None:
-        self.stdout.write("Starting web, workers, beat, sweep and Flower ...")
+        self.stdout.write("Starting web, workers, beat, sweep, Flower and MLflow ...")
         session = requests.Session()
         session.trust_env = False
         deadline = time.monotonic() + READY_SECONDS
