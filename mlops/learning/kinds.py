@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mlops.bearing_health import LevelHealth, VibrationHealth
+from mlops.bearing_life import LineOfAge, TimeToFailure
+from mlops.beginnings import LevelLimit, NoveltyOfBeginning
 from mlops.learning.contract import Learned
 
-KINDS: dict[str, Callable[[dict[str, Any]], Learned]] = {}
+KINDS: dict[str, Callable[[dict[str, Any]], Learned]] = {
+    LevelHealth.kind: LevelHealth.from_parts,
+    LevelLimit.kind: LevelLimit.from_parts,
+    LineOfAge.kind: LineOfAge.from_parts,
+    NoveltyOfBeginning.kind: NoveltyOfBeginning.from_parts,
+    TimeToFailure.kind: TimeToFailure.from_parts,
+    VibrationHealth.kind: VibrationHealth.from_parts,
+}

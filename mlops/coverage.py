@@ -1,0 +1,61 @@
+"""Do intervals hold what they promise, as far as a few machines can show it? Pure.
+
+Readings of one machine tell much the same, so that it is machines that count: of six that all lay within, no more
+than 61 % is shown.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sensors.columns import Float64
+
+PROMISED = 0.8
+"""Share between P10 and P90."""
+SLACK = 0.1
+"""How much less than promised may be shown: an interval cannot show all it promises unless it covers more."""
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """``observed``: mean share of truths within the interval, over machines that it was not made from; ``least``: what
+    it is at least, with ``CONFIDENCE``; ``machines``: of how many. NaN where none could be left out."""
+
+    observed: float
+    least: float
+    machines: int
+
+    @property
+    def proven(self) -> bool:
+        return self.least >= PROMISED - SLACK
+
+
+def over_machines(shares: Float64) -> Coverage:
+    """``shares``: of each machine the share of its truths within the interval."""
+    if not len(shares):
+        return Coverage(math.nan, math.nan, 0)
+    return Coverage(float(shares.mean()), least_mean(shares), len(shares))
+
+
+def least_mean(shares: Float64, confidence: float = CONFIDENCE) -> float:
+    """Lower bound of the mean that n independent shares in [0, 1] were drawn from, whatever their distribution.
+
+    The p below the observed mean m at which n KL(m || p) = -ln(1 - confidence) (Hoeffding 1963, theorem 1); where all
+    are 1 that is (1 - confidence)^(1/n).
+    """
+    mean, enough = float(shares.mean()), -math.log1p(-confidence) / len(shares)
+    low, high = 0.0, mean
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _divergence(mean, middle) > enough else (low, middle)
+    return low
+
+
+def _divergence(mean: float, of: float) -> float:
+    """Kullback and Leibler's, of two coins."""
+    if of <= 0.0:
+        return math.inf if mean > 0.0 else 0.0
+    inside = mean * math.log(mean / of) if mean > 0.0 else 0.0
+    return inside + ((1 - mean) * math.log((1 - mean) / (1 - of)) if mean < 1.0 else 0.0)
