@@ -206,3 +206,50 @@ def stale_by_day(found: Sequence[Activation], start: int, end: int, day: int) ->
     """Of each day: how many activations were stale at some time of it."""
     days = range(start, end, day)
     return [sum(max(one[0] + day, d) < min(one[1], d + day, end) for one in found) for d in days]
+
+
+def covariance_of_plane(axes: Sequence[Sequence[float]], spread: Sequence[float], noise: float) -> list[list[float]]:
+    """Of probabilistic PCA: the noise in every direction, and along each axis what is more than it."""
+    size = len(axes[0])
+    return [
+        [
+            (noise if i == j else 0.0)
+            + sum((variance - noise) * axis[i] * axis[j] for axis, variance in zip(axes, spread, strict=True))
+            for j in range(size)
+        ]
+        for i in range(size)
+    ]
+
+
+def vus_pr(score: Sequence[float], truth: Sequence[bool], *, buffers: Sequence[int], thresholds: int) -> float:
+    """Threshold by threshold and row by row."""
+    n = len(score)
+    wanted = [k for k in range(n) if truth[k]]
+    firsts = [k for k in wanted if k == 0 or not truth[k - 1]]
+    lasts = [k for k in wanted if k == n - 1 or not truth[k + 1]]
+    falling = sorted(score, reverse=True)
+    areas = []
+    for buffer in buffers:
+        half, soft, zone = buffer // 2, [0.0] * n, [False] * n
+        for first, last in zip(firsts, lasts, strict=True):
+            for k in range(n):
+                away = max(first - k, k - last, 0)
+                if 0 < away <= half:
+                    soft[k] += math.sqrt(1 - away / buffer)
+                zone[k] = zone[k] or away <= half
+        soft = [0.0 if truth[k] else min(soft[k], 1.0) for k in range(n)]
+        number, of = 0, [0] * n
+        for k in range(n):
+            number += zone[k] and (k == 0 or not zone[k - 1])
+            of[k] = number if zone[k] else 0
+        area = before = 0.0
+        for place in range(thresholds):
+            limit = falling[int(place * (n - 1) / (thresholds - 1))]
+            said = [k for k in range(n) if score[k] >= limit]
+            hits, near = sum(truth[k] for k in said), sum(soft[k] for k in said)
+            found = len({of[k] for k in said if of[k]}) / number
+            recall = min((hits + near) / (len(wanted) + near / 2), 1.0) * found
+            area += (recall - before) * (hits + near) / len(said)
+            before = recall
+        areas.append(area)
+    return sum(areas) / len(areas)

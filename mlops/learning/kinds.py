@@ -8,12 +8,16 @@ from typing import Any
 from mlops.bearing_health import LevelHealth, VibrationHealth
 from mlops.bearing_life import LineOfAge, TimeToFailure
 from mlops.beginnings import LevelLimit, NoveltyOfBeginning
+from mlops.charts import Chart
 from mlops.learning.contract import Learned
+from mlops.multivariate import Multivariate
 
 KINDS: dict[str, Callable[[dict[str, Any]], Learned]] = {
+    Chart.kind: Chart.from_parts,
     LevelHealth.kind: LevelHealth.from_parts,
     LevelLimit.kind: LevelLimit.from_parts,
     LineOfAge.kind: LineOfAge.from_parts,
+    Multivariate.kind: Multivariate.from_parts,
     NoveltyOfBeginning.kind: NoveltyOfBeginning.from_parts,
     TimeToFailure.kind: TimeToFailure.from_parts,
     VibrationHealth.kind: VibrationHealth.from_parts,

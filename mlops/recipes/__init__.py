@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from mlops.learning.contract import Recipe
-from mlops.recipes import bearing_health, bearing_life, bearing_novelty
+from mlops.recipes import anomaly, bearing_health, bearing_life, bearing_novelty
 
-RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe for recipe in (*bearing_health.RECIPES, *bearing_life.RECIPES, *bearing_novelty.RECIPES)
-}
+FAMILIES: tuple[tuple[Recipe, ...], ...] = (
+    anomaly.FAMILY,
+    bearing_health.RECIPES,
+    bearing_life.RECIPES,
+    bearing_novelty.RECIPES,
+)
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for family in FAMILIES for recipe in family}
