@@ -32,7 +32,8 @@ down: .venv/main ## Stop the servers of our own that a crash left running
 	@$(VENV) manage.py down
 
 train-all: .venv/main ## Teach every model whose data is at hand (DATA=folder) and register it
-	@$(VENV) manage.py train --all --data $(DATA) --serve $(ARGS)
+	@$(VENV) manage.py migrate --verbosity 0
+	@$(VENV) manage.py train --all --data $(DATA) $(ARGS)
 
 test: .venv/tests ## Run all tests: unit, integration, e2e, crash points (ARGS go to pytest)
 	@$(VENV) -m agents

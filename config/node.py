@@ -6,9 +6,12 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import requests
 from django.conf import settings
 from django.core.management import call_command
 
@@ -16,6 +19,13 @@ from config import embedded, supervisor
 from config.supervisor import Supervisor
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+START_SECONDS = 120
+
+
+class NoServer(RuntimeError):
+    """A server of this node did not start."""
 
 
 class PortTaken(RuntimeError):
@@ -45,6 +55,34 @@ def prepare(
         environment=environment() | told,
         tend=embedded.ensure_needed,
     )
+
+
+@contextmanager
+def tracking() -> Iterator[None]:
+    """The node's MLflow server for as long as the block lasts, where it is to run one and none does. Raises
+    ``NoServer`` where it does not answer."""
+    port = settings.MLFLOW_PORT
+    if not port or not is_free(port):
+        yield
+        return
+    with (home() / "mlflow.log").open("a") as log:
+        server = Supervisor([supervisor.tracking(port=port)], settings.BASE_DIR, environment(), out=log)
+        server.start()
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/health")
+            yield
+        finally:
+            server.stop()
+
+
+def _wait_for(url: str) -> None:
+    ends = time.monotonic() + START_SECONDS
+    while time.monotonic() < ends:
+        with suppress(requests.RequestException):
+            if requests.get(url, timeout=2).ok:
+                return
+        time.sleep(0.2)
+    raise NoServer(f"{url} does not answer after {START_SECONDS} s; {home() / 'mlflow.log'} may say why.")
 
 
 def home() -> Path:

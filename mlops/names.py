@@ -2,4 +2,14 @@
 
 from __future__ import annotations
 
-NAMES: dict[str, str] = {}
+NAMES: dict[str, str] = {
+    "rig-anomaly": "anomaly",
+    "plant-anomaly": "anomaly",
+    "spacecraft-anomaly": "anomaly",
+    "hydraulic-anomaly": "anomaly",
+    "bearing-health-femto": "vibration-health",
+    "bearing-health-ims": "vibration-health",
+    "bearing-life-femto": "bearing-life",
+    "bearing-novelty-femto": "vibration-novelty",
+    "bearing-novelty-ims": "vibration-novelty",
+}

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from agents.trainings import jobs, requests
+from config import node
 from mlops import ledger
 from mlops.models import ModelVersion, Training
 from mlops.names import NAMES
@@ -39,7 +40,8 @@ class Command(BaseCommand):
             raise CommandError(f"There is no model {strange[0]!r}; --list says which there are.")
         chosen = {key: options[key] for key in ("seconds", "seed") if options[key] is not None}
         rows = []
-        with progress.Bar(self.stderr, total=100 * len(names), what="parts") as bar:
+        self.stderr.write("Starting MLflow where it does not run ...")
+        with node.tracking(), progress.Bar(self.stderr, total=100 * len(names), what="parts") as bar:
             for number, name in enumerate(names):
                 began = time.monotonic()
                 row = self._train(name, chosen, options["data"], bar, 100 * number)
