@@ -117,15 +117,21 @@ class Multivariate:
             for start in np.unique(first[known]):
                 here = known & (first == start)
                 fit, begin = self.planes[unit], max(int(start), int(end[here].min()) - self.shape.reach)
-                warm = track.value[start : start + self.shape.warm_up]
-                centre = middle(warm) if self.shape.warm_up else fit.centre
-                rows = prepared(track.value[begin : int(end[here].max())], centre, fit.scale, self.shape)
+                centre, scale = fit.centre, fit.scale
+                if self.shape.warm_up:
+                    centre, scale = started(track.value[start : start + self.shape.warm_up], scale)
+                rows = prepared(track.value[begin : int(end[here].max())], centre, scale, self.shape)
                 yield Asked(unit, place[here], rows[end[here] - begin - 1])
 
 
 def prepared(value: Float64, centre: Float64, scale: Float64, shape: Shape) -> Float64:
     """(t, f * (lags + 1)) of (t, f) rows of a track, NaN = missing."""
     return lagged(averaged(np.clip((value - centre) / scale, -FAR, FAR), shape.span), shape.lags, shape.step)
+
+
+def started(warm: Float64, typical: Float64) -> tuple[Float64, Float64]:
+    """Centre and scale of a track from its first rows, the scale drawn half-way to the typical one of all tracks."""
+    return middle(warm), np.sqrt(np.maximum(deviation(warm), FLOOR * typical) * typical)
 
 
 # What is learned
@@ -140,7 +146,8 @@ def learn(examples: Examples, shape: Shape) -> Multivariate:
     if not ends:
         raise ValueError(f"no machine has {FEWEST} normal rows to learn from")
     values = {number: examples.tracks[number].value[mine - 1] for number, mine in ends.items()}
-    typical = typical_scale([deviation(value) for value in values.values()])
+    firsts = [value[: shape.warm_up or None] for value in values.values()]
+    typical = typical_scale([deviation(first) for first in firsts])
     if shape.warm_up:
         return _strays(list(values.values()), typical, shape)
     units: dict[str, list[int]] = {}
@@ -173,7 +180,7 @@ def _strays(values: list[Float64], scale: Float64, shape: Shape) -> Multivariate
     rows = []
     for value in values:
         first = min(shape.warm_up, len(value) // 2)
-        rows.append(prepared(value, middle(value[:first]), scale, shape)[first:])
+        rows.append(prepared(value, *started(value[:first], scale), shape)[first:])
     lengths = [len(one) for one in rows]
     stacked = np.concatenate(rows)
     if len(rows) > 1:

@@ -162,13 +162,13 @@ RIG_ANOMALY = Anomaly(
     signature=Signature(
         features=(
             Feature(RIG[0], "g", "VIBRATION"), Feature(RIG[1], "g", "VIBRATION"), Feature(RIG[2], "A", "CURRENT"),
-            Feature(RIG[3], "bar", "PRESSURE"), Feature(RIG[4], "Cel", "TEMPERATURE"),
-            Feature(RIG[5], "Cel", "TEMPERATURE"), Feature(RIG[6], "V", "VOLTAGE"), Feature(RIG[7], "L/min", "FLOW"),
+            Feature(RIG[3], "bar", "PRESSURE"), Feature(RIG[4], "°C", "TEMPERATURE"),
+            Feature(RIG[5], "°C", "TEMPERATURE"), Feature(RIG[6], "V", "VOLTAGE"), Feature(RIG[7], "l/min", "FLOW"),
         ),
         outputs=OUTPUTS, rows=3600, least=TRAINING + 1, period_us=SECOND_US,
     ),
     target=F1,
-    shape=Shape(span=10, explained=0.9, warm_up=TRAINING, rows=3600),
+    shape=Shape(span=10, explained=0.9, warm_up=TRAINING, rows=3600, budget=0.02),
     read=anomaly_data.rig,
     taught=first_rows,
     published={

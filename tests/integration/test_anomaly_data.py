@@ -39,7 +39,7 @@ def test_it_beats_the_charts_by_more_than_the_margin(name: str) -> None:
 
 
 def test_the_rig_is_judged_as_published() -> None:
-    """The first 400 rows of each file are learned from, all others are judged, and calling all of them anomalous pays."""
+    """The first 400 rows of each file are learned from, the others judged; calling all of them anomalous pays."""
     recipe, learned, learn, hold = made("rig-anomaly")
     assert learn.end.max() == anomaly.TRAINING and hold.end.min() == anomaly.TRAINING + 1
     ours = recipe.measure(learned.answer(hold), hold)
