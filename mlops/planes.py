@@ -57,8 +57,8 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """How rare a distance is. ``grid``: (STEPS,) distances of normal rows, evenly rarer up to ``rarest``; ``slope``: the
-    mean excess over the last of them."""
+    """How rare a distance is. ``grid``: (STEPS,) distances of normal rows, evenly rarer up to ``rarest``; ``slope``:
+    the mean excess over the last of them."""
 
     grid: Float64
     rarest: float
