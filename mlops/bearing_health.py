@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
-from sklearn.pipeline import make_pipeline
 
-from mlops.beginnings import Look, by_track, logarithms, medians
+from mlops.beginnings import Look, by_track, filled, logarithms, medians, usual
 from mlops.learning.contract import Answers
 from mlops.learning.examples import Examples
 from sensors.columns import Bool, Float64
@@ -25,25 +23,28 @@ class VibrationHealth:
     rises again where the vibration does as in the beginning.
 
     ``alike``: the columns are sensors of one kind, of which the highest, the middle and the lowest change count;
-    otherwise each column counts by itself. ``worn``: from changes to the share of life used.
+    otherwise each column counts by itself. ``worn``: from changes to the share of life used; ``instead``: (changes,),
+    taken for one that is not known.
     """
 
     look: Look
     logs: Bool
     alike: bool
     worn: Any
+    instead: Float64
     kind = "vibration-health"
 
     @classmethod
     def learn(cls, examples: Examples, look: Look, logs: Bool, *, alike: bool, ridge: float) -> VibrationHealth:
         """``truth``: the share of life used."""
-        unlearned = cls(look, logs, alike, None)
+        unlearned = cls(look, logs, alike, None, np.zeros(3 if alike else len(logs)))
         changes = unlearned.changes(examples)
         known = np.isfinite(changes).any(axis=1) & np.isfinite(examples.truth)
         if not known.any():
             raise ValueError("nothing to learn from: no bearing is watched beyond its beginning")
-        worn = make_pipeline(SimpleImputer(keep_empty_features=True), Ridge(ridge))
-        return replace(unlearned, worn=worn.fit(changes[known], examples.truth[known]))
+        instead = usual(changes[known])
+        worn = Ridge(ridge).fit(filled(changes[known], instead), examples.truth[known])
+        return replace(unlearned, worn=worn, instead=instead)
 
     def changes(self, examples: Examples) -> Float64:
         """(n, changes) since the beginning, NaN = not known."""
@@ -56,7 +57,8 @@ class VibrationHealth:
             return change
         some = np.isfinite(change).any(axis=1)
         ends = np.full((len(change), 3), np.nan)
-        ends[some] = np.nanquantile(change[some], (1.0, 0.5, 0.0), axis=1).T
+        if some.any():
+            ends[some] = np.nanquantile(change[some], (1.0, 0.5, 0.0), axis=1).T
         return ends
 
     def answer(self, examples: Examples) -> Answers:
@@ -64,16 +66,17 @@ class VibrationHealth:
         known = np.isfinite(changes).any(axis=1)
         health = np.full(len(changes), np.nan)
         if known.any():
-            health[known] = 1 / (1 + np.exp(STEEP * np.clip(self.worn.predict(changes[known]) - 0.5, -5, 5)))
+            worn = self.worn.predict(filled(changes[known], self.instead))
+            health[known] = 1 / (1 + np.exp(STEEP * np.clip(worn - 0.5, -5, 5)))
         return {"health": health}
 
     def parts(self) -> dict[str, Any]:
         look = [self.look.skip, self.look.first, self.look.last]
-        return {"look": look, "logs": self.logs, "alike": self.alike, "worn": self.worn}
+        return {"look": look, "logs": self.logs, "alike": self.alike, "worn": self.worn, "instead": self.instead}
 
     @classmethod
     def from_parts(cls, parts: dict[str, Any]) -> VibrationHealth:
-        return cls(Look(*parts["look"]), parts["logs"], parts["alike"], parts["worn"])
+        return cls(Look(*parts["look"]), parts["logs"], parts["alike"], parts["worn"], parts["instead"])
 
 
 @dataclass(frozen=True)

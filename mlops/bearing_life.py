@@ -8,13 +8,12 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 from mlops import coverage
-from mlops.beginnings import Look, by_track, logarithms, medians
+from mlops.beginnings import Look, by_track, filled, logarithms, medians, usual
 from mlops.learning.contract import Answers
 from mlops.learning.examples import Examples
 from sensors.columns import Float64, Int64
@@ -70,12 +69,14 @@ class TimeToFailure:
 
     ``estimator``: from signs to the logarithm of the seconds left; ``offsets``: (3,), added to that: the first and the
     last so that of bearings left out in turn a tenth lay below and above, the middle is the estimator's own;
-    ``covered``: what a second leaving out found of the intervals.
+    ``instead``: (signs,), taken for one that is not known; ``covered``: what a second leaving out found of the
+    intervals.
     """
 
     signs: Signs
     estimator: Any
     offsets: Float64
+    instead: Float64
     covered: coverage.Coverage
     kind = "time-to-failure"
 
@@ -84,7 +85,7 @@ class TimeToFailure:
         known = np.isfinite(signs).any(axis=1)
         left = np.full((3, len(examples)), np.nan)
         if known.any():
-            left[:, known] = self.estimator.predict(signs[known]) + self.offsets[:, None]
+            left[:, known] = self.estimator.predict(filled(signs[known], self.instead)) + self.offsets[:, None]
         told = dict(zip(OUTPUTS, np.exp(left), strict=True))
         return told | {"coverage_proven": np.where(known, float(self.covered.proven), np.nan)}
 
@@ -93,6 +94,7 @@ class TimeToFailure:
         return {
             "look": look, "age": self.signs.age, "groups": [list(group) for group in self.signs.groups],
             "vibration": self.signs.vibration, "estimator": self.estimator, "offsets": self.offsets,
+            "instead": self.instead,
             "observed": self.covered.observed, "least": self.covered.least, "machines": self.covered.machines,
         }  # fmt: skip
 
@@ -101,7 +103,7 @@ class TimeToFailure:
         groups = tuple(tuple(group) for group in parts["groups"])
         signs = Signs(Look(*parts["look"]), parts["age"], groups, parts["vibration"])
         covered = coverage.Coverage(parts["observed"], parts["least"], parts["machines"])
-        return cls(signs, parts["estimator"], parts["offsets"], covered)
+        return cls(signs, parts["estimator"], parts["offsets"], parts["instead"], covered)
 
 
 def learn(examples: Examples, signs: Signs, *, width: float, penalty: float) -> TimeToFailure:
@@ -110,16 +112,17 @@ def learn(examples: Examples, signs: Signs, *, width: float, penalty: float) -> 
     The offsets are of bearings that were left out in turn. Whether intervals made in this way cover what they promise
     is found by leaving out each bearing once more, from all of it. Raises ``ValueError`` for fewer than two bearings.
     """
-    known = np.isfinite(examples.truth) & np.isfinite(signs.of(examples)).any(axis=1)
-    examples = examples.take(known)
-    seen, left = signs.of(examples), np.log(np.maximum(examples.truth, SHORTEST_S))
+    seen = signs.of(examples)
+    known = np.isfinite(examples.truth) & np.isfinite(seen).any(axis=1)
+    examples, instead = examples.take(known), usual(seen[known])
+    seen, left = filled(seen[known], instead), np.log(np.maximum(examples.truth, SHORTEST_S))
     bearings = np.unique(examples.track)
     if len(bearings) < 2:
         raise ValueError("a time to failure is learned from two bearings that failed, at least")
     table = _Table(seen, left, examples.track, width, penalty)
     shares = [table.share_within(bearing) for bearing in bearings] if len(bearings) > 2 else []
     covered = coverage.over_machines(np.array(shares))
-    return TimeToFailure(signs, table.fitted(bearings), table.offsets(bearings), covered)
+    return TimeToFailure(signs, table.fitted(bearings), table.offsets(bearings), instead, covered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ class _Table:
     def fitted(self, bearings: Int64) -> Any:
         mine = np.isin(self.bearing, bearings)
         vectors = SVR(C=self.penalty, gamma=self.width / self.seen.shape[1])
-        estimator = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), vectors)
+        estimator = make_pipeline(StandardScaler(), vectors)
         return estimator.fit(self.seen[mine], self.left[mine])
 
     def offsets(self, bearings: Int64) -> Float64:

@@ -48,6 +48,17 @@ def medians(rows: Float64) -> Float64:
     return middle
 
 
+def usual(rows: Float64) -> Float64:
+    """(columns,): the mean of what is known, 0 where nothing is."""
+    known = np.isfinite(rows)
+    return np.asarray(np.where(known, rows, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.float64)
+
+
+def filled(rows: Float64, instead: Float64) -> Float64:
+    """What is not known as ``instead``, (columns,), has it."""
+    return np.where(np.isfinite(rows), rows, instead)
+
+
 def logarithms(value: Float64, columns: Bool) -> Float64:
     """``value`` with the marked columns as their natural logarithms: they are compared by their ratios."""
     return np.where(columns, np.log(np.maximum(np.where(columns, value, 1.0), TINY)), value)

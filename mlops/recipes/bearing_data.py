@@ -38,6 +38,8 @@ IMS_SOURCE = (
     "IMS bearings, tests 1 and 2 (Lee et al., University of Cincinnati, NASA prognostics data repository): measured on "
     "a test rig, run to failure; NASA open data"
 )
+NO_SEARCH = 0.0
+"""Seconds: what is best for a bearing or two is chance. Who has more of them can search longer."""
 MOST_QUESTIONS = 200
 """Of a bearing, spread evenly over its life, so that a long one does not count for more."""
 
@@ -84,7 +86,7 @@ def ims_tests(folder: Path) -> list[Track]:
 def _files(folder: Path, pattern: str) -> list[Path]:
     found = [path for path in sorted(folder.glob(pattern)) if not path.stem.endswith("__temp")]
     if not found:
-        raise NotAtHand(f"{folder / pattern}: there is no such file")
+        raise NotAtHand(folder / pattern)
     return found
 
 
@@ -93,7 +95,7 @@ def _femto(path: Path) -> tuple[Track, Float64]:
         rows = list(csv.DictReader(file))
     missing = {"elapsed_s", "rul_s", *(feature.name for feature in FEMTO)} - set(rows[0] if rows else ())
     if missing:
-        raise NotAtHand(f"{path}: it has no column {', '.join(sorted(missing))}")
+        raise ValueError(f"{path}: it has no column {', '.join(sorted(missing))}")
     value = np.array([[_number(row[feature.name]) for feature in FEMTO] for row in rows])
     at = np.array([round(float(row["elapsed_s"]) * SECOND_US) for row in rows], np.int64)
     track = _ascending(path.stem.split("__", 1)[1], at, value)
@@ -104,7 +106,7 @@ def _ims(path: Path) -> Track:
     with path.open(newline="", encoding="utf-8") as file:
         _, *rows = list(csv.reader(file)) or [[]]
     if not rows or not 2 <= len(rows[0]) <= len(IMS) + 1:
-        raise NotAtHand(f"{path}: it has no rows of an instant and one to {len(IMS)} sensors")
+        raise ValueError(f"{path}: it has no rows of an instant and one to {len(IMS)} sensors")
     value = np.full((len(rows), len(IMS)), np.nan)
     value[:, : len(rows[0]) - 1] = [[_number(cell) for cell in row[1:]] for row in rows]
     at = [from_instant(datetime.fromisoformat(row[0]).replace(tzinfo=UTC)) for row in rows]
@@ -113,7 +115,7 @@ def _ims(path: Path) -> Track:
 
 def _ascending(unit: str, at: Int64, value: Float64) -> Track:
     if (np.diff(at) <= 0).any():
-        raise NotAtHand(f"{unit}: its instants do not ascend")
+        raise ValueError(f"{unit}: its instants do not ascend")
     return Track(unit, at, value)
 
 
@@ -122,6 +124,11 @@ def _number(cell: str) -> float:
 
 
 def positions_of_each_track(examples: Examples) -> list[Int64]:
-    """Of each track that is asked about the positions of its questions, in the order of time."""
-    order = np.argsort(examples.end, kind="stable")
-    return [order[examples.track[order] == track] for track in np.unique(examples.track)]
+    """Of each track that is asked about the positions of its questions, in the order of time. One whose questions are
+    there twice, as where bearings are drawn by lot, is two."""
+    order = np.lexsort((examples.end, examples.track))
+    track, end = examples.track[order], examples.end[order]
+    place = np.arange(len(order))
+    new = np.concatenate([[True], (np.diff(track) != 0) | (np.diff(end) != 0)])[: len(order)]
+    copy = place - np.maximum.accumulate(np.where(new, place, 0))
+    return [order[(track == number) & (copy == which)] for number, which in sorted({*zip(track, copy, strict=True)})]

@@ -27,8 +27,7 @@ GUARDS = (Guard("end_spread", 0.05),)
 @dataclass
 class BearingHealth:
     """``tracks``: reads the bearings that failed; ``logs``: columns whose ratios count; ``levels``: those by which it
-    is usually judged; ``alike``: all columns are sensors of one kind; ``held_out``: share of the tracks; ``searched``:
-    whether there are enough of them to choose settings by."""
+    is usually judged; ``alike``: all columns are sensors of one kind; ``held_out``: share of the tracks."""
 
     name: str
     about: str
@@ -40,12 +39,12 @@ class BearingHealth:
     levels: Bool
     alike: bool
     held_out: float
-    searched: bool
     experiment: str = "vibration-health"
     target: Measure = TARGET
     guards: tuple[Guard, ...] = GUARDS
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    seconds: float = 40.0
+    admitted: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = bearing_data.NO_SEARCH
 
     def load(self, folder: Path) -> Examples:
         asked = bearing_data.of_life_used(self.tracks(folder))
@@ -55,8 +54,6 @@ class BearingHealth:
         return splits.by_track(examples, held_out=self.held_out, seed=0)
 
     def settings(self, pick: Pick) -> Settings:
-        if not self.searched:
-            return self.defaults
         least = self.signature.least
         return {
             "skip": pick.suggest_int("skip", 0, least // 2),
@@ -143,7 +140,6 @@ RECIPES = (
         levels=bearing_data.columns(bearing_data.FEMTO_VIBRATION, "_rms"),
         alike=False,
         held_out=1 / 3,
-        searched=True,
     ),
     BearingHealth(
         name="bearing-health-ims",
@@ -156,6 +152,5 @@ RECIPES = (
         levels=bearing_data.columns(bearing_data.IMS, ""),
         alike=True,
         held_out=1 / 2,
-        searched=False,
     ),
 )

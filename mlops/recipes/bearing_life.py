@@ -44,7 +44,8 @@ class FemtoLife:
         "mean life (11 test bearings; ours, quick)": {"score": 0.03},
     }
     defaults: Settings = {"width": 0.3, "penalty": 0.03}
-    seconds = 40.0
+    admitted: Mapping[str, str] = {}
+    seconds = bearing_data.NO_SEARCH
 
     def load(self, folder: Path) -> Examples:
         tracks, left = bearing_data.femto_learning(folder)

@@ -26,8 +26,7 @@ GUARDS = (Guard("false_alarms", 0.01),)
 @dataclass
 class BearingNovelty:
     """``tracks``: reads the bearings that failed; ``logs``: columns whose ratios count; ``levels``: those by which it
-    is usually judged; ``held_out``: share of the tracks; ``searched``:
-    whether there are enough of them to choose settings by."""
+    is usually judged; ``held_out``: share of the tracks."""
 
     name: str
     about: str
@@ -38,12 +37,12 @@ class BearingNovelty:
     logs: Bool
     levels: Bool
     held_out: float
-    searched: bool
     experiment: str = "vibration-novelty"
     target: Measure = TARGET
     guards: tuple[Guard, ...] = GUARDS
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    seconds: float = 40.0
+    admitted: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = bearing_data.NO_SEARCH
 
     def load(self, folder: Path) -> Examples:
         asked = bearing_data.of_life_used(self.tracks(folder))
@@ -53,8 +52,6 @@ class BearingNovelty:
         return splits.by_track(examples, held_out=self.held_out, seed=0)
 
     def settings(self, pick: Pick) -> Settings:
-        if not self.searched:
-            return self.defaults
         return {
             "skip": pick.suggest_int("skip", 0, self.signature.least // 2),
             "last": pick.suggest_int("last", 5, 60),
@@ -148,7 +145,6 @@ RECIPES = (
         logs=np.ones(len(bearing_data.FEMTO_VIBRATION), np.bool_),
         levels=bearing_data.columns(bearing_data.FEMTO_VIBRATION, "_rms"),
         held_out=1 / 3,
-        searched=True,
     ),
     BearingNovelty(
         name="bearing-novelty-ims",
@@ -160,6 +156,5 @@ RECIPES = (
         logs=np.ones(len(bearing_data.IMS), np.bool_),
         levels=np.ones(len(bearing_data.IMS), np.bool_),
         held_out=1 / 2,
-        searched=False,
     ),
 )
