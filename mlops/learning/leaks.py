@@ -71,12 +71,13 @@ def no_twins(learn: Examples, held: Examples, *, rows: int) -> None:
 
 
 def _keys(examples: Examples, rows: int) -> list[bytes]:
-    """What each question looks at, nothing where that never changes (a row of a single quantity says too little)."""
+    """What each question looks at; nothing where that has too few different values to be told from another one: a
+    switch, or a series that stands still, looks like many others."""
     found = []
     for number, end in zip(examples.track.tolist(), examples.end.tolist(), strict=True):
         seen = examples.tracks[number].value[max(0, end - min(rows, ENOUGH_ROWS)) : end]
-        tells_apart = seen.shape[1] > 1 if rows == 1 else len(seen) > 1 and bool(np.any(seen != seen[0]))
-        found.append(seen.tobytes() if tells_apart else b"")
+        different = len(np.unique(seen))
+        found.append(seen.tobytes() if seen.size > 1 and different >= min(ENOUGH_ROWS, seen.size) else b"")
     return found
 
 

@@ -38,7 +38,8 @@ def train(
     recipe: Recipe, folder: Path, *, others: Mapping[str, Learned], tell: Tell,
     seconds: float | None = None, settings: Settings | None = None, seed: int = SEED,
 ) -> Trained:  # fmt: skip
-    """``others``: what it is compared with beside its baselines, by name; ``settings``: given, nothing is searched.
+    """``others``: what it is compared with beside its baselines, by name; ``settings``: given, nothing is searched;
+    ``seconds``: for the search at most, which may be less than the recipe would take.
 
     Raises ``NotAtHand``, ``Leak``.
     """
@@ -49,7 +50,7 @@ def train(
     leaks.check(learn, held, recipe.signature, admitted=recipe.admitted)
     trials = 0
     if settings is None:
-        budget = recipe.seconds if seconds is None else seconds
+        budget = recipe.seconds if seconds is None else min(seconds, recipe.seconds)
         found = search(recipe, learn, seconds=budget, seed=seed, tell=lambda what, share: tell(what, 0.1 + 0.6 * share))
         settings, trials = found.settings, found.trials
     tell("learning", 0.7)

@@ -47,6 +47,7 @@ class Anomaly:
     block: int = 0
     each: bool = False
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    admitted: Mapping[str, str] = field(default_factory=dict)
     guards: tuple[Guard, ...] = QUIET
     experiment: str = "anomaly"
     seconds: float = 0.0
@@ -60,8 +61,11 @@ class Anomaly:
         return asking.everywhere(judged.tracks, judged.truths)
 
     def split(self, examples: Examples) -> tuple[Examples, Examples]:
+        """Of what is not learned from only what is later: it is asked as it would have been in use."""
         taught = self.taught(examples)
-        return examples.take(taught), examples.take(~taught)
+        last = np.full(len(examples.tracks), -1)
+        np.maximum.at(last, examples.track[taught], examples.end[taught])
+        return examples.take(taught), examples.take(~taught & (examples.end > last[examples.track]))
 
     def settings(self, pick: Pick) -> Settings:
         return {
