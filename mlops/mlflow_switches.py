@@ -20,4 +20,5 @@ CLIENT = {
     # What is sent again may be done twice. Whoever calls tries again, and finds what was done.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_ALLOW_HTTP_REDIRECTS": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }

@@ -92,7 +92,7 @@ def record(
             artifact_store.put(artifact_store.below(place, file), data)
         _ensure_model(client, name)
         made = client.create_model_version(
-            name, source=place, run_id=run.info.run_id, tags={**tags, TRAINING: training}, await_creation_for=10
+            name, source=place, run_id=run.info.run_id, tags={**tags, TRAINING: training}, await_creation_for=0
         )
         client.set_terminated(run.info.run_id)
         return Recorded(run.info.run_id, int(made.version), place)

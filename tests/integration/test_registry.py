@@ -6,6 +6,7 @@ import json
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from mlflow import MlflowClient
@@ -17,7 +18,6 @@ from tests import model_servers, servers
 from tests.integration.test_artifact_s3 import at, s3  # noqa: F401  (a fixture)
 from tests.model_servers import Server
 
-NUMBER = iter(range(1_000))
 FILES = {"model.skops": b"skops", "card.md": b"# What it is for", "calibration.png": b"\x89PNG"}
 
 
@@ -29,8 +29,8 @@ def client(settings: Settings, mlflow_server: Server, tmp_path: Path) -> MlflowC
 
 
 def training(**changes: Any) -> dict[str, Any]:
-    """What ``record`` takes: of a model and an experiment that no other test has."""
-    number = next(NUMBER)
+    """What ``record`` takes: of a model and an experiment that no other test has, nor one that ran before."""
+    number = uuid4().hex[:12]
     return {
         "experiment": f"life-{number}",
         "name": f"fan-life-{number}",
