@@ -7,9 +7,11 @@ MLflow keeps what people look up and compare; it opens nothing that was trained.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -22,8 +24,13 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, Run
 from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException
 
-TRAINING = "training"
-"""The tag by which what is told of a training is found again."""
+TRAINING, FILES = "training", "files_sha256"
+"""The tags by which what is told of a training is found again."""
+
+UNWANTED = re.compile(r"[^\w\-. :/]")
+"""What names of parameters, metrics and tags must not hold."""
+
+LONGEST_PARAM, LONGEST_TAG = 6_000, 8_000
 
 THERE_ALREADY, RUNNING = "RESOURCE_ALREADY_EXISTS", "RUNNING"
 SERVER_ERROR, TOO_MANY = 500, 429
@@ -36,13 +43,13 @@ class RegistryError(Exception):
 
 
 class Unreachable(RegistryError):
-    """The server does not answer, or fails; or somebody else makes the same at this moment."""
+    """The server or the store of files does not answer, or fails; or somebody else makes the same at this moment."""
 
     transient = True
 
 
 class Refused(RegistryError):
-    """The server says no, and would say it again; or there is none."""
+    """The server or the store says no, and would say it again; or there is no server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +77,29 @@ def record(
 ) -> Recorded:
     """Tell MLflow of a training and make a version of the registered model ``name``, with the files by their names.
 
-    Once for each ``training``, its id (letters, digits, hyphens): asked again, also after it broke off anywhere, there
-    is one version, the first. One process at a time may do so for one training. MLflow cuts parameters at 6,000
-    characters and tags of runs at 8,000; those of the version may have 100,000.
+    Asked again for the same ``training`` (its id: letters, digits, hyphens) with the same files, also after it broke off
+    anywhere, there is one version. With other files, of another try, there is another: nothing that was written is
+    written over. Parameters are cut at 6,000 characters and tags of runs at 8,000; those of the version may have 100,000.
 
-    Raises ``RegistryError``, and ``artifact_store.ArtifactError`` of the files.
+    Raises ``RegistryError``, also where the store of files fails.
     """
+    tags = {_name(key): value for key, value in tags.items()} | {TRAINING: training, FILES: _digest(files)}
     with _asking() as client:
-        known = _known(client, name=name, training=training)
+        known = _known(client, name=name, training=training, digest=tags[FILES])
         if known is not None:
             _end(client, known)
             return known
         run = _begin(client, experiment=experiment, training=training, tags=tags)
         client.log_batch(
             run.info.run_id,
-            params=[Param(key, str(value)) for key, value in params.items()],
-            metrics=[Metric(key, value, run.info.start_time, 0) for key, value in metrics.items()],
+            params=[Param(_name(key), str(value)[:LONGEST_PARAM]) for key, value in params.items()],
+            metrics=[Metric(_name(key), value, run.info.start_time, 0) for key, value in metrics.items()],
         )
         place = run.info.artifact_uri
         for file, data in files.items():
             artifact_store.put(artifact_store.below(place, file), data)
         _ensure_model(client, name)
-        made = client.create_model_version(
-            name, source=place, run_id=run.info.run_id, tags={**tags, TRAINING: training}, await_creation_for=0
-        )
+        made = client.create_model_version(name, source=place, run_id=run.info.run_id, tags=tags, await_creation_for=0)
         client.set_terminated(run.info.run_id)
         return Recorded(run.info.run_id, int(made.version), place)
 
@@ -124,10 +130,22 @@ def _asking() -> Iterator[MlflowClient]:
         status = ERROR_CODE_TO_HTTP_STATUS.get(error.error_code, SERVER_ERROR)
         later = status >= SERVER_ERROR or status == TOO_MANY or error.error_code == THERE_ALREADY
         raise (Unreachable if later else Refused)(f"{uri}: {error.message}") from error
+    except artifact_store.ArtifactError as error:
+        raise (Unreachable if error.transient else Refused)(str(error)) from error
 
 
-def _known(client: MlflowClient, *, name: str, training: str) -> Recorded | None:
-    found = client.search_model_versions(f"name = '{name}' AND tags.`{TRAINING}` = '{training}'")
+def _name(key: str) -> str:
+    return UNWANTED.sub("_", key)
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    each = [f"{name} {sha256(data).hexdigest()}" for name, data in sorted(files.items())]
+    return sha256("\n".join(each).encode()).hexdigest()
+
+
+def _known(client: MlflowClient, *, name: str, training: str, digest: str) -> Recorded | None:
+    of_these = f"tags.`{TRAINING}` = '{training}' AND tags.`{FILES}` = '{digest}'"
+    found = client.search_model_versions(f"name = '{name}' AND {of_these}")
     known = [Recorded(str(one.run_id), int(one.version), str(one.source)) for one in found]
     return min(known, key=lambda one: one.version, default=None)
 
@@ -143,7 +161,7 @@ def _begin(client: MlflowClient, *, experiment: str, training: str, tags: Mappin
     home = _ensure_experiment(client, experiment)
     for run in client.search_runs([home], f"tags.`{TRAINING}` = '{training}' AND attributes.status = '{RUNNING}'"):
         client.set_terminated(run.info.run_id, "FAILED")
-    return client.create_run(home, tags={**tags, TRAINING: training}, run_name=training)
+    return client.create_run(home, tags={key: text[:LONGEST_TAG] for key, text in tags.items()}, run_name=training)
 
 
 def _ensure_experiment(client: MlflowClient, name: str) -> str:
