@@ -355,6 +355,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "bench-backtest",
         "bench-detectors",
         "bench-doctor",
+        "bench-drift",
         "bench-faults",
         "bench-files",
         "bench-kpi",

@@ -50,6 +50,7 @@ PURE = (
     "mlops.coverage",
     "mlops.detectors",
     "mlops.charts",
+    "mlops.drift",
     "mlops.learning",
     "mlops.multivariate",
     "mlops.planes",

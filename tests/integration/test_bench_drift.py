@@ -1,0 +1,39 @@
+"""The benchmark of drift in small: that it runs, and what it must reach anywhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.bench import drifting, drifting_data, drifting_injected, drifting_models, results
+
+
+def test_a_drift_is_told_from_the_flow_of_every_day() -> None:
+    cases = list(drifting_data.cases(drifting_data.of_water()))
+    calm = {one["name"]: one for one in drifting.calm(cases)}
+    assert calm["Bellwether: false triggers, all checks"]["ok"] is True
+    assert calm["Bellwether: false triggers, all checks"]["baseline"] > 50
+    seen = {one["name"]: one["value"] for one in drifting_injected.bench(cases)}
+    assert seen["Bellwether: no drift, all"] == 0
+    assert seen["Bellwether: shift by 2 deviations, all"] == 100
+    assert seen["KS, p < 0.05: no drift, water flow"] == 100
+
+
+def test_a_check_is_quick() -> None:
+    assert next(drifting.speed())["ok"] is True
+
+
+def test_the_hydraulic_rig_and_the_others_are_read() -> None:
+    if not results.DATA.exists():
+        pytest.skip(f"the real data sets are not at hand ({results.DATA})")
+    found = drifting_data.all_of_them()
+    assert {one.source for one in found} == {"nab", "skab", "hydsys", "ims", "water flow"}
+    assert all(one.value.shape == (len(one.at), len(one.features)) for one in found)
+
+
+def test_what_is_expected_of_a_classifier_comes_closer_than_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not drifting_models.FOLDER.exists():
+        pytest.skip(f"the real data sets are not at hand ({results.DATA})")
+    monkeypatch.setattr(drifting_models, "SEEDS", (1, 2))
+    found = {one["name"]: one for one in drifting_models.bench()}
+    assert found["forest, isotonic: error of the expected accuracy"]["ok"] is True
+    assert found["torque: error of the expected quantile loss"]["ok"] is True
