@@ -67,7 +67,9 @@ def tallies(alarm: Bool, true: Float64) -> tuple[float, float]:
 def drawings(alarm: Bool, probability: Float64) -> tuple[Float64, Float64]:
     """``DRAWS`` of both."""
     dice = np.random.default_rng(SEED)
-    found = np.array([tallies(alarm, (dice.random(len(alarm)) < probability) * 1.0) for _ in range(DRAWS)])
+    found = np.array(
+        [tallies(alarm, np.less(dice.random(len(alarm)), probability).astype(np.float64)) for _ in range(DRAWS)]
+    )
     return found[:, 0], found[:, 1]
 
 

@@ -20,11 +20,12 @@ from tests.bench import drift_rivals, results
 from tests.bench.drifting_data import Case
 from tests.bench.results import row
 
-OURS, NAIVE = "Bellwether", "KS, p < 0.05"
-NAMES = (OURS, NAIVE, *streams.DETECTORS)
+OURS, RIVALS = "Bellwether", ("KS, p < 0.05", "KS of effective size, BH")
+NAMES = (OURS, *RIVALS, *streams.DETECTORS)
+SHORT = ("hydsys", "smap")
 MOST_FEATURES, EVERY_SHORT = 3, 12
-"""A drift is put into so many features of a stretch, one after the other; of the many short stretches of the hydraulic
-rig each twelfth is taken."""
+"""A drift is put into so many features of a stretch, one after the other; of the many short stretches of two sets each
+twelfth is taken."""
 DRIFTS = (
     ("no drift", "none", 0.0),
     ("shift by 0.5 deviations", "shift", 0.5),
@@ -46,9 +47,9 @@ Delays = dict[tuple[str, str, str], list[float]]
 
 
 def bench(given: Sequence[Case]) -> list[dict[str, Any]]:
-    short = [case for case in given if case.stretch.source == "hydsys"]
+    short = [case for case in given if case.stretch.source in SHORT]
     delays: Delays = {}
-    for case in [case for case in given if case.stretch.source != "hydsys"] + short[::EVERY_SHORT]:
+    for case in [case for case in given if case.stretch.source not in SHORT] + short[::EVERY_SHORT]:
         put_in(case, delays)
     sources = list(dict.fromkeys(source for source, _, _ in delays))
     rows = list(table("all", sources, delays))
@@ -99,9 +100,9 @@ def put_in(case: Case, delays: Delays) -> None:
 
 def of_windows(case: Case, known: Reference, whole: Window) -> dict[str, float]:
     later = windows.cut(whole.at, whole.value, rows=case.rows)
-    ours = [check.check(known, one).drifted for one in later]
-    naive = drift_rivals.JUDGES[NAIVE](case.given, later).tolist()
-    return {name: says.index(True) + 1.0 if True in says else np.inf for name, says in ((OURS, ours), (NAIVE, naive))}
+    says = {OURS: [check.check(known, one).drifted for one in later]}
+    says |= {name: drift_rivals.JUDGES[name](case.given, later).tolist() for name in RIVALS}
+    return {name: mine.index(True) + 1.0 if True in mine else np.inf for name, mine in says.items()}
 
 
 def signal(before: Window, after: Window, feature: int, by: str) -> float:

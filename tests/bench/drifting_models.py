@@ -32,7 +32,7 @@ COLUMNS = ("Air temperature [K]", "Process temperature [K]", "Rotational speed [
 TORQUE = 3
 TILTS = (-1.0, -0.5, 0.5, 1.0)
 DRAWN, THRESHOLD, SEEDS, TAIL, WINDOWS = 800, 0.3, (1, 2, 3, 4), 0.1, 8
-CALIBRATED = "isotonic"
+CALIBRATIONS = ("sigmoid", "isotonic")
 FIGURES = ("accuracy", "f1")
 
 
@@ -81,7 +81,7 @@ def classifiers(known: Milling, reference: Milling) -> Iterator[tuple[str, Any]]
     for name, model in (("logistic", make_pipeline(StandardScaler(), LogisticRegression())), ("forest", forest)):
         frozen = FrozenEstimator(model.fit(known.value, known.failed))
         yield f"{name}, uncalibrated", model
-        for method in ("sigmoid", CALIBRATED):
+        for method in CALIBRATIONS:
             calibrated = CalibratedClassifierCV(frozen, method=method)
             yield f"{name}, {method}", calibrated.fit(reference.value, reference.failed)
 
@@ -110,7 +110,7 @@ def of_classifiers(data: Milling) -> Iterator[dict[str, Any]]:
                     pairs.setdefault((name, figure), []).append((one, usual[figure].measured))
     for (name, figure), mine in pairs.items():
         if figure in FIGURES:
-            yield from compare(name, figure, mine, goal=name.endswith(CALIBRATED))
+            yield from compare(name, figure, mine, goal=name.endswith(CALIBRATIONS))
 
 
 def expected(model: Any, data: Milling) -> dict[str, Performance]:

@@ -26,7 +26,7 @@ def test_the_hydraulic_rig_and_the_others_are_read() -> None:
     if not results.DATA.exists():
         pytest.skip(f"the real data sets are not at hand ({results.DATA})")
     found = drifting_data.all_of_them()
-    assert {one.source for one in found} == {"nab", "skab", "hydsys", "ims", "water flow"}
+    assert {one.source for one in found} == {"nab", "skab", "hydsys", "ims", "water flow", *drifting_data.UNSEEN}
     assert all(one.value.shape == (len(one.at), len(one.features)) for one in found)
 
 
