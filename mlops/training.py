@@ -29,7 +29,7 @@ MODEL, CARD = "model.skops", "card.md"
 def teach(training: Training, *, folder: Path, tell: Tell) -> Callable[[], ModelVersion]:
     """Everything but the ledger, which is for the returned function, in the transaction of the caller.
 
-    Raises ``NotAtHand``, ``Leak``, ``registry.Unreachable``.
+    Raises ``NotAtHand``, ``Leak``, ``registry.RegistryError``.
     """
     recipe = RECIPES[training.name]
     trained = run.train(recipe, folder, others=_champion(recipe.name), tell=tell, **_options(training))

@@ -40,7 +40,7 @@ def _errand(folder: Path, watch: Watch | None) -> Errand:
     registry = import_module("mlops.registry")
     return Errand(
         "training", Training, work, LONGEST_SECONDS, "give its search less time.",
-        refusals=(contract.NotAtHand, leaks.Leak), passing=(registry.Unreachable,),
+        refusals=(contract.NotAtHand, leaks.Leak, registry.Refused), passing=(registry.Unreachable,),
         fresh={"step": "", "done_share": 0.0},
     )  # fmt: skip
 

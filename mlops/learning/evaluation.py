@@ -7,7 +7,7 @@ jackknife and the bootstrap for general stationary observations, 1989), the same
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,9 @@ from mlops.learning.contract import Answers, Guard, Measure, Recipe
 from mlops.learning.examples import Examples
 from sensors.columns import Int64
 
-DRAWS = 400
+DRAWS, DRAWS_OF_MANY = 400, 100
+MANY = 100_000
+"""More questions than these are drawn less often."""
 LEVEL = 0.95
 FEWEST_BLOCKS = 5
 
@@ -40,48 +42,58 @@ class Comparison:
     worse: dict[str, Interval]
 
 
-def draws(blocks: Int64, *, seed: int, times: int = DRAWS) -> Iterator[Int64]:
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """``figures``: of whoever is judged; ``others``: of those it is judged beside, by name; ``beside``: compared."""
+
+    figures: dict[str, Interval]
+    others: dict[str, dict[str, Interval]]
+    beside: tuple[Comparison, ...]
+
+
+def judge(recipe: Recipe, answers: Answers, others: Mapping[str, Answers], held: Examples, *, seed: int) -> Judged:
+    """Answers beside those of others to the same questions, in everything that the recipe measures."""
+    everyone = {OURS: answers, **others}
+    whole = {name: recipe.measure(theirs, held) for name, theirs in everyone.items()}
+    drawn = [
+        {name: recipe.measure(_take(theirs, index), held.take(index)) for name, theirs in everyone.items()}
+        for index in draws(recipe.blocks(held), seed=seed)
+    ]
+    found = {name: _intervals(figures, [one[name] for one in drawn]) for name, figures in whole.items()}
+    gaps = {name: [_gap(recipe, one[OURS], one[name]) for one in drawn] for name in others}
+    beside = []
+    for name in others:
+        gap = _intervals(_gap(recipe, whole[OURS], whole[name]), gaps[name])
+        beside.append(Comparison(name, gap.pop(GAIN), gap))
+    return Judged(found.pop(OURS), found, tuple(beside))
+
+
+OURS, GAIN = "", ""
+
+
+def draws(blocks: Int64, *, seed: int) -> Iterator[Int64]:
     """Positions of questions, block by block, as many blocks as there are. Nothing where they are too few."""
     numbers, place = np.unique(blocks, return_inverse=True)
     if len(numbers) < FEWEST_BLOCKS:
         return
     members = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
     lot = np.random.default_rng(seed)
-    for _ in range(times):
+    for _ in range(DRAWS if len(blocks) <= MANY else DRAWS_OF_MANY):
         yield np.concatenate([members[k] for k in lot.integers(len(numbers), size=len(numbers))])
 
 
-def figures(recipe: Recipe, answers: Answers, held: Examples, *, seed: int) -> dict[str, Interval]:
-    """Every figure of the recipe, with its interval."""
-    return _intervals(lambda index: recipe.measure(_take(answers, index), held.take(index)), recipe, held, seed)
+def _gap(recipe: Recipe, ours: Mapping[str, float], others: Mapping[str, float]) -> dict[str, float]:
+    sign = -1 if recipe.target.lower_is_better else 1
+    found = {guard.name: ours[guard.name] - others[guard.name] for guard in recipe.guards}
+    return {**found, GAIN: sign * (ours[recipe.target.name] - others[recipe.target.name])}
 
 
-def compare(recipe: Recipe, answers: Answers, other: str, theirs: Answers, held: Examples, *, seed: int) -> Comparison:
-    """A model's answers beside another's to the same questions."""
-
-    def differences(index: Int64) -> dict[str, float]:
-        asked = held.take(index)
-        ours, others = recipe.measure(_take(answers, index), asked), recipe.measure(_take(theirs, index), asked)
-        found = {guard.name: ours[guard.name] - others[guard.name] for guard in recipe.guards}
-        sign = -1 if recipe.target.lower_is_better else 1
-        return {**found, TARGET: sign * (ours[recipe.target.name] - others[recipe.target.name])}
-
-    found = _intervals(differences, recipe, held, seed)
-    return Comparison(other, found.pop(TARGET), found)
-
-
-TARGET = " gain"
-
-
-def _intervals(
-    measure: Callable[[Int64], dict[str, float]], recipe: Recipe, held: Examples, seed: int
-) -> dict[str, Interval]:
-    whole = measure(np.arange(len(held), dtype=np.int64))
-    drawn = [measure(index) for index in draws(recipe.blocks(held), seed=seed)]
-    ends = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+def _intervals(whole: Mapping[str, float], drawn: Sequence[Mapping[str, float]]) -> dict[str, Interval]:
+    """A figure that a draw does not have, or cannot be measured in it, has its interval from the others."""
     found = {}
     for name, value in whole.items():
-        low, high = np.nanquantile([one[name] for one in drawn], ends) if drawn else (np.nan, np.nan)
+        known = [one[name] for one in drawn if np.isfinite(one.get(name, np.nan))]
+        low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if known else (np.nan, np.nan)
         found[name] = Interval(value, float(low), float(high))
     return found
 

@@ -56,15 +56,12 @@ def train(
     tell("learning", 0.7)
     learned = recipe.fit(learn, settings, seed=seed)
     tell("measuring", 0.9)
-    answers = learned.answer(held)
     rivals = {name: one.answer(held) for name, one in {**recipe.baselines(learn), **others}.items()}
-    beside = tuple(
-        evaluation.compare(recipe, answers, name, theirs, held, seed=seed) for name, theirs in rivals.items()
-    )
+    judged = evaluation.judge(recipe, learned.answer(held), rivals, held, seed=seed)
     return Trained(
         learned, settings, examples.fingerprint(), len(learn), held, trials, time.monotonic() - started,
-        figures=evaluation.figures(recipe, answers, held, seed=seed),
-        baselines={name: evaluation.figures(recipe, theirs, held, seed=seed) for name, theirs in rivals.items()},
-        beside=beside,
-        objections=tuple(why for one in beside for why in evaluation.objections(recipe.target, recipe.guards, one)),
+        figures=judged.figures, baselines=judged.others, beside=judged.beside,
+        objections=tuple(
+            why for one in judged.beside for why in evaluation.objections(recipe.target, recipe.guards, one)
+        ),
     )  # fmt: skip
