@@ -47,6 +47,12 @@ MENU = (
         ("New normals", "restart_alt", "sensors_regime"),
         ("Backtests", "science", "agents_backtest"),
     )),
+    ("Models", (
+        ("Models", "psychology", "mlops_modelpolicy"),
+        ("Versions", "deployed_code_history", "mlops_modelversion"),
+        ("Who spoke when", "history", "mlops_deployment"),
+        ("Trainings", "model_training", "mlops_training"),
+    )),
     ("Plant", (
         ("Sites", "factory", "sensors_site"),
         ("Equipment", "precision_manufacturing", "sensors_equipment"),

@@ -130,7 +130,7 @@ class Training(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"training {self.pk} of {self.name}"
+        return f"training {self.pk} of {self.name}" if self.pk else "a training"
 
 
 class ModelVersion(models.Model):

@@ -77,9 +77,10 @@ def record(
 ) -> Recorded:
     """Tell MLflow of a training and make a version of the registered model ``name``, with the files by their names.
 
-    Asked again for the same ``training`` (its id: letters, digits, hyphens) with the same files, also after it broke off
-    anywhere, there is one version. With other files, of another try, there is another: nothing that was written is
-    written over. Parameters are cut at 6,000 characters and tags of runs at 8,000; those of the version may have 100,000.
+    Asked again for the same ``training`` (its id: letters, digits, hyphens) with the same files, also after it broke
+    off anywhere, there is one version. With other files, of another try, there is another: nothing that was written is
+    written over. Parameters are cut at 6,000 characters and tags of runs at 8,000; those of the version may have
+    100,000.
 
     Raises ``RegistryError``, also where the store of files fails.
     """

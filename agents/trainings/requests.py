@@ -32,7 +32,8 @@ class Refused(Exception):
 def ask(
     name: str, *, cause: str, actor: User | None = None, options: Mapping[str, Any] | None = None, here: bool = False
 ) -> Training:
-    """The training that will be done. ``here``: by the caller, so that no worker is called. Raises ``Refused``."""
+    """The training that will be done. ``here``: by the caller, so that no worker is called; one whose worker died is
+    taken over then. Raises ``Refused``."""
     if name not in NAMES:
         raise Refused(f"There is no model {name!r}. There are: {', '.join(NAMES)}.", field="name")
     chosen = check(options or {})
@@ -44,7 +45,10 @@ def ask(
             later = {"ring_after": timezone.now() + timedelta(seconds=LONGEST_SEARCH_SECONDS)} if here else {}
             return Training.objects.create(name=name, cause=cause, options=chosen, asked_by=actor, **later)
     except IntegrityError as error:
-        raise Refused(f"{name} is being trained already.") from error
+        begun = Training.objects.filter(name=name, status__in=Training.UNFINISHED).first() if here else None
+        if begun is None or (begun.lease_until is not None and begun.lease_until > timezone.now()):
+            raise Refused(f"{name} is being trained already.") from error
+        return begun
 
 
 def check(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,6 +83,12 @@ def due(*, now: datetime) -> list[str]:
         if old and policy.name in NAMES and not not_yet(policy, now=now):
             found.append(policy.name)
     return found
+
+
+def stop(training_id: int) -> None:
+    """Whoever did it in person was stopped by a person."""
+    mine = Training.objects.filter(pk=training_id, status__in=Training.UNFINISHED)
+    mine.update(status=Training.Status.FAILED, reason="It was stopped.", finished_at=Now(), lease_until=None)
 
 
 def again(training_id: int) -> None:

@@ -58,15 +58,19 @@ class Command(BaseCommand):
         try:
             row = requests.ask(name, cause=Training.Cause.PERSON, options=chosen, here=True)
         except requests.Refused as error:
-            raise CommandError(str(error)) from error
-        while jobs.perform(row.pk, folder=folder, watch=watch) == "retry":
-            Training.objects.filter(pk=row.pk).update(due_at=row.due_at)
+            return Training(name=name, status=Training.Status.FAILED, reason=str(error))
+        try:
+            while jobs.perform(row.pk, folder=folder, watch=watch) == "retry":
+                Training.objects.filter(pk=row.pk).update(due_at=row.due_at)
+        except KeyboardInterrupt:
+            requests.stop(row.pk)
+            raise CommandError(f"{name} was stopped.") from None
         row.refresh_from_db()
         return row
 
     def _table(self, rows: list[tuple[Training, float]]) -> None:
         for row, seconds in rows:
-            version = ModelVersion.objects.filter(training=row).first()
+            version = ModelVersion.objects.filter(training_id=row.pk or 0).first()
             if version is None:
                 self.stdout.write(f"{row.name:28} {'not at hand' if _not_at_hand(row) else 'failed'}: {row.reason}")
                 continue
