@@ -57,6 +57,20 @@ def accuracy(answer: Int64, truth: Int64) -> float:
     return float(np.mean(_some(answer) == truth))
 
 
+def brier(probability: Float64, truth: Bool) -> float:
+    """Mean square of what the probability is off by; that of always saying the share p of the true is p (1 - p)."""
+    return float(np.mean((_some(probability) - truth) ** 2))
+
+
+def calibration_error(probability: Float64, truth: Bool, *, bins: int = 10) -> float:
+    """By how much the share of the true differs from the probability that was said, on average over ``bins`` of equal
+    width (expected calibration error)."""
+    place = np.minimum((_some(probability) * bins).astype(np.int64), bins - 1)
+    said = np.bincount(place, probability, minlength=bins)
+    found = np.bincount(place, truth, minlength=bins)
+    return float(np.abs(said - found).sum() / len(probability))
+
+
 def _some(answer: Any) -> Any:
     if not len(answer):
         raise ValueError("no answers: there is nothing to measure")

@@ -9,11 +9,13 @@ from mlops.bearing_health import LevelHealth, VibrationHealth
 from mlops.bearing_life import LineOfAge, TimeToFailure
 from mlops.beginnings import LevelLimit, NoveltyOfBeginning
 from mlops.charts import Chart
+from mlops.classification import Classifier
 from mlops.learning.contract import Learned
 from mlops.multivariate import Multivariate
 
 KINDS: dict[str, Callable[[dict[str, Any]], Learned]] = {
     Chart.kind: Chart.from_parts,
+    Classifier.kind: Classifier.from_parts,
     LevelHealth.kind: LevelHealth.from_parts,
     LevelLimit.kind: LevelLimit.from_parts,
     LineOfAge.kind: LineOfAge.from_parts,

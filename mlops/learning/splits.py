@@ -40,3 +40,28 @@ def blocks_of_time(examples: Examples, *, length: int) -> Int64:
     """So many questions of a track in a row are a block."""
     piece = examples.end // length
     return examples.track * (int(piece.max(initial=0)) + 1) + piece
+
+
+def in_turn(
+    examples: Examples, blocks: Int64, *, folds: int, gap: int, seed: int
+) -> list[tuple[Examples, Examples]]:
+    """``folds`` ways to part the questions about one machine by their blocks, each of which is held out once. Lots are
+    drawn among blocks of the same median truth, so that the first way holds out some of every state there is.
+
+    Nobody gets what is ``gap`` (in the unit of ``at``) or less from what is held out. For what is worked off in an order
+    that never comes again, such as the states of a test rig: there a later time is another experiment.
+    """
+    numbers, place = np.unique(blocks, return_inverse=True)
+    lot = np.random.default_rng(seed).permutation(len(numbers))
+    state = np.array([np.median(examples.truth[place == number]) for number in range(len(numbers))])
+    turn = np.empty(len(numbers), np.int64)
+    for one in np.unique(state):
+        drawn = lot[state[lot] == one]
+        turn[drawn] = np.arange(len(drawn)) % folds
+    at, found = examples.at, []
+    for fold in range(folds):
+        held = turn[place] == fold
+        known = np.sort(at[held])
+        near = np.searchsorted(known, at + gap, side="right") > np.searchsorted(known, at - gap, side="left")
+        found.append((examples.take(~near), examples.take(held)))
+    return found

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from mlops.learning.contract import Recipe
-from mlops.recipes import anomaly, bearing_health, bearing_life, bearing_novelty
+from mlops.recipes import anomaly, bearing_health, bearing_life, bearing_novelty, hydraulics, milling
 
 FAMILIES: tuple[tuple[Recipe, ...], ...] = (
     anomaly.FAMILY,
     bearing_health.RECIPES,
     bearing_life.RECIPES,
     bearing_novelty.RECIPES,
+    hydraulics.RECIPES,
+    milling.RECIPES,
 )
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for family in FAMILIES for recipe in family}
