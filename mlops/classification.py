@@ -111,7 +111,7 @@ class Classifier:
     def _named(self, chances: Float64) -> Int64:
         if self._one_sided:
             return (chances[:, 1] >= self.threshold).astype(np.int64)
-        return chances.argmax(axis=1)
+        return np.asarray(chances.argmax(axis=1), np.int64)
 
     def _chances(self, inputs: Float64) -> Float64:
         return scaled(believed(self.estimator, inputs, classes=self.classes), slope=self.slope)
@@ -162,8 +162,8 @@ def believed(estimator: Any, inputs: Float64, *, classes: Float64) -> Float64:
 
 
 def scaled(belief: Float64, *, slope: float) -> Float64:
-    """(n, classes) probabilities: the logarithm of belief times a slope (temperature scaling: Guo et al., On calibration
-    of modern neural networks, 2017). What is likeliest stays so."""
+    """(n, classes) probabilities: the logarithm of belief times a slope (temperature scaling: Guo et al., On
+    calibration of modern neural networks, 2017). What is likeliest stays so."""
     return np.asarray(softmax(slope * np.log(np.clip(belief, FLOOR, 1.0)), axis=1), np.float64)
 
 

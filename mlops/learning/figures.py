@@ -53,7 +53,7 @@ def pr_auc(score: Float64, truth: Bool) -> float:
     return float(average_precision_score(truth, _some(score))) if truth.any() else 0.0
 
 
-def accuracy(answer: Int64, truth: Int64) -> float:
+def accuracy(answer: Int64 | Float64, truth: Int64 | Float64) -> float:
     return float(np.mean(_some(answer) == truth))
 
 

@@ -42,22 +42,19 @@ def blocks_of_time(examples: Examples, *, length: int) -> Int64:
     return examples.track * (int(piece.max(initial=0)) + 1) + piece
 
 
-def in_turn(
-    examples: Examples, blocks: Int64, *, folds: int, gap: int, seed: int
-) -> list[tuple[Examples, Examples]]:
-    """``folds`` ways to part the questions about one machine by their blocks, each of which is held out once. Lots are
-    drawn among blocks of the same median truth, so that the first way holds out some of every state there is.
+def in_turn(examples: Examples, blocks: Int64, *, folds: int, gap: int, seed: int) -> list[tuple[Examples, Examples]]:
+    """``folds`` ways to part the questions about one machine by their blocks, each of which is held out once, by lot.
+    Blocks are dealt by their median truth, the rarest first, so that every way has its share of every state.
 
-    Nobody gets what is ``gap`` (in the unit of ``at``) or less from what is held out. For what is worked off in an order
-    that never comes again, such as the states of a test rig: there a later time is another experiment.
+    Nobody gets what is ``gap`` (in the unit of ``at``) or less from what is held out. For what is worked off in an
+    order that never comes again, such as the states of a test rig: there a later time is another experiment.
     """
     numbers, place = np.unique(blocks, return_inverse=True)
-    lot = np.random.default_rng(seed).permutation(len(numbers))
-    state = np.array([np.median(examples.truth[place == number]) for number in range(len(numbers))])
+    lot = np.random.default_rng(seed).random(len(numbers))
+    medians = [np.median(examples.truth[place == number]) for number in range(len(numbers))]
+    _, state, count = np.unique(medians, return_inverse=True, return_counts=True)
     turn = np.empty(len(numbers), np.int64)
-    for one in np.unique(state):
-        drawn = lot[state[lot] == one]
-        turn[drawn] = np.arange(len(drawn)) % folds
+    turn[np.lexsort((lot, state, count[state]))] = np.arange(len(numbers)) % folds
     at, found = examples.at, []
     for fold in range(folds):
         held = turn[place] == fold

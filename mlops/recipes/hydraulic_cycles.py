@@ -37,7 +37,10 @@ def opening(cycles: Float64) -> dict[Feature, Float64]:
     seen = cycles[:, OPENS - 10 : OPENS + 80]
     stays = np.median(cycles[:, OPENS + 60 : OPENS + 100], axis=1)
     peak = seen[:, 10:30].argmax(axis=1) + 10
-    found = {Feature("opening stays", "l/min", "FLOW"): stays, Feature("opening peak", "l/min", "FLOW"): seen.max(axis=1)}
+    found = {
+        Feature("opening stays", "l/min", "FLOW"): stays,
+        Feature("opening peak", "l/min", "FLOW"): seen.max(axis=1),
+    }
     for level in (2, 5, 10, 15):
         rises = crossing(seen, np.full(len(seen), float(level)), first=np.zeros_like(peak), rising=True)
         found[Feature(f"opening rises to {level}", "s")] = rises / 10 - 1

@@ -34,11 +34,11 @@ Describe = Callable[[Mapping[str, Float64]], dict[Feature, Float64]]
 class Hydraulic:
     experiment = "condition-classification"
     source = (
-        "Condition monitoring of hydraulic systems (Helwig, Pignanelli, Schütze 2015, ZeMA, UCI 447), CC BY 4.0: measured "
-        "on a rig, with faults that were put in."
+        "Condition monitoring of hydraulic systems (Helwig, Pignanelli, Schütze 2015, ZeMA, UCI 447), CC BY 4.0: "
+        "measured on a rig, with faults that were put in."
     )
     target = Measure("accuracy", "", lower_is_better=False, margin=0.05)
-    guards = (Guard("brier", 0.02),)
+    guards: tuple[Guard, ...] = (Guard("brier", 0.02),)
     defaults: Settings = {"shrinkage": 0.001}
     seconds = 15.0
 
@@ -58,7 +58,7 @@ class Hydraulic:
         features = tuple(describe({sensor: np.zeros((1, samples)) for sensor, samples in sensors.items()}))
         self.signature = Signature(features, (part, Feature("probability")), period_us=CYCLE_US)
         why = "the rig's own sensors measured it in the same cycle, and the fault was put in by hand"
-        self.admitted = {feature.name: why for feature in features}
+        self.admitted: Mapping[str, str] = {feature.name: why for feature in features}
 
     def load(self, folder: Path) -> Examples:
         """Every stretch of cycles is a track of its own."""
