@@ -40,7 +40,7 @@ class Hydraulic:
     target = Measure("accuracy", "", lower_is_better=False, margin=0.05)
     guards: tuple[Guard, ...] = (Guard("brier", 0.02),)
     defaults: Settings = {"shrinkage": 0.001}
-    seconds = 15.0
+    seconds = 5.0
 
     def __init__(
         self, name: str, part: Feature, about: str, *, column: int, sensors: Mapping[str, int], describe: Describe,

@@ -7,7 +7,7 @@ import pytest
 import skops.io
 
 from mlops.classification import Classifier
-from mlops.recipes import RECIPES, hydraulics, milling
+from mlops.recipes import hydraulics, milling
 from tests.bench import results
 
 AI4I, HYDRAULICS = results.DATA / "ai4i2020", results.DATA / "hydsys"
@@ -15,10 +15,8 @@ WHERE = f"the real data sets are not at hand ({results.DATA})"
 
 
 @pytest.mark.skipif(not HYDRAULICS.exists(), reason=WHERE)
-@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("hydraulic-")])
-def test_the_state_of_a_part_of_the_rig_is_told_better_than_by_what_is_trivial(name: str) -> None:
-    recipe = RECIPES[name]
-    assert isinstance(recipe, hydraulics.Hydraulic)
+@pytest.mark.parametrize("recipe", hydraulics.RECIPES, ids=lambda recipe: recipe.name)
+def test_the_state_of_a_part_of_the_rig_is_told_better_than_by_what_is_trivial(recipe: hydraulics.Hydraulic) -> None:
     learn, held = recipe.split(recipe.load(results.DATA))
     learned = recipe.fit(learn, recipe.defaults, seed=1)
     assert isinstance(learned, Classifier)
