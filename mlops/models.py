@@ -266,3 +266,33 @@ class Question(models.Model):
 
     def __str__(self) -> str:
         return f"question {self.pk} to {self.name}"
+
+
+class Prediction(models.Model):
+    """What one version said of one machine at one instant, and whether it was shown or only kept beside."""
+
+    machine = models.ForeignKey(Equipment, models.CASCADE, related_name="predictions")
+    name = models.CharField(max_length=100, help_text="Of the model.")
+    version = models.PositiveIntegerField()
+    alias = models.CharField(max_length=16, choices=Deployment.Alias.choices)
+    is_shown = models.BooleanField(help_text="Whether people were shown it; the other one answers in the shadow.")
+    asked_at = models.DateTimeField(help_text="The instant it is about: of the newest readings it saw, in event time.")
+    from_at = models.DateTimeField(help_text="Of the oldest readings it saw.")
+    outputs = models.JSONField(help_text="Of each output its unit and value; null = it says nothing.")
+    contributions = models.JSONField(null=True, help_text="Of features to the answer, where it was explained.")
+    degraded = models.TextField(blank=True, help_text="Why an older version spoke; empty where the champion did.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["machine", "name", "version", "asked_at"], name="prediction_once"),
+            models.CheckConstraint(condition=Q(alias__in=["CHAMPION", "CHALLENGER"]), name="prediction_alias"),
+        ]
+        indexes = [
+            models.Index(fields=["machine", "name", "-asked_at"], name="prediction_newest"),
+            models.Index(fields=["created_at"], name="prediction_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version} of machine {self.machine_id}"

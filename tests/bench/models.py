@@ -11,7 +11,7 @@ import argparse
 import csv
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,14 @@ from mlops.recipes import RECIPES
 from tests.bench import results
 from tests.bench.results import row
 
-KEYS = {"milling-failure": "UDI", "bearing-life-femto": "bearing"}
-"""How the column is called that says whose answer it is: a machine's name, or for ``UDI`` its instant."""
+RUL = {name: name for name in ("rul_p10", "rul_p50", "rul_p90")}
+BEARING, UDI = "bearing", "UDI"
+COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
+    "milling-failure": (UDI, {"probability": "probability", "label": "failure"}),
+    "bearing-life-femto": (BEARING, RUL),
+}
+"""Of files that others read: how the column is called that says whose answer it is (a machine's name, or for ``UDI`` its
+instant), and the output behind each of the others. Usual: ``unit`` and the outputs as they are called."""
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -109,15 +115,16 @@ def predict(recipe: Recipe, trained: Trained, folder: Path) -> Path | None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         write = csv.writer(file)
-        write.writerows(lines(KEYS.get(recipe.name, "unit"), asked, taught.answer(asked)))
+        write.writerows(lines(recipe.name, asked, taught.answer(asked)))
     return path
 
 
-def lines(key: str, asked: Examples, answers: Answers | Mapping[str, Any]) -> Iterator[list[Any]]:
-    yield [key, *answers]
-    whose = asked.at.tolist() if key == "UDI" else [asked.tracks[k].unit for k in asked.track.tolist()]
+def lines(name: str, asked: Examples, answers: Answers) -> Iterator[list[Any]]:
+    key, outputs = COLUMNS.get(name, ("unit", {one: one for one in answers}))
+    yield [key, *outputs]
+    whose = asked.at.tolist() if key == UDI else [asked.tracks[k].unit for k in asked.track.tolist()]
     for number, one in enumerate(whose):
-        yield [one, *(f"{answers[name][number]:.6g}" for name in answers)]
+        yield [one, *(f"{answers[output][number]:.6g}" for output in outputs.values())]
 
 
 if __name__ == "__main__":
