@@ -12,4 +12,9 @@ NAMES: dict[str, str] = {
     "bearing-life-femto": "bearing-life",
     "bearing-novelty-femto": "vibration-novelty",
     "bearing-novelty-ims": "vibration-novelty",
+    "hydraulic-cooler": "condition-classification",
+    "hydraulic-valve": "condition-classification",
+    "hydraulic-pump": "condition-classification",
+    "hydraulic-accumulator": "condition-classification",
+    "milling-failure": "failure-classification",
 }
