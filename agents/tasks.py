@@ -81,6 +81,11 @@ def train(training_id: int, **_: Any) -> None:
     trainings.perform(training_id)
 
 
+@shared_task(name="agents.mirror_aliases", queue="train")
+def mirror_aliases(**_: Any) -> None:
+    jobs.run("mirror_aliases", trainings.mirror)
+
+
 @shared_task(name="agents.answer", queue="answer")
 def answer(question_id: int, **_: Any) -> None:
     questions.perform(question_id)

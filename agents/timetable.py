@@ -16,6 +16,7 @@ PERIODS: dict[str, timedelta] = {
     "alarm_nuisance": timedelta(minutes=1),
     "schedules": timedelta(minutes=1),
     "trainings": timedelta(minutes=10),
+    "mirror_aliases": timedelta(minutes=2),
     "forget_questions": timedelta(hours=6),
 }
 """Name of a job, which is that of its task without ``agents.``, and the period in which it is done once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from mlops import loader
 from mlops.learning.examples import Examples, Track
 from mlops.loader import Speaker
 from mlops.models import Question
+
+MOST_EXPLAINED = 20
+"""Rows of a question whose answers are explained, the last ones: explaining may ask the model a thousand times each."""
 
 
 class CannotAnswer(Exception):
@@ -25,7 +29,8 @@ def answer(question: Question) -> dict[str, Any]:
     examples = _examples(speaker, asked)
     answers = speaker.learned.answer(examples)
     units = {one.name: one.unit for one in speaker.signature.outputs}
-    return {
+    told = _explained(speaker, examples) if asked["explain"] else {}
+    return told | {
         "model": speaker.name,
         "version": speaker.version,
         "degraded": speaker.degraded,
@@ -35,6 +40,22 @@ def answer(question: Question) -> dict[str, Any]:
             for name in units
         },
     }
+
+
+def _explained(speaker: Speaker, examples: Examples) -> dict[str, Any]:
+    """What each feature adds to the answer about each of the last rows, the largest first."""
+    last = examples.take(np.arange(max(0, len(examples) - MOST_EXPLAINED), len(examples)))
+    explain = import_module("mlops.explain")  # not above: shap takes memory and seconds, also of who explains nothing
+    found = explain.contributions(speaker.learned, last)
+    names = [feature.name for feature in speaker.signature.features]
+    rows = []
+    for end, row in zip(last.end.tolist(), found, strict=True):
+        order = np.argsort(-np.abs(np.nan_to_num(row)), kind="stable")
+        rows.append({
+            "row": end,
+            "features": [{"feature": names[k], "contribution": _number(float(row[k]))} for k in order.tolist()],
+        })  # fmt: skip
+    return {"contributions": rows}
 
 
 def _examples(speaker: Speaker, asked: dict[str, Any]) -> Examples:

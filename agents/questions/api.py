@@ -33,12 +33,25 @@ class Output(serializers.Serializer[Any]):
     )
 
 
+class Contribution(serializers.Serializer[Any]):
+    feature = serializers.CharField()
+    contribution = serializers.FloatField(allow_null=True, help_text="What it adds to the score.")
+
+
+class Explained(serializers.Serializer[Any]):
+    row = serializers.IntegerField()
+    features = Contribution(many=True, help_text="The largest first.")
+
+
 class Answer(serializers.Serializer[Any]):
     model = serializers.CharField()
     version = serializers.IntegerField()
     degraded = serializers.CharField(help_text="Why an older version speaks; empty where the champion does.")
     rows = serializers.ListField(child=serializers.IntegerField(), help_text="Which rows, counted from 1.")
     outputs = serializers.DictField(child=Output())
+    contributions = Explained(
+        many=True, required=False, help_text="Of the last rows, where it was asked for: Shapley values."
+    )
 
 
 class QuestionOut(serializers.ModelSerializer[Question]):
@@ -66,6 +79,9 @@ class QuestionIn(serializers.Serializer[Any]):
     model = serializers.CharField(max_length=100)
     features = serializers.DictField(
         child=FeatureIn(), help_text="Of each feature of the model its unit and its values, the oldest first."
+    )
+    explain = serializers.BooleanField(
+        default=False, help_text="Say what each feature adds to the answer, too; also as ?explain=true."
     )
     each = serializers.BooleanField(default=False, help_text="Answer for each row, and not for the last one alone.")
 
@@ -95,7 +111,8 @@ class Ask(APIView):
             rows = asking.rows(version.signature, said["features"])
         except asking.Wrong as error:
             raise Problem("invalid", str(error), errors=_errors(error)) from error
-        asked = {"rows": rows, "each": said["each"], "version": version.version}
+        explain = said["explain"] or request.query_params.get("explain", "").lower() == "true"
+        asked = {"rows": rows, "each": said["each"], "version": version.version, "explain": explain}
         row = Question.objects.create(kind=self.kind, name=version.name, asked_by=user, asked=asked)
         doorbell.ring(Bell("answer", row.pk))
         row = wait_for(row)

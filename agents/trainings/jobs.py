@@ -16,6 +16,7 @@ from django.utils import timezone
 from agents import errand
 from agents.errand import Errand, Finish, Tell
 from agents.trainings import requests
+from mlops import ledger
 from mlops.models import Training
 
 Watch = Callable[[str, float], None]
@@ -30,6 +31,12 @@ def perform(training_id: int, *, folder: Path = settings.ML_DATA_DIR, watch: Wat
 def look_round() -> list[int]:
     """Ask for the trainings whose time has come; ids of them."""
     return [requests.ask(name, cause=Training.Cause.SCHEDULE).pk for name in requests.due(now=timezone.now())]
+
+
+def mirror() -> None:
+    """MLflow's aliases follow the ledger; it is loaded only where there is something to tell."""
+    if ledger.not_mirrored().exists():
+        import_module("mlops.mirror").follow()
 
 
 def _errand(folder: Path, watch: Watch | None) -> Errand:

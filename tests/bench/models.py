@@ -33,8 +33,8 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
     "milling-failure": (UDI, {"probability": "probability", "label": "failure"}),
     "bearing-life-femto": (BEARING, RUL),
 }
-"""Of files that others read: how the column is called that says whose answer it is (a machine's name, or for ``UDI`` its
-instant), and the output behind each of the others. Usual: ``unit`` and the outputs as they are called."""
+"""Of files that others read: how the column is called that says whose answer it is (a machine's name, or for ``UDI``
+its instant), and the output behind each of the others. Usual: ``unit`` and the outputs as they are called."""
 
 
 def main(given: Sequence[str] | None = None) -> int:

@@ -46,6 +46,7 @@ class Command(BaseCommand):
                 began = time.monotonic()
                 row = self._train(name, chosen, options["data"], bar, 100 * number)
                 rows.append((row, time.monotonic() - began))
+            jobs.mirror()
         self._table(rows)
         broken = [row for row, _ in rows if row.status != Training.Status.DONE and not _not_at_hand(row)]
         if broken:
