@@ -10,6 +10,7 @@ from mlops.bearing_life import LineOfAge, TimeToFailure
 from mlops.beginnings import LevelLimit, NoveltyOfBeginning
 from mlops.charts import Chart
 from mlops.classification import Classifier
+from mlops import forecasting, time_to_limit
 from mlops.learning.contract import Learned
 from mlops.multivariate import Multivariate
 
@@ -23,4 +24,6 @@ KINDS: dict[str, Callable[[dict[str, Any]], Learned]] = {
     NoveltyOfBeginning.kind: NoveltyOfBeginning.from_parts,
     TimeToFailure.kind: TimeToFailure.from_parts,
     VibrationHealth.kind: VibrationHealth.from_parts,
+    "ahead": forecasting.from_parts,
+    "wear": time_to_limit.wear_from_parts,
 }

@@ -14,3 +14,12 @@ FAMILIES: tuple[tuple[Recipe, ...], ...] = (
     milling.RECIPES,
 )
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for family in FAMILIES for recipe in family}
+from mlops.recipes.forecasting import VALUE_AHEAD
+from mlops.recipes.time_to_limit import TIME_TO_LIMIT
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        *VALUE_AHEAD,
+        *TIME_TO_LIMIT,
+    )
+}
