@@ -89,12 +89,14 @@ class Ahead:
         return middle[now, None] + scale[now, None] * self._spread(before(error, now, self.plan, self.belief))
 
     def _spread(self, recent: Float64) -> Float64:
-        """(n, 3): quantiles of the kept errors and each question's (n, recent) own."""
+        """(n, 3): quantiles of the kept errors and each question's (n, recent) own; the middle is left where it is, as
+        the median of few errors that hang together is no better."""
         kept = np.broadcast_to(self.errors, (len(recent), len(self.errors)))
         weight = np.concatenate(
             [np.full(kept.shape, self.belief.kept / len(self.errors)), np.isfinite(recent).astype(np.float64)], axis=1
         )
-        return weighted_quantiles(np.concatenate([kept, np.nan_to_num(recent)], axis=1), weight, ASKED)
+        low, _, high = weighted_quantiles(np.concatenate([kept, np.nan_to_num(recent)], axis=1), weight, ASKED).T
+        return np.stack([np.minimum(low, 0.0), np.zeros(len(low)), np.maximum(high, 0.0)], axis=1)
 
 
 def from_parts(parts: Mapping[str, Any]) -> Ahead:

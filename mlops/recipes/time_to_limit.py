@@ -30,7 +30,8 @@ WINDOWS = (LEAST, 120)
 @dataclass
 class RowsToLimit:
     """One of these recipes. ``read``: of each machine its track, from new. A machine that never is beyond the limit
-    teaches how fast it wears; what remains of it is not known, so that nothing about it is measured."""
+    teaches how fast it wears; what remains of it is not known, so that nothing about it is measured. ``seconds`` is 0
+    where there are too few machines to choose by."""
 
     name: str
     about: str
@@ -43,7 +44,7 @@ class RowsToLimit:
     block: int
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     defaults: Settings = field(default_factory=lambda: {"window": 100, "strength": 100.0})
-    seconds: float = 20.0
+    seconds: float = 0.0
     experiment: str = "time-to-limit"
     guards: tuple[Guard, ...] = (Guard("miscoverage", 0.1),)
 
