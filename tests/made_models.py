@@ -54,7 +54,7 @@ class Wear:
     source: str = "made here"
     signature: Signature = SIGNATURE
     target: Measure = field(default_factory=lambda: Measure("rmse", "mm", lower_is_better=True, margin=0.01))
-    guards: tuple[Guard, ...] = (Guard("false_alarms", 0.0),)
+    guards: tuple[Guard, ...] = (Guard("false_alarms", 0.5),)
     published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     admitted: Mapping[str, str] = field(default_factory=dict)
     defaults: Settings = field(default_factory=lambda: {"shrink": 0.5})

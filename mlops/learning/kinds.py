@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mlops import forecasting, time_to_limit
 from mlops.bearing_health import LevelHealth, VibrationHealth
 from mlops.bearing_life import LineOfAge, TimeToFailure
 from mlops.beginnings import LevelLimit, NoveltyOfBeginning
 from mlops.charts import Chart
 from mlops.classification import Classifier
-from mlops import forecasting, time_to_limit
 from mlops.learning.contract import Learned
 from mlops.multivariate import Multivariate
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from mlops.learning.contract import Recipe
-from mlops.recipes import anomaly, bearing_health, bearing_life, bearing_novelty, hydraulics, milling
+from mlops.recipes import (
+    anomaly,
+    bearing_health,
+    bearing_life,
+    bearing_novelty,
+    forecasting,
+    hydraulics,
+    milling,
+    time_to_limit,
+)
 
 FAMILIES: tuple[tuple[Recipe, ...], ...] = (
     anomaly.FAMILY,
     bearing_health.RECIPES,
     bearing_life.RECIPES,
     bearing_novelty.RECIPES,
+    forecasting.VALUE_AHEAD,
     hydraulics.RECIPES,
     milling.RECIPES,
+    time_to_limit.TIME_TO_LIMIT,
 )
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for family in FAMILIES for recipe in family}
-from mlops.recipes.forecasting import VALUE_AHEAD
-from mlops.recipes.time_to_limit import TIME_TO_LIMIT
-RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for recipe in (
-        *VALUE_AHEAD,
-        *TIME_TO_LIMIT,
-    )
-}

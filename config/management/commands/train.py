@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no model {strange[0]!r}; --list says which there are.")
         chosen = {key: options[key] for key in ("seconds", "seed") if options[key] is not None}
         rows = []
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped as well
         self.stderr.write("Starting MLflow where it does not run ...")
         with node.tracking(), progress.Bar(self.stderr, total=100 * len(names), what="parts") as bar:
             for number, name in enumerate(names):
