@@ -71,7 +71,11 @@ def service(tmp_path_factory: pytest.TempPathFactory, mail: StormyMail, password
 def restart(service: Service, pid: int) -> list[dict[str, Any]]:
     """Tell one process to stop, and wait until the supervisor has started it again."""
     same = command_of(pid)
-    name = next(word for word in ("intake", "judge", "outbox", "aside", "backtest", "sweep", "granian") if word in same)
+    name = next(
+        word
+        for word in ("intake", "judge", "outbox", "aside", "models", "backtest", "sweep", "granian")
+        if word in same
+    )
     os.kill(pid, signal.SIGTERM)
     stopped = until(lambda: command_of(pid) != same, limit=PATIENCE)
     again = until(lambda: bool(service.processes(same)), limit=PATIENCE)
