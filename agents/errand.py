@@ -115,13 +115,16 @@ def _held(model: type[models.Model], taken: Lease) -> Iterator[None]:
     over = threading.Event()
 
     def keep_up() -> None:
-        try:
-            while not over.wait(settings.LEASE_SECONDS / 4):
+        while not over.wait(settings.LEASE_SECONDS / 6):
+            try:
                 lease.extend(model, taken, seconds=settings.LEASE_SECONDS)
-        except (lease.Fenced, Error) as error:
-            log.warning("agents.errand.lease-not-kept", error=str(error))
-        finally:
-            connections.close_all()
+            except lease.Fenced as error:
+                log.warning("agents.errand.lease-lost", error=str(error))
+                break
+            except Error as error:  # the next time may come before the lease runs out
+                log.warning("agents.errand.lease-not-kept", error=str(error))
+                connections.close_all()
+        connections.close_all()
 
     keeper = threading.Thread(target=keep_up, name="lease", daemon=True)
     keeper.start()

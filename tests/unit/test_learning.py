@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +20,8 @@ from mlops.learning.evaluation import Comparison, Interval
 from mlops.learning.examples import Examples, Track, at_the_end, everywhere
 from mlops.learning.kinds import KINDS
 from mlops.learning.search import search
+from mlops.names import NAMES
+from mlops.recipes import RECIPES
 from tests import made_models
 from tests.made_models import SIGNATURE, Line, Wear
 
@@ -332,3 +335,14 @@ def test_features_that_do_not_fit_are_told_of(changes: dict[str, Any], where: st
     with pytest.raises(asking.Wrong) as caught:
         asking.rows(ASKED, features(**changes))
     assert said in caught.value.errors[where]
+
+
+def test_who_names_models_without_loading_them_knows_all_of_them() -> None:
+    assert {name: recipe.experiment for name, recipe in RECIPES.items()} == NAMES
+
+
+def test_every_model_has_what_it_is_judged_by_and_a_name_that_fits_addresses() -> None:
+    for name, recipe in RECIPES.items():
+        assert re.fullmatch("[a-z0-9-]+", name)
+        assert recipe.about and recipe.source, name
+        assert recipe.signature.features and recipe.signature.outputs, name
