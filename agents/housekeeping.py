@@ -10,6 +10,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from mlops import predictions
 from sensors import compaction, retention, store
 
 DAYS_AHEAD = 3
@@ -32,3 +33,8 @@ def compact_readings() -> compaction.Compacted:
     """Put the days before the newest ones into blocks, as far as the time of a task allows."""
     before = timezone.now().date() - timedelta(days=settings.READINGS_COMPACT_AFTER_DAYS)
     return compaction.compact(before=before, seconds=settings.CELERY_TASK_SOFT_TIME_LIMIT * SHARE_OF_LIMIT)
+
+
+def forget_predictions() -> int:
+    """Delete what models said longer ago than it is kept; how many."""
+    return predictions.forget(before=timezone.now() - timedelta(days=settings.ML_PREDICTIONS_DAYS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from celery import shared_task
@@ -94,6 +95,21 @@ def answer(question_id: int, **_: Any) -> None:
 @shared_task(name="agents.forget_questions", queue="housekeeping")
 def forget_questions(**_: Any) -> None:
     jobs.run("forget_questions", questions.forget_old)
+
+
+@shared_task(name="agents.predict", queue="answer")
+def predict(**_: Any) -> None:
+    jobs.run("predict", lambda: import_module("agents.predict").look_round())  # heavy, for those who answer alone
+
+
+@shared_task(name="agents.model_breaches", queue="answer")
+def model_breaches(**_: Any) -> None:
+    jobs.run("model_breaches", lambda: import_module("agents.breaches").look_round())
+
+
+@shared_task(name="agents.forget_predictions", queue="housekeeping")
+def forget_predictions(**_: Any) -> None:
+    jobs.run("forget_predictions", housekeeping.forget_predictions)
 
 
 @shared_task(name="agents.trainings", queue="housekeeping")

@@ -18,6 +18,9 @@ PERIODS: dict[str, timedelta] = {
     "trainings": timedelta(minutes=10),
     "mirror_aliases": timedelta(minutes=2),
     "forget_questions": timedelta(hours=6),
+    "predict": timedelta(minutes=1),
+    "model_breaches": timedelta(minutes=10),
+    "forget_predictions": timedelta(hours=6),
 }
 """Name of a job, which is that of its task without ``agents.``, and the period in which it is done once."""
 

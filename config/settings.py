@@ -241,6 +241,8 @@ ML_CACHE_SECONDS = env.integer("ML_CACHE_SECONDS", 3_600, minimum=1)
 TRAINING_SECONDS = env.integer("TRAINING_SECONDS", 3_600, minimum=10)
 # A question over REST is waited for so long; after that its answer is at an address of its own.
 ML_ANSWER_SECONDS = env.integer("ML_ANSWER_SECONDS", 5, minimum=0)
+# What models said of machines is kept so long.
+ML_PREDICTIONS_DAYS = env.integer("ML_PREDICTIONS_DAYS", 90, minimum=1)
 
 # Shelving: how long a person may hide an alarm at most, and how long before its end those concerned are told.
 SHELVE_MAX_HOURS = env.integer("SHELVE_MAX_HOURS", 24, minimum=1)

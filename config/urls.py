@@ -57,7 +57,7 @@ from maintenance.rules_api import ChecklistTemplates, LabourRates, RulesOfWork
 from maintenance.suppression_api import Suppressions
 from maintenance.tool_api import ToolLoans, Tools
 from maintenance.window_api import Windows
-from mlops.api import Deployments, Models
+from mlops.api import Deployments, Models, Predictions
 from sensors import problems, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.default_api import SensorDefaults
@@ -130,6 +130,7 @@ router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")
 router.register("ml/models", Models, basename="ml-model")
 router.register("ml/deployments", Deployments, basename="ml-deployment")
+router.register("ml/predictions", Predictions, basename="ml-prediction")
 router.register("ml/trainings", Trainings, basename="ml-training")
 router.register("ml/questions", Questions, basename="ml-question")
 

@@ -6,15 +6,16 @@ from typing import Any
 
 import django_filters
 from django.db.models import Q, QuerySet
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mlops import ledger
-from mlops.models import Deployment, ModelPolicy, ModelVersion
+from mlops import ledger, predictions
+from mlops.models import Deployment, ModelPolicy, ModelVersion, Prediction
 from sensors import access
+from sensors.api import Filters, Scoped
 from sensors.paging import ByNumberPagination
 from sensors.problems import Problem
 
@@ -157,3 +158,42 @@ class Deployments(viewsets.ReadOnlyModelViewSet[Deployment]):
     queryset = Deployment.objects.select_related("version")
     serializer_class = DeploymentOut
     filterset_class = DeploymentFilter
+
+
+class PredictionFilter(Filters):
+    class Meta:
+        model = Prediction
+        fields = ["machine", "name", "is_shown"]
+
+
+class Said(serializers.Serializer[Any]):
+    unit = serializers.CharField()
+    value = serializers.FloatField(allow_null=True, help_text="null: it says nothing, or `unproven`.")
+    unproven = serializers.BooleanField(
+        required=False, help_text="The value is not shown: the model does not say that its coverage is proven."
+    )
+
+
+@extend_schema_view(
+    list=extend_schema(tags=["ml"], summary="What models said", description="Of live machines, the newest first."),
+    retrieve=extend_schema(tags=["ml"], summary="One thing a model said", description="Of a live machine."),
+)
+class Predictions(Scoped):
+    class PredictionOut(serializers.ModelSerializer[Prediction]):
+        outputs = serializers.SerializerMethodField()
+
+        class Meta:
+            model = Prediction
+            fields = [
+                "id", "machine", "name", "version", "alias", "is_shown", "asked_at", "from_at", "outputs",
+                "contributions", "degraded", "created_at",
+            ]  # fmt: skip
+
+        @extend_schema_field(serializers.DictField(child=Said()))
+        def get_outputs(self, row: Prediction) -> dict[str, dict[str, Any]]:
+            return predictions.shown(row.outputs)
+
+    site_path = "machine__site"
+    queryset = Prediction.objects.all()
+    serializer_class = PredictionOut
+    filterset_class = PredictionFilter

@@ -56,6 +56,26 @@ def champion(name: str) -> ModelVersion | None:
     return _now(name, Alias.CHAMPION)
 
 
+def speaking() -> list[str]:
+    """Names of the models that have a champion."""
+    champions = Deployment.objects.filter(alias=Alias.CHAMPION, to_at__isnull=True)
+    return list(champions.order_by("name").values_list("name", flat=True))
+
+
+def taken_back(name: str, *, actor: str) -> set[int]:
+    """Ids of the versions that ceased to be champion by that actor."""
+    ended = Deployment.objects.filter(name=name, alias=Alias.CHAMPION, ended_by=actor)
+    return set(ended.values_list("version_id", flat=True))
+
+
+def champion_before(version: ModelVersion, *, actor: str) -> ModelVersion | None:
+    """Who spoke last before this version and was not taken back by that actor."""
+    ended = Deployment.objects.filter(name=version.name, alias=Alias.CHAMPION, to_at__isnull=False)
+    ended = ended.exclude(version=version).exclude(version__in=taken_back(version.name, actor=actor))
+    entry = ended.select_related("version").order_by("-id").first()
+    return None if entry is None else entry.version
+
+
 def challenger(name: str) -> ModelVersion | None:
     """The version that answers in the shadow now."""
     return _now(name, Alias.CHALLENGER)
@@ -99,11 +119,16 @@ def promote(version: ModelVersion, *, actor: str, reason: str) -> Deployment:
         return _begin(version, Alias.CHAMPION, Action.PROMOTED, at=at, actor=actor, reason=reason)
 
 
-def rollback(name: str, *, actor: str, reason: str, to: ModelVersion | None = None) -> Deployment:
-    """The champion before this one speaks again, or ``to``, which must have spoken once. Raises ``Refused``."""
+def rollback(
+    name: str, *, actor: str, reason: str, to: ModelVersion | None = None, of: ModelVersion | None = None
+) -> Deployment:
+    """The champion before this one speaks again, or ``to``, which must have spoken once. ``of``: only if that one still
+    speaks. Raises ``Refused``."""
     with transaction.atomic():
         at = _alone(name)
         now = champion(name)
+        if of is not None and now != of:
+            raise Refused(f"{of} does not speak any more.")
         once = Deployment.objects.filter(name=name, alias=Alias.CHAMPION, to_at__isnull=False).exclude(version=now)
         if to is not None:
             once = once.filter(version=to)

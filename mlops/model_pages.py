@@ -18,10 +18,11 @@ from django.utils.safestring import SafeString
 from unfold import widgets
 from unfold.decorators import action
 
-from mlops import ledger
-from mlops.models import Deployment, ModelPolicy, ModelVersion
+from mlops import ledger, said
+from mlops.models import Deployment, ModelHealth, ModelPolicy, ModelVersion
 from sensors import ask, desk, show
 from sensors.desk import READERS, Desk, column
+from sensors.models import Equipment
 
 
 class Because(forms.Form):
@@ -52,10 +53,10 @@ class ModelPage(OfAllSites):
     search_fields = ("name",)
     ordering = ("name",)
     fields = (
-        "name", "speaks", "shadow", "versions", "entries", "promotion", "retrain_days", "cooldown_hours",
+        "name", "speaks", "shadow", "health", "versions", "entries", "promotion", "retrain_days", "cooldown_hours",
         "most_a_month", "challenger_share",
     )  # fmt: skip
-    readonly_fields = ("name", "speaks", "shadow", "versions", "entries")
+    readonly_fields = ("name", "speaks", "shadow", "health", "versions", "entries")
     actions_detail = ("roll_back",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -68,6 +69,27 @@ class ModelPage(OfAllSites):
         now = Deployment.objects.filter(to_at__isnull=True).select_related("version")
         self.known = {(one.name, one.alias): one.version for one in now.defer("gate")}
         return super().get_queryset(request)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        row = super().get_object(request, object_id, from_field)
+        if row is not None:
+            row.machines = desk.scope(request, Equipment.objects.all(), path="site")
+        return row
+
+    @column("Health")
+    def health(self, row: Any) -> SafeString:
+        """Of the machines of the sites that whoever asks may see."""
+        found = said.health(row.pk, machines=row.machines)
+        return format_html(
+            "{}{}<div>{}</div>{}{}",
+            _when(found.row), format_html("<div>{}</div>", found.row.trouble) if found.row else "",
+            f"Machines that it fits: {found.fits}",
+            format_html_join(
+                "", "<div>{}: {}</div>",
+                ((show.link_to("sensors_equipment", one.id, one.tag), why) for one, why in found.others),
+            ),
+            format_html("<div>and {} more</div>", found.more) if found.more else "",
+        )  # fmt: skip
 
     @column("Speaks")
     def speaks(self, row: ModelPolicy) -> str:
@@ -240,3 +262,10 @@ def _told(ends: list[float | None] | None) -> str:
         return show.DASH
     value, low, high = ends
     return f"{value:.4g}" if low is None or high is None else f"{value:.4g} ({low:.4g} to {high:.4g})"
+
+
+def _when(row: ModelHealth | None) -> SafeString:
+    if row is None:
+        return format_html("<div>{}</div>", "Not asked about live machines yet.")
+    last = "never" if row.answered_at is None else f"{row.answered_at:%Y-%m-%d %H:%M} UTC"
+    return format_html("<div>Last answered: {}; last asked: {}</div>", last, f"{row.looked_at:%Y-%m-%d %H:%M} UTC")

@@ -291,8 +291,25 @@ class Prediction(models.Model):
         ]
         indexes = [
             models.Index(fields=["machine", "name", "-asked_at"], name="prediction_newest"),
+            models.Index(fields=["name", "version", "-asked_at"], name="prediction_of_version"),
             models.Index(fields=["created_at"], name="prediction_age"),
         ]
 
     def __str__(self) -> str:
         return f"{self.name} {self.version} of machine {self.machine_id}"
+
+
+class ModelHealth(models.Model):
+    """How it went when a model was last asked about live machines; a row per model, written over each time."""
+
+    name = models.CharField(primary_key=True, max_length=100)
+    looked_at = models.DateTimeField(help_text="When it was last its turn.")
+    answered_at = models.DateTimeField(null=True, help_text="When it last answered.")
+    trouble = models.TextField(blank=True, help_text="Why nobody speaks, or another version than is meant to.")
+    not_answered = models.JSONField(default=dict, help_text="Id of a machine that it fits -> why there is no answer.")
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return f"health of {self.name}"

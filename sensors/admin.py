@@ -190,7 +190,9 @@ class SensorPage(HasSettings, HasNewNormal):
     search_fields = ("external_id", "name", "equipment__tag", "equipment__name")
     autocomplete_fields = ("equipment", "gateway")
     fieldsets = (
-        (None, {"fields": (("site", "equipment"), ("external_id", "name"), ("kind", "unit"), "measuring_point")}),
+        (None, {"fields": (
+            ("site", "equipment"), ("external_id", "name"), ("kind", "unit"), ("measuring_point", "feature"),
+        )}),
         ("How readings come", {"fields": ("gateway",)}),
         ("What it can measure", {"fields": (("physical_low", "physical_high"), ("resolution", "max_rate"))}),
         ("Alarm limits", {"fields": (

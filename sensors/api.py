@@ -125,11 +125,11 @@ class Sensors(Scoped):
             model = Sensor
             fields = [
                 "id", "site", "equipment", "machine", "gateway", "external_id", "name", "kind", "unit",
-                "measuring_point", "physical_low", "physical_high", "low_low", "low", "high", "high_high", "deadband",
-                "alarm_readings", "alarm_readings_of", "rise_per_minute", "fall_per_minute", "rate_span_seconds",
-                "resolution", "max_rate", "period_seconds", "silent_after_seconds", "lateness_seconds",
-                "on_delay_seconds", "off_delay_seconds", "calibration_due_on", "vibration_zones", "zones_refused",
-                "settings_from",
+                "measuring_point", "feature", "physical_low", "physical_high", "low_low", "low", "high", "high_high",
+                "deadband", "alarm_readings", "alarm_readings_of", "rise_per_minute", "fall_per_minute",
+                "rate_span_seconds", "resolution", "max_rate", "period_seconds", "silent_after_seconds",
+                "lateness_seconds", "on_delay_seconds", "off_delay_seconds", "calibration_due_on", "vibration_zones",
+                "zones_refused", "settings_from",
             ]  # fmt: skip
 
         def get_settings_from(self, sensor: Sensor) -> dict[str, int | str]:

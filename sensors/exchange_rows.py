@@ -50,7 +50,7 @@ class SensorRows(Rows):
     """The settings that are the own ones of the sensor that is read."""
     key = ("external_id",)
     columns = (
-        "external_id", "name", "equipment", "gateway", "kind", "unit", "measuring_point",
+        "external_id", "name", "equipment", "gateway", "kind", "unit", "measuring_point", "feature",
         "physical_low", "physical_high", "low_low", "low", "high", "high_high", "deadband", "alarm_readings",
         "alarm_readings_of", "rise_per_minute",
         "fall_per_minute", "rate_span_seconds", "resolution", "max_rate", "period_seconds", "silent_after_seconds",

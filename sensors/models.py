@@ -216,6 +216,10 @@ class Sensor(models.Model):
         db_default="",
         help_text="The same for sensors of one machine that measure one thing: if one leaves the others, it is sick.",
     )
+    feature = models.CharField(
+        max_length=100, blank=True, db_default="", default="",
+        help_text="Name under which models know this quantity, such as T24: of one sensor of a machine.",
+    )  # fmt: skip
     physical_low = models.FloatField(null=True, blank=True, help_text="Below this the sensor cannot measure.")
     physical_high = models.FloatField(null=True, blank=True, help_text="Above this the sensor cannot measure.")
     low_low = models.FloatField(null=True, blank=True, help_text="Alarm limit.")
@@ -272,6 +276,9 @@ class Sensor(models.Model):
         ordering = ["site", "external_id"]
         constraints = [
             models.UniqueConstraint(fields=["site", "external_id"], name="sensor_external_id_once"),
+            models.UniqueConstraint(
+                fields=["machine", "feature"], condition=~Q(feature=""), name="sensor_feature_once_a_machine"
+            ),
             models.CheckConstraint(
                 condition=Q(
                     kind__in=[
@@ -334,11 +341,17 @@ class Sensor(models.Model):
                 raise ValidationError({"equipment": "The equipment belongs to another site."})
             if self.equipment.level == Equipment.Level.LINE:
                 raise ValidationError({"equipment": "A sensor sits on a machine or a component, not on a line."})
+            self._check_feature()
         if self.gateway is not None:
             if self.gateway.site_id != self.site_id:
                 raise ValidationError({"gateway": "The gateway belongs to another site."})
             if self.gateway.level != Equipment.Level.MACHINE:
                 raise ValidationError({"gateway": "A gateway is equipment of level machine, with orders of its own."})
+
+    def _check_feature(self) -> None:
+        same = Sensor.objects.filter(machine=self.equipment.machine_id, feature=self.feature).exclude(pk=self.pk)
+        if self.feature and (other := same.first()) is not None:
+            raise ValidationError({"feature": f"{other} is the feature {self.feature} of this machine already."})
 
     def _check_rates(self) -> None:
         """What is faster than the machine can change is bad data, which no limit is held against."""

@@ -87,12 +87,17 @@ def _add_readings(drawn: Thinning, sensor_id: int, start: int, end: int, *, most
         pieces.read(READINGS, _window(sensor_id, start, end) | {"limit": limit, "sensors": [sensor_id]}, each=add)
 
 
-def raw(sensor_ids: Iterable[int], *, start: int, end: int) -> Columns:
-    """Every reading of the sensors in [start, end), in microseconds, sorted by sensor and instant; ``item`` is 0."""
+def raw(sensor_ids: Iterable[int], *, start: int, end: int, only_good: bool = False) -> Columns:
+    """Every reading of the sensors in [start, end), in microseconds, sorted by sensor and instant; ``item`` is 0.
+
+    ``only_good``: those of good quality.
+    """
     found: list[Columns] = []
 
     def add(sensor: Int64, readings: Readings) -> None:
         inside = (readings.at >= start) & (readings.at < end)
+        if only_good:
+            inside &= readings.quality == rollups.GOOD
         nothing = np.zeros(int(inside.sum()), np.int32)
         found.append(Columns(sensor[inside], readings.at[inside], readings.value[inside], nothing))
 
