@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
+from agents import health_page
 from maintenance import exchange_page, kpi_page, order_board_page, order_calendar_page, performance_page
 
 MENU = (
@@ -56,6 +57,7 @@ MENU = (
     ("Plant", (
         ("Sites", "factory", "sensors_site"),
         ("Equipment", "precision_manufacturing", "sensors_equipment"),
+        ("Health of machines", "vital_signs", health_page.NAME),
         ("Sensors", "sensors", "sensors_sensor"),
         ("Sensor defaults", "settings_input_component", "sensors_sensordefault"),
         ("Import and export", "swap_horiz", exchange_page.NAME),
@@ -107,7 +109,7 @@ MENU = (
     ("People", (("Users", "person", "auth_user"), ("Groups", "group", "auth_group"))),
 )  # fmt: skip
 
-PAGES = (performance_page, kpi_page, order_board_page, order_calendar_page, exchange_page)
+PAGES = (health_page, performance_page, kpi_page, order_board_page, order_calendar_page, exchange_page)
 LINKS = {page.NAME: page.NAME for page in PAGES}
 """Pages of the menu that are no list of a model: their addresses."""
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.http import HttpResponseRedirect
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
-from agents import tuning_page
+from agents import health_page, tuning_page
 from agents.api import Ingest
 from agents.backtests.api import Backtests
 from agents.case_api import Cases
+from agents.health_api import EquipmentHealth, FleetHealth
 from agents.questions.api import DetectAnomaly, Forecast, Predict, Questions
 from agents.run_api import Runs
 from agents.schedule.api import Schedules, ScheduleVisits
@@ -74,6 +75,7 @@ class Router(DefaultRouter):
 router = Router()
 router.register("sites", Sites, basename="site")
 router.register("equipment", EquipmentTree, basename="equipment")
+router.register("equipment-health", FleetHealth, basename="equipment-health")
 router.register("sensors", Sensors, basename="sensor")
 router.register("sensor-defaults", SensorDefaults, basename="sensor-default")
 router.register("batches", Batches, basename="batch")
@@ -145,6 +147,7 @@ api: list[URLPattern | URLResolver] = [
     path("ml/forecast/", Forecast.as_view(), name="ml-forecast"),
     path("ml/detect_anomaly/", DetectAnomaly.as_view(), name="ml-detect-anomaly"),
     path("ml/retrain/", Retrain.as_view(), name="ml-retrain"),
+    re_path("^equipment/(?P<pk>[^/.]+)/health/$", EquipmentHealth.as_view(), name="equipment-health-detail"),
     path("alarm-report/", AlarmReport.as_view(), name="alarm-report"),
     path("kpis/", Kpis.as_view(), name="kpis"),
     path("kpis/csv/", KpiTable.as_view(), name="kpis-csv"),
@@ -160,6 +163,7 @@ urlpatterns = [
     path("admin/alarm-performance/", admin.site.admin_view(performance_page.view), name=performance_page.NAME),
     path("admin/maintenance-figures/", admin.site.admin_view(kpi_page.view), name=kpi_page.NAME),
     path("admin/alarm-tuning/", admin.site.admin_view(tuning_page.view), name=tuning_page.NAME),
+    path("admin/machine-health/", admin.site.admin_view(health_page.view), name=health_page.NAME),
     path("admin/carry-out/<int:order_id>/", admin.site.admin_view(carrying_page.view), name=carrying_page.NAME),
     path("admin/attachments/<int:attachment_id>/", admin.site.admin_view(carrying_page.file), name=carrying_page.FILE),
     path("admin/import-export/", admin.site.admin_view(exchange_page.view), name=exchange_page.NAME),

@@ -183,3 +183,31 @@ def oldest_at(sensor_id: int) -> datetime | None:
         )
         found: datetime | None = cursor.fetchone()[0]
     return found
+
+
+SPANS = """
+SELECT machine.id, (
+    SELECT max(latest.measured_at) FROM sensors_sensor AS sensor
+    JOIN sensors_latest AS latest ON latest.sensor_id = sensor.id WHERE sensor.machine_id = machine.id
+), least(
+    (SELECT start_at FROM sensors_chunk WHERE sensor_id = first.id ORDER BY start_at LIMIT 1),
+    (SELECT first_at FROM sensors_block WHERE sensor_id = first.id ORDER BY day LIMIT 1)
+) FROM unnest(%s::bigint[]) AS machine (id) LEFT JOIN LATERAL (
+    SELECT min(id) AS id FROM sensors_sensor WHERE sensors_sensor.machine_id = machine.id
+) AS first ON true
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From when to when there are readings: the oldest stored one of a machine's first sensor, the newest of all."""
+
+    oldest: datetime | None
+    newest: datetime | None
+
+
+def spans(machine_ids: Iterable[int]) -> dict[int, Span]:
+    """Of each of the machines. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(SPANS, [list(machine_ids)])
+        return {machine_id: Span(oldest, newest) for machine_id, newest, oldest in cursor.fetchall()}

@@ -89,6 +89,7 @@ PURE = (
     "agents.case_life",
     "agents.diagnosis",
     "agents.urgency",
+    "agents.health_index",
     "maintenance.addresses",
     "maintenance.alarm_life",
     "maintenance.approval_life",
