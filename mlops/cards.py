@@ -29,6 +29,7 @@ def _lines(recipe: Recipe, trained: Trained) -> Iterator[str]:
     yield f"- Looks back at most {signature.rows} rows, needs {signature.least}"
     yield f"- Takes: {', '.join(map(_quantity, signature.features))}"
     yield f"- Gives: {', '.join(map(_quantity, signature.outputs))}"
+    yield f"- Drift: {_reference(trained)}"
     for name, why in recipe.admitted.items():
         yield f"- {name} tells the truth alone: {why}"
     yield "\n## Figures\n"
@@ -46,6 +47,12 @@ def _lines(recipe: Recipe, trained: Trained) -> Iterator[str]:
 
 def _settings(settings: Mapping[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items()) or "none"
+
+
+def _reference(trained: Trained) -> str:
+    if (known := trained.reference) is None:
+        return f"readings cannot be checked, {trained.no_reference}"
+    return f"readings are checked against {known.windows} windows of {known.rows} rows it learned from"
 
 
 def _quantity(feature: Feature) -> str:

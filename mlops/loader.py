@@ -19,6 +19,7 @@ import structlog
 from django.conf import settings
 
 from mlops import artifact_store, ledger
+from mlops.drift.reference import Reference
 from mlops.learning import artifact
 from mlops.learning.contract import Learned, Signature
 from mlops.models import Deployment, ModelVersion
@@ -32,13 +33,15 @@ class Silent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A version that can be asked. ``degraded``: why it is not the champion itself, empty where it is."""
+    """A version that can be asked. ``reference``: what was usual where it learned, None where too little was known.
+    ``degraded``: why it is not the champion itself, empty where it is."""
 
     name: str
     version: int
     sha256: str
     learned: Learned
     signature: Signature
+    reference: Reference | None
     degraded: str = ""
 
 
@@ -155,5 +158,5 @@ def _open(version: ModelVersion) -> Speaker:
 
 
 def _speaker(version: ModelVersion, data: bytes) -> Speaker:
-    learned, signature = artifact.open_(data, sha256=version.sha256)
-    return Speaker(version.name, version.version, version.sha256, learned, signature)
+    learned, signature, reference = artifact.open_(data, sha256=version.sha256)
+    return Speaker(version.name, version.version, version.sha256, learned, signature, reference)

@@ -33,8 +33,10 @@ def teach(training: Training, *, folder: Path, tell: Tell) -> Callable[[], Model
     """
     recipe = RECIPES[training.name]
     trained = run.train(recipe, folder, others=_champion(recipe.name), tell=tell, **_options(training))
+    if trained.reference is None:
+        log.info("mlops.training.no-reference", model=recipe.name, reason=trained.no_reference)
     tell("storing", 0.95)
-    data = artifact.pack(trained.learned, recipe.signature)
+    data = artifact.pack(trained.learned, recipe.signature, trained.reference)
     text = cards.card(recipe, trained)
     known = _columns(recipe, trained) | {"sha256": artifact.digest(data), "size": len(data), "card": text}
     recorded = registry.record(

@@ -60,6 +60,11 @@ class Reference:
     scatter: Float64
     effective: Float64
 
+    @property
+    def is_seasonal(self) -> bool:
+        """Whether what is usual depends on the hour."""
+        return bool((self.center != self.center[0]).any() or (self.spread != self.spread[0]).any())
+
     def channels(self, window: Window) -> Float64:
         """(n, C): residuals from the season, then what the others leave unsaid of the related ones."""
         residual = Season(self.center, self.spread).residual(window)

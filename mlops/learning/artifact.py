@@ -15,6 +15,8 @@ from typing import Any
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
+from mlops.drift import reference as references
+from mlops.drift.reference import Reference
 from mlops.learning.contract import Feature, Learned, Signature
 from mlops.learning.kinds import KINDS
 
@@ -37,16 +39,21 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def pack(learned: Learned, signature: Signature) -> bytes:
-    """Raises ``Refused`` where it could not be opened again."""
-    held = {"format": FORMAT, "kind": learned.kind, "signature": asdict(signature), "parts": learned.parts()}
+def pack(learned: Learned, signature: Signature, reference: Reference | None) -> bytes:
+    """``reference``: what later readings are held against, where there is one. Raises ``Refused`` where it could not be
+    opened again."""
+    held = {
+        "format": FORMAT, "kind": learned.kind, "signature": asdict(signature), "parts": learned.parts(),
+        "reference": None if reference is None else reference.pack(),
+    }  # fmt: skip
     data: bytes = skops.io.dumps(held, compression=zipfile.ZIP_DEFLATED)
     open_(data, sha256=digest(data))
     return data
 
 
-def open_(data: bytes, *, sha256: str) -> tuple[Learned, Signature]:
-    """The model and what it takes. ``sha256``: as the ledger has it. Raises ``Refused``."""
+def open_(data: bytes, *, sha256: str) -> tuple[Learned, Signature, Reference | None]:
+    """The model, what it takes, and what was usual where it learned. ``sha256``: as the ledger has it. Raises
+    ``Refused``."""
     if digest(data) != sha256:
         raise Refused("The sha256 of the artifact is not the one that was registered.")
     _look(data)
@@ -59,7 +66,9 @@ def open_(data: bytes, *, sha256: str) -> tuple[Learned, Signature]:
     if not isinstance(held, dict) or held.get("format") != FORMAT or held.get("kind") not in KINDS:
         raise Refused("The artifact is of a format or a kind that this version does not know.")
     try:
-        return KINDS[held["kind"]](held["parts"]), _signature(held["signature"])
+        frozen = held.get("reference")  # artifacts of before have none
+        known = None if frozen is None else references.unpack(frozen)
+        return KINDS[held["kind"]](held["parts"]), _signature(held["signature"]), known
     except (KeyError, TypeError, ValueError) as error:
         raise Refused(f"The artifact lacks what its kind is made of: {error!r}.") from error
 

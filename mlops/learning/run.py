@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlops.learning import evaluation, leaks
-from mlops.learning.contract import Learned, Recipe, Settings
+from mlops.drift.reference import Reference, TooLittle
+from mlops.learning import evaluation, frozen, leaks
+from mlops.learning.contract import Learned, Recipe, Settings, Signature
 from mlops.learning.evaluation import Comparison, Interval
 from mlops.learning.examples import Examples
 from mlops.learning.search import Tell, search
@@ -19,7 +20,8 @@ SEED = 1
 @dataclass(frozen=True, slots=True)
 class Trained:
     """What came of a training. ``figures``: on what was held out; ``baselines``: theirs by name; ``beside``: compared
-    with each of them, and with ``others`` (the champion); ``objections``: why it may not speak, empty: it may."""
+    with each of them, and with ``others`` (the champion); ``objections``: why it may not speak, empty: it may.
+    ``reference``: what was usual of what it learned from, None where too little is known: ``no_reference`` says why."""
 
     learned: Learned
     settings: Settings
@@ -32,6 +34,8 @@ class Trained:
     baselines: Mapping[str, Mapping[str, Interval]]
     beside: tuple[Comparison, ...]
     objections: tuple[str, ...]
+    reference: Reference | None
+    no_reference: str
 
 
 def train(
@@ -55,6 +59,7 @@ def train(
         settings, trials = found.settings, found.trials
     tell("learning", 0.7)
     learned = recipe.fit(learn, settings, seed=seed)
+    reference, no_reference = _frozen(learn, recipe.signature)
     tell("measuring", 0.9)
     rivals = {name: one.answer(held) for name, one in {**recipe.baselines(learn), **others}.items()}
     judged = evaluation.judge(recipe, learned.answer(held), rivals, held, seed=seed)
@@ -64,4 +69,12 @@ def train(
         objections=tuple(
             why for one in judged.beside for why in evaluation.objections(recipe.target, recipe.guards, one)
         ),
+        reference=reference, no_reference=no_reference,
     )  # fmt: skip
+
+
+def _frozen(learn: Examples, signature: Signature) -> tuple[Reference | None, str]:
+    try:
+        return frozen.reference_of(learn, signature), ""
+    except TooLittle as error:
+        return None, str(error)

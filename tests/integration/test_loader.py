@@ -32,7 +32,7 @@ def places(settings: SettingsWrapper, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def stored(slope: float, *, champion: bool = True) -> ModelVersion:
     version = registered()
-    data = artifact.pack(Line(slope, 0.25), SIGNATURE)
+    data = artifact.pack(Line(slope, 0.25), SIGNATURE, None)
     version.uri = f"{artifact_store_root()}/{version.version}/model.skops"
     version.sha256, version.size = artifact.digest(data), len(data)
     version.save(update_fields=["uri", "sha256", "size"])

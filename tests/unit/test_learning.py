@@ -240,14 +240,14 @@ def test_a_search_is_at_least_as_good_as_the_defaults_and_ends_in_time() -> None
 
 
 def packed() -> bytes:
-    return artifact.pack(Line(2.0, 0.1), SIGNATURE)
+    return artifact.pack(Line(2.0, 0.1), SIGNATURE, None)
 
 
 def test_a_model_comes_back_to_the_bit() -> None:
     data = packed()
-    learned, taken = artifact.open_(data, sha256=artifact.digest(data))
+    learned, taken, reference = artifact.open_(data, sha256=artifact.digest(data))
     examples = Wear().load(NOWHERE)
-    assert taken == SIGNATURE
+    assert (taken, reference) == (SIGNATURE, None)
     np.testing.assert_array_equal(learned.answer(examples)["wear"], Line(2.0, 0.1).answer(examples)["wear"])
 
 
