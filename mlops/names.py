@@ -22,4 +22,8 @@ NAMES: dict[str, str] = {
     "hydraulic-accumulator": "condition-classification",
     "milling-failure": "failure-classification",
     "battery-capacity": "time-to-limit",
+    "turbofan-rul-fd001": "remaining-useful-life",
+    "turbofan-rul-fd002": "remaining-useful-life",
+    "turbofan-rul-fd003": "remaining-useful-life",
+    "turbofan-rul-fd004": "remaining-useful-life",
 }

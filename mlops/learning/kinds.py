@@ -13,12 +13,14 @@ from mlops.charts import Chart
 from mlops.classification import Classifier
 from mlops.learning.contract import Learned
 from mlops.multivariate import Multivariate
+from mlops.prognosis import LifeLeft
 
 KINDS: dict[str, Callable[[dict[str, Any]], Learned]] = {
     Chart.kind: Chart.from_parts,
     Classifier.kind: Classifier.from_parts,
     LevelHealth.kind: LevelHealth.from_parts,
     LevelLimit.kind: LevelLimit.from_parts,
+    LifeLeft.kind: LifeLeft.from_parts,
     LineOfAge.kind: LineOfAge.from_parts,
     Multivariate.kind: Multivariate.from_parts,
     NoveltyOfBeginning.kind: NoveltyOfBeginning.from_parts,

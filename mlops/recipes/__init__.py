@@ -12,6 +12,7 @@ from mlops.recipes import (
     hydraulics,
     milling,
     time_to_limit,
+    turbofan,
 )
 
 FAMILIES: tuple[tuple[Recipe, ...], ...] = (
@@ -23,5 +24,6 @@ FAMILIES: tuple[tuple[Recipe, ...], ...] = (
     hydraulics.RECIPES,
     milling.RECIPES,
     time_to_limit.TIME_TO_LIMIT,
+    turbofan.RECIPES,
 )
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for family in FAMILIES for recipe in family}
