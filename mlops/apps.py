@@ -3,4 +3,4 @@ from django.apps import AppConfig
 
 class MlopsConfig(AppConfig):
     name = "mlops"
-    verbose_name = "Learned state"
+    verbose_name = "Models"

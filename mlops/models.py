@@ -57,7 +57,7 @@ class ModelPolicy(models.Model):
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
-        verbose_name_plural = "model policies"
+        verbose_name, verbose_name_plural = "model", "models"
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(condition=Q(promotion__in=["MANAGED", "MANUAL"]), name="policy_promotion"),
@@ -159,6 +159,7 @@ class ModelVersion(models.Model):
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
+        verbose_name, verbose_name_plural = "version of a model", "versions of models"
         ordering = ["name", "-version"]
         constraints = [models.UniqueConstraint(fields=["name", "version"], name="version_once")]
 
@@ -194,6 +195,7 @@ class Deployment(models.Model):
     mirrored_at = models.DateTimeField(null=True, help_text="When MLflow was told of it as it stands.")
 
     class Meta:
+        verbose_name, verbose_name_plural = "entry of the ledger", "entries of the ledger"
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(

@@ -28,7 +28,8 @@ class Migration(migrations.Migration):
                 ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
             ],
             options={
-                'verbose_name_plural': 'model policies',
+                'verbose_name': 'model',
+                'verbose_name_plural': 'models',
                 'ordering': ['name'],
                 'constraints': [models.CheckConstraint(condition=models.Q(('promotion__in', ['MANAGED', 'MANUAL'])), name='policy_promotion'), models.CheckConstraint(condition=models.Q(('challenger_share__gte', 0), ('challenger_share__lte', 1)), name='policy_share_is_one')],
             },
@@ -87,6 +88,8 @@ class Migration(migrations.Migration):
                 ('training', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='version', to='mlops.training')),
             ],
             options={
+                'verbose_name': 'version of a model',
+                'verbose_name_plural': 'versions of models',
                 'ordering': ['name', '-version'],
             },
         ),
@@ -107,6 +110,8 @@ class Migration(migrations.Migration):
                 ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='mlops.modelversion')),
             ],
             options={
+                'verbose_name': 'entry of the ledger',
+                'verbose_name_plural': 'entries of the ledger',
                 'ordering': ['-id'],
                 'indexes': [models.Index(fields=['name', 'alias', '-from_at'], name='deployment_live_at'), models.Index(condition=models.Q(('mirrored_at__isnull', True)), fields=['id'], name='deployment_not_mirrored')],
                 'constraints': [models.UniqueConstraint(condition=models.Q(('to_at__isnull', True)), fields=('name', 'alias'), name='deployment_one_at_a_time'), models.CheckConstraint(condition=models.Q(('alias__in', ['CHAMPION', 'CHALLENGER'])), name='deployment_alias'), models.CheckConstraint(condition=models.Q(('action__in', ['PROMOTED', 'ROLLED_BACK', 'CHALLENGED'])), name='deployment_action'), models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='deployment_has_reason'), models.CheckConstraint(condition=models.Q(('to_at__isnull', True), ('to_at__gte', models.F('from_at')), _connector='OR'), name='deployment_ends_after_it_begins')],
