@@ -24,6 +24,12 @@ def perform(question_id: int) -> str:
     return errand.perform(_errand(), question_id)
 
 
+def warm_up() -> None:
+    """Load what answers and explains, so that no question waits for it; models are opened when they are asked."""
+    for module in ("mlops.answering", "mlops.explain"):
+        import_module(module)
+
+
 def forget_old() -> int:
     """How many questions were dropped because nobody asks for their answers any more."""
     return Question.objects.filter(created_at__lt=timezone.now() - KEPT).delete()[0]
