@@ -22,8 +22,8 @@ from agents.trainings import jobs as trainings
 
 @celeryd_after_setup.connect
 def load_before_forking(instance: Any, **_: object) -> None:
-    """To load what is compiled takes half a second and more, and what explains models seconds: once for a pool, instead of
-    in each child's first run."""
+    """To load what is compiled takes half a second and more, and what explains models seconds: once for a pool, instead
+    of in each child's first run."""
     queues = set(instance.app.amqp.queues.consume_from)
     if warm.QUEUES & queues:
         warm.up()
