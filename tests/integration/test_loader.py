@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from mlops import artifact_store, ledger, loader
 from mlops.learning import artifact
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def places(settings: SettingsWrapper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def places(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.ML_ARTIFACTS = (tmp_path / "artifacts").as_uri()
     settings.ML_CACHE_DIR = tmp_path / "cache"
     monkeypatch.setattr(loader, "shelf", Shelf(most_bytes=10**6, seconds=60))
@@ -98,7 +98,7 @@ def test_what_was_opened_once_on_this_machine_needs_the_store_no_more(monkeypatc
     assert loader.champion(NAME).degraded == ""
 
 
-def test_a_spoilt_copy_on_this_machine_is_fetched_anew(settings: SettingsWrapper) -> None:
+def test_a_spoilt_copy_on_this_machine_is_fetched_anew(settings: Settings) -> None:
     version = stored(1.0)
     loader.champion(NAME)
     copy = Path(settings.ML_CACHE_DIR) / f"{version.sha256}.skops"
