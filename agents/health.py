@@ -154,13 +154,17 @@ def _late(machines: Sequence[Equipment], now: datetime) -> Mapping[int, list[Lat
     found = defaultdict[int, list[Late]](list)
     orders = WorkOrder.objects.filter(machine__in=criticality, due_at__lt=now).exclude(status__in=WorkOrder.OVER)
     for machine, priority, due_at in orders.order_by().values_list("machine_id", "priority", "due_at"):
-        found[machine].append(Late(priority, (now - due_at).total_seconds()))
+        found[machine].append(Late(priority, _since(due_at, now)))
     due = Plan.objects.filter(plans.overdue(now=now), machine__in=criticality).exclude(occurrences__outcome="")
     for machine, said, due_at in due.order_by().values_list("machine_id", "priority", "due_at"):
         priority = said or order_priority.priority(criticality=criticality[machine], severe=False)
-        by_date = due_at is not None and due_at < now
-        found[machine].append(Late(priority, (now - due_at).total_seconds() if by_date else 0.0))
+        found[machine].append(Late(priority, _since(due_at, now)))
     return found
+
+
+def _since(due_at: datetime | None, now: datetime) -> float:
+    """Seconds; 0 of a plan that is due by its meter and not by its date."""
+    return 0.0 if due_at is None else max((now - due_at).total_seconds(), 0.0)
 
 
 def _overdue(work: Sequence[Late]) -> Found:

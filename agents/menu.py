@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from agents import health_page
+from agents import health_page, learn_page
 from maintenance import exchange_page, kpi_page, order_board_page, order_calendar_page, performance_page
 
 MENU = (
@@ -53,6 +53,7 @@ MENU = (
         ("Versions", "deployed_code_history", "mlops_modelversion"),
         ("Who spoke when", "history", "mlops_deployment"),
         ("Trainings", "model_training", "mlops_training"),
+        ("Training windows", "dataset", learn_page.NAME),
     )),
     ("Plant", (
         ("Sites", "factory", "sensors_site"),
@@ -109,7 +110,7 @@ MENU = (
     ("People", (("Users", "person", "auth_user"), ("Groups", "group", "auth_group"))),
 )  # fmt: skip
 
-PAGES = (health_page, performance_page, kpi_page, order_board_page, order_calendar_page, exchange_page)
+PAGES = (health_page, learn_page, performance_page, kpi_page, order_board_page, order_calendar_page, exchange_page)
 LINKS = {page.NAME: page.NAME for page in PAGES}
 """Pages of the menu that are no list of a model: their addresses."""
 

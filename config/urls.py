@@ -10,11 +10,12 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
-from agents import health_page, tuning_page
+from agents import health_page, learn_page, tuning_page
 from agents.api import Ingest
 from agents.backtests.api import Backtests
 from agents.case_api import Cases
 from agents.health_api import EquipmentHealth, FleetHealth
+from agents.learn_api import TrainingWindows
 from agents.questions.api import DetectAnomaly, Forecast, Predict, Questions
 from agents.run_api import Runs
 from agents.schedule.api import Schedules, ScheduleVisits
@@ -134,6 +135,7 @@ router.register("ml/models", Models, basename="ml-model")
 router.register("ml/deployments", Deployments, basename="ml-deployment")
 router.register("ml/predictions", Predictions, basename="ml-prediction")
 router.register("ml/trainings", Trainings, basename="ml-training")
+router.register("ml/training-windows", TrainingWindows, basename="ml-training-window")
 router.register("ml/questions", Questions, basename="ml-question")
 
 api: list[URLPattern | URLResolver] = [
@@ -164,6 +166,7 @@ urlpatterns = [
     path("admin/maintenance-figures/", admin.site.admin_view(kpi_page.view), name=kpi_page.NAME),
     path("admin/alarm-tuning/", admin.site.admin_view(tuning_page.view), name=tuning_page.NAME),
     path("admin/machine-health/", admin.site.admin_view(health_page.view), name=health_page.NAME),
+    path("admin/training-windows/", admin.site.admin_view(learn_page.view), name=learn_page.NAME),
     path("admin/carry-out/<int:order_id>/", admin.site.admin_view(carrying_page.view), name=carrying_page.NAME),
     path("admin/attachments/<int:attachment_id>/", admin.site.admin_view(carrying_page.file), name=carrying_page.FILE),
     path("admin/import-export/", admin.site.admin_view(exchange_page.view), name=exchange_page.NAME),

@@ -94,6 +94,7 @@ PURE = (
     "agents.diagnosis",
     "agents.urgency",
     "agents.health_index",
+    "agents.training_windows",
     "maintenance.addresses",
     "maintenance.alarm_life",
     "maintenance.approval_life",
