@@ -82,7 +82,6 @@ class Models(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericV
     queryset = ModelPolicy.objects.all()
     serializer_class = ModelOut
     pagination_class = ByNumberPagination
-    lookup_value_regex = "[a-z0-9-]+"
 
     def get_serializer_context(self) -> dict[str, Any]:
         opened = Deployment.objects.filter(to_at__isnull=True).select_related("version").defer("gate")

@@ -57,7 +57,7 @@ from maintenance.people_models import (
 from maintenance.permit_models import Permit, PermitRule, WorkRules
 from maintenance.plan_models import Meter, MeterReading, Plan, PlanOccurrence
 from maintenance.schedule_models import Schedule, ScheduleVisit
-from mlops.models import MachineState
+from mlops.models import Deployment, MachineState, ModelPolicy, ModelVersion, Prediction, Training
 from sensors import columns, store
 from sensors.default_models import SensorDefault
 from sensors.models import (
@@ -145,6 +145,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
     Throttle.objects.create(
         user=factories.user(site=site, role="INGEST"), readings_per_second=10, until=NOON, reason="<b>bad</b> readings"
     )
+    _models(machine, n)
     MachineState.objects.create(machine=machine, memory=b"memory", learned=b"learned", memory_run_id=run.pk)
     label, regime = _told(sensor)
     backtest = Backtest.objects.create(
@@ -336,6 +337,27 @@ def _intake(site: Site, sensor: Sensor, n: int) -> tuple[Batch, BatchPart, Disco
     BatchPart.objects.create(batch=batch, discovered=found, state="HELD", readings=0, columns=packed)
     ReadingConflict.objects.create(sensor=sensor, measured_at=NOON, value=3.0, part=part)
     return batch, part, found
+
+
+def _models(machine: Equipment, n: int) -> None:
+    """A model with a version that spoke of the machine, and somebody asked it. Models serve all sites."""
+    name = f"wear-{n}"
+    policy = ModelPolicy.objects.create(name=name)
+    training = Training.objects.create(name=policy.name, status="FAILED", reason="<b>no</b> data", finished_at=NOON)
+    version = ModelVersion.objects.create(
+        name=name, version=1, experiment="wear", training=training, kind="line", signature={"features": [], "outputs": []},
+        settings={"depth": 3}, figures={"rmse": [1.0, 0.5, 2.0]}, baselines={"mean": {"rmse": [2.0, None, None]}},
+        comparisons=[{"other": "mean", "gain": [1.0, None, None], "worse": {}}], objections=["<b>too</b> few blocks"],
+        learned_from=7, held_out=3, data_sha256="d" * 64, sha256="a" * 64, size=9, uri="file:///nowhere", run_id="r",
+        mlflow_version=1, card="# <b>wear</b>",
+    )  # fmt: skip
+    Deployment.objects.create(
+        name=name, alias="CHAMPION", version=version, action="PROMOTED", actor="ann", reason="<b>better</b>"
+    )
+    Prediction.objects.create(
+        machine=machine, name=name, version=1, alias="CHAMPION", is_shown=True, asked_at=NOON, from_at=NOON - HOUR,
+        outputs={"wear": {"unit": "mm", "value": 1.5}},
+    )  # fmt: skip
 
 
 def _case(run: Run, n: int, name: str) -> Case:

@@ -180,8 +180,7 @@ class Questions(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Question]):
 
     queryset = Question.objects.all()
     serializer_class = QuestionOut
-    lookup_field = "key"
-    lookup_value_converter = "uuid"
+    lookup_field, lookup_url_kwarg = "key", "pk"
 
     def get_queryset(self) -> QuerySet[Question]:
         return super().get_queryset().filter(asked_by=access.user_of(self.request))

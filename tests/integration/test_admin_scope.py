@@ -15,6 +15,7 @@ from maintenance.approval_models import ApprovalPolicy, Delegation
 from maintenance.effort_models import LabourRate
 from maintenance.models import Alarm, Anomaly, Channel, WorkOrder
 from maintenance.people_models import Worker
+from mlops.models import Deployment, ModelPolicy, ModelVersion, Training
 from sensors.desk import Desk
 from sensors.models import Equipment, Label, Membership, Regime, Sensor, Site
 from tests import factories, plant
@@ -23,7 +24,9 @@ pytestmark = pytest.mark.django_db
 
 OPERATORS = (JobRun, Throttle)
 """Of the whole installation: no site's, so no member's."""
-PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk) and m not in OPERATORS]
+SHARED = (ModelPolicy, ModelVersion, Deployment, Training)
+"""Of all sites together: every member of one reads them, and only who administers the installation changes them."""
+PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk) and m not in (*OPERATORS, *SHARED)]
 IDS = [model._meta.label for model, _ in PAGES]
 ROLES = Membership.Role
 
@@ -79,6 +82,27 @@ def test_what_is_of_the_whole_installation_is_no_members(client: Client, mine: p
     assert client.get(url(model, "changelist")).status_code == 403
     assert client.get(url(model, "change", row.pk)).status_code in {302, 403}
     assert url(model, "changelist") not in client.get(reverse("admin:index")).content.decode()
+
+
+@pytest.mark.parametrize("model", SHARED)
+def test_what_all_sites_share_is_read_by_members_and_changed_by_none_of_them(
+    client: Client, mine: plant.Rows, model: type[Model]
+) -> None:
+    staff(client, mine.machine.site, role=ROLES.ADMIN)
+    row = model._default_manager.first()
+    assert row is not None
+    page = admin.site._registry[model]
+    assert (
+        client.get(url(model, "changelist")).status_code == client.get(url(model, "change", row.pk)).status_code == 200
+    )
+    assert client.post(url(model, "change", row.pk), {}).status_code == 403
+    assert client.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+    for button in ("roll_back", "promote", "again"):
+        if button in getattr(page, "actions_detail", ()):
+            name = f"{model._meta.app_label}_{model._meta.model_name}_{button}"
+            assert client.get(reverse(f"admin:{name}", args=[row.pk])).status_code == 403
+    staff(client, None)
+    assert client.get(url(model, "changelist")).status_code == 403
 
 
 @pytest.mark.parametrize(("model", "page"), PAGES, ids=IDS)
