@@ -24,6 +24,9 @@ HOUR_US = 3_600_000_000
 LOOKS_BACK_US = (HOUR_US, DAY_US, 10 * DAY_US, 100 * DAY_US)
 """For a model without a period: so far, one after the other, until there are rows enough."""
 
+SLACK_ROWS = 10
+"""So many of the newest rows of a model with a period may be incomplete; the rows before them are as many as else."""
+
 Feature = tuple[Int64, Float64]
 """Instants, ascending, and values of good quality."""
 
@@ -50,7 +53,7 @@ def read(wanted: Sequence[Wanted], signature: Signature) -> dict[int, Track]:
     """Of each machine by its id the track, of ``rows`` rows or fewer before the first question's; its last row is
     complete where the model has a period. Machines whose instants are near each other are read in one query."""
     found: dict[int, Track] = {}
-    spans = ((signature.rows + 1) * signature.period_us,) if signature.period_us else LOOKS_BACK_US
+    spans = ((signature.rows + SLACK_ROWS) * signature.period_us,) if signature.period_us else LOOKS_BACK_US
     for span in spans:
         for group in _near(wanted, span):
             found |= _read(group, signature, span)
@@ -103,7 +106,7 @@ def _track(one: Wanted, features: list[Feature], signature: Signature) -> Track:
 def _by_period(one: Wanted, features: list[Feature], signature: Signature) -> Feature:
     period = signature.period_us
     last = one.until // period
-    at = np.arange(one.since // period - signature.rows + 1, last + 1, dtype=np.int64) * period
+    at = np.arange(one.since // period - signature.rows - SLACK_ROWS + 1, last + 1, dtype=np.int64) * period
     value = _last_values(features, at, period)
     complete = np.flatnonzero(np.isfinite(value).all(axis=1))
     begun = np.flatnonzero(np.isfinite(value).any(axis=1))

@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from agents import breaches, housekeeping, predict, tasks
+from agents import breaches, housekeeping, jobs, predict
 from mlops import artifact_store, ledger, loader, said, serving
 from mlops.learning import artifact
 from mlops.learning.contract import Answers, Feature, Signature
@@ -79,7 +79,7 @@ def version(
     learned: Told, signature: Signature = SIGNATURE, *, name: str = NAME, alias: str = "CHAMPION", **known: Any
 ) -> ModelVersion:
     made = registered(name=name)
-    data = artifact.pack(learned, signature)
+    data = artifact.pack(learned, signature, None)
     made.uri = f"{loader.settings.ML_ARTIFACTS}/{name}/{made.version}/model.skops"
     made.sha256, made.size, made.signature = artifact.digest(data), len(data), asdict(signature)
     for column, value in known.items():
@@ -91,6 +91,10 @@ def version(
     else:
         ledger.challenge(made, actor="ann", reason="test")
     return made
+
+
+def share(of_lanes: float) -> None:
+    ModelPolicy.objects.create(name=NAME, challenger_share=of_lanes)
 
 
 def press(*, lane: int = 0, units: Sequence[str] = ("kN", "°C"), **fields: Any) -> Equipment:
@@ -213,15 +217,14 @@ def test_a_round_that_is_done_again_changes_nothing_and_new_readings_are_asked_a
     measured(machine, [7.0])
     assert (predict.look_round(), predict.look_round()) == (1, 0)
     measured(machine, [8.0], start=1)
-    tasks.predict()
+    assert jobs.run("predict", predict.look_round) == jobs.Result.DONE
     assert stored() == [(0, 1, "CHAMPION", True, 8.0), (1, 1, "CHAMPION", True, 9.0)]
-    assert (tasks.predict.queue, tasks.model_breaches.queue) == ("answer", "answer")
 
 
 def test_the_challenger_answers_in_the_shadow_and_is_shown_in_its_share_of_lanes() -> None:
     version(Told({"wear": 1.0}))
     version(Told({"wear": 2.0}), alias="CHALLENGER")
-    ModelPolicy.objects.update(challenger_share=0.25)
+    share(0.25)
     for lane in (15, 16):
         measured(press(lane=lane), [7.0])
     assert predict.look_round() == 4
@@ -234,7 +237,7 @@ def test_the_challenger_answers_in_the_shadow_and_is_shown_in_its_share_of_lanes
 def test_where_the_challenger_fails_the_champion_is_shown_in_its_lanes_too() -> None:
     version(Told({"wear": 1.0}))
     version(Told({}), alias="CHALLENGER")
-    ModelPolicy.objects.update(challenger_share=1.0)
+    share(1.0)
     machine = press()
     measured(machine, [7.0])
     assert predict.look_round() == 1
@@ -388,7 +391,7 @@ ALARM = {"unit": "", "value": 1.0}
 def test_a_champion_that_calls_too_much_anomalous_is_taken_back_once() -> None:
     version(Told({}, above=10.0), OF_ALARMS)
     second = version(Told({}, above=1.0), OF_ALARMS, figures={"false_alarms": [0.02, 0.01, 0.03]})
-    ModelPolicy.objects.update(promotion="MANUAL")
+    ModelPolicy.objects.create(name=NAME, promotion="MANUAL")
     answered(press(), second, 5.0, anomalous=ALARM)
     assert breaches.look_round() == [NAME]
     entry = Deployment.objects.get(to_at=None)
