@@ -96,7 +96,9 @@ class TurbofanLife:
     def measure(self, answers: Answers, examples: Examples) -> dict[str, float]:
         """As if each engine were stopped once, by lot; what is shown is measured at all its instants."""
         life = examples.end + examples.truth
-        return figures_of(answers, examples.truth, self.stops.chance(examples.truth, life, least=self.signature.least))
+        return figures_of(
+            answers, examples.truth, self.stops.chance(examples.truth, life, least=self.signature.least)
+        )
 
     def blocks(self, examples: Examples) -> Int64:
         return splits.blocks_of_tracks(examples)

@@ -304,7 +304,7 @@ def test_a_round_asks_the_database_as_often_for_many_machines_as_for_few() -> No
 
 
 @pytest.mark.parametrize(
-    ("proven", "told"), [(0.0, "not shown: its coverage is unproven"), (1.0, "17 to 57 s (P10 to")]
+    ("proven", "told"), [(0.0, "not shown: its coverage is unproven"), (1.0, "17 to 57 s (P10")]
 )
 def test_what_is_unproven_is_stored_and_shown_nowhere(proven: float, told: str, client: Client) -> None:
     version(Told({"rul_p10": 10.0, "rul_p50": 20.0, "rul_p90": 50.0, "coverage_proven": proven}), RUL)
