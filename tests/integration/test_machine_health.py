@@ -81,7 +81,12 @@ def of(sensor: Sensor) -> Health:
 
 def test_a_machine_that_is_measured_and_says_nothing_is_well(sensor: Sensor) -> None:
     found = of(sensor)
-    assert found.index.parts == {"anomalies": 100.0, "prognosis": None, "overdue": 100.0, "age": pytest.approx(100, abs=0.1)}
+    assert found.index.parts == {
+        "anomalies": 100.0,
+        "prognosis": None,
+        "overdue": 100.0,
+        "age": pytest.approx(100, abs=0.1),
+    }
     assert found.index.value == pytest.approx(100, abs=0.1)
     assert found.words["prognosis"] == health.NO_MODEL
 
@@ -179,9 +184,7 @@ def test_overdue_orders_and_plans_without_an_order_count(sensor: Sensor) -> None
 def test_age_is_of_running_hours_where_a_meter_counts_them(sensor: Sensor) -> None:
     order(sensor, due_at=None, opened_at=timezone.now() - timedelta(days=3652.5))
     assert of(sensor).index.parts["age"] == pytest.approx(50)
-    Meter.objects.create(
-        site=sensor.site, machine=sensor.machine, name="Hours", total=17_532.0, read_at=timezone.now()
-    )
+    Meter.objects.create(site=sensor.site, machine=sensor.machine, name="Hours", total=17_532.0, read_at=timezone.now())
     assert of(sensor).index.parts["age"] == pytest.approx(90)
 
 
