@@ -26,7 +26,9 @@ from mlops.learning.examples import Examples
 from mlops.learning.kinds import KINDS
 from mlops.loader import Shelf
 from mlops.models import Deployment, ModelHealth, ModelPolicy, ModelVersion, Prediction
-from sensors import columns, store
+from sensors import columns, sheets, store
+from sensors.exchange import Outcome
+from sensors.exchange_rows import SensorRows
 from sensors.models import Equipment, Event, Sensor
 from tests import factories
 from tests.client import client
@@ -166,6 +168,21 @@ def test_two_sensors_of_a_machine_are_never_one_feature() -> None:
     assert factories.sensor(machine=other).feature == ""
 
 
+def test_the_feature_of_a_sensor_comes_by_import_and_is_told_by_rest() -> None:
+    machine = factories.machine(site=factories.site())
+    admin = factories.user(site=machine.site)
+    first, second = factories.sensor(machine=machine), factories.sensor(machine=machine)
+
+    def imported(text: str) -> list[Outcome]:
+        return SensorRows(machine.site, admin).run(sheets.read("file", text.encode()), trial=False)
+
+    assert [one.what for one in imported(f"external_id,feature\n{first.external_id},T24\n")] == ["CHANGED"]
+    told = client(admin).get("/api/v1/sensors/", {"external_id": first.external_id}).json()["results"]
+    assert told[0]["feature"] == "T24"
+    (wrong,) = imported(f"external_id,feature\n{second.external_id},T24\n")
+    assert (wrong.what, "is the feature T24 of this machine already" in wrong.faults[0]) == ("WRONG", True)
+
+
 # Rows
 
 
@@ -303,9 +320,7 @@ def test_a_round_asks_the_database_as_often_for_many_machines_as_for_few() -> No
 # What people see
 
 
-@pytest.mark.parametrize(
-    ("proven", "told"), [(0.0, "not shown: its coverage is unproven"), (1.0, "17 to 57 s (P10")]
-)
+@pytest.mark.parametrize(("proven", "told"), [(0.0, "not shown: its coverage is unproven"), (1.0, "17 to 57 s (P10")])
 def test_what_is_unproven_is_stored_and_shown_nowhere(proven: float, told: str, client: Client) -> None:
     version(Told({"rul_p10": 10.0, "rul_p50": 20.0, "rul_p90": 50.0, "coverage_proven": proven}), RUL)
     machine = press()
