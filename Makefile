@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test train-all chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining lint types check lock clean
+.PHONY: help demo up down test train-all chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining lint types check lock clean
 .PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
@@ -56,6 +56,7 @@ bench-doctor: .venv/tests ## How often the doctor names the right cause of failu
 
 bench-drift: .venv/tests ## False triggers and delay of the drift tests on real series, beside naive ones; performance without labels
 	@$(VENV) -m tests.bench.drifting
+
 bench-explaining: .venv/tests ## Whether the feature at fault is the one that a model's explanation puts first
 	@$(VENV) -m tests.bench.explaining $(ARGS)
 
@@ -89,11 +90,14 @@ bench-profile: .venv/tests ## Where the time goes at full load: by process, by P
 bench-skab: .venv/tests ## The detector on SKAB, a rig with eight sensors, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.skab
 
-bench: bench-alarms bench-backtest bench-detectors bench-machines bench-models bench-nab bench-skab bench-faults bench-files bench-kpi bench-doctor bench-orders bench-pipeline bench-schedule bench-store bench-storms bench-urgent bench-drift bench-explaining ## All benchmarks, one after the other
+bench: bench-alarms bench-backtest bench-detectors bench-machines bench-models bench-nab bench-skab bench-faults bench-files bench-kpi bench-doctor bench-orders bench-pipeline bench-schedule bench-similar bench-store bench-storms bench-urgent bench-drift bench-explaining ## All benchmarks, one after the other
 
 
 bench-schedule: .venv/tests ## Who does which order when: 50, 500 and 2,000 orders, against greedy and whoever is free (ARGS=--smoke: seconds)
 	@$(VENV) -m tests.bench.schedule $(ARGS)
+
+bench-similar: .venv/tests ## Whether similar past cases are of the same trouble, on real work orders, beside a draw and what is most frequent
+	@$(VENV) -m tests.bench.similar_cases $(ARGS)
 
 bench-store: .venv/tests ## What storing and asking costs with 100 million readings of 10,000 sensors (ARGS=--smoke: whether it works)
 	@$(VENV) -m tests.bench.store $(ARGS)

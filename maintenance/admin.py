@@ -207,6 +207,7 @@ class OrderLines(Lines):
 
 @admin.register(Alarm)
 class AlarmPage(Judged, HasGuidance, HasEscalation, Hideable):
+    change_form_outer_after_template = "admin/maintenance/similar_panel.html"
     list_display = (
         "priority_label", "machine_page", "failure_mode", "state_label", "raised_at", "returned_at", "occurrences",
         "peak", "verdict_label", "sensor_page", "acknowledged_by", "assigned_to",

@@ -65,6 +65,7 @@ class StandingFilter(admin.SimpleListFilter):
 
 @admin.register(WorkOrder)
 class OrderPage(InSiteTime, HasDeferral, HasParts, CarriedOut):
+    change_form_outer_after_template = "admin/maintenance/similar_panel.html"
     list_display = (
         "number", "title", "status_label", "priority_label", "machine_page", "type_words", "assigned_to",
         "due_words", "planned_words", "opened_at", "alarm_page",

@@ -368,6 +368,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "bench-pipeline",
         "bench-profile",
         "bench-schedule",
+        "bench-similar",
         "bench-skab",
         "bench-store",
         "bench-storms",

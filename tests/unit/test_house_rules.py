@@ -142,6 +142,7 @@ PURE = (
     "maintenance.escalation_life",
     "maintenance.wording",
     "maintenance.part_rules",
+    "maintenance.similarity",
 )
 NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", "requests", "structlog")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from random import Random
 
 from hypothesis import given
@@ -102,7 +103,7 @@ def test_every_claim_is_told_whole_whatever_the_order(claims: list[Claim], start
     for one in claims:
         pieces = [each.said for each in found if each.said.source_id == one.source_id]
         assert (pieces[0].start, pieces[-1].end) == (one.start, one.end)
-        assert all(after.start - before.end == INSTANT for before, after in zip(pieces, pieces[1:], strict=False))
+        assert all(after.start - before.end == INSTANT for before, after in pairwise(pieces))
     dice.shuffle(claims)
     dice.shuffle(starts)
     assert training_windows.windows(claims, starts) == found
