@@ -94,7 +94,7 @@ def plain(one: Named) -> dict[str, Any]:
     return {
         "site": one.site, "machine": said.machine, "tag": one.tag, "sensor": said.sensor,
         "external_id": one.external_id, "from_at": _iso(said.start), "to_at": _iso(said.end), "kind": said.kind,
-        "failure_mode": said.mode, "source": said.source, "source_id": said.source_id, "used": one.window.is_used,
+        "failure_mode": said.mode, "said_by": said.source, "said_by_id": said.source_id, "used": one.window.is_used,
         "left_out": one.window.left_out,
     }  # fmt: skip
 

@@ -27,8 +27,8 @@ class TrainingWindows(viewsets.GenericViewSet[Any]):
         to_at = serializers.DateTimeField(help_text="It belongs to it.")
         kind = serializers.ChoiceField(Label.Kind.choices)
         failure_mode = serializers.CharField(allow_blank=True, help_text="Empty where none is named.")
-        source = serializers.ChoiceField([LABEL, ORDER])
-        source_id = serializers.IntegerField(help_text="Of the label or the work order.")
+        said_by = serializers.ChoiceField([LABEL, ORDER])
+        said_by_id = serializers.IntegerField(help_text="Of the label or the work order.")
         used = serializers.BooleanField(help_text="Whether it teaches anything.")
         left_out = serializers.CharField(allow_blank=True, help_text="Why it does not.")
 
@@ -36,7 +36,7 @@ class TrainingWindows(viewsets.GenericViewSet[Any]):
         site = serializers.IntegerField(required=False, help_text="Of one of your sites alone.")
         machine = serializers.IntegerField(required=False)
         kind = serializers.ChoiceField(Label.Kind.choices, required=False)
-        source = serializers.ChoiceField([LABEL, ORDER], required=False)
+        said_by = serializers.ChoiceField([LABEL, ORDER], required=False)
         used = serializers.BooleanField(required=False, allow_null=True, default=None)
 
     serializer_class = TrainingWindowOut
@@ -56,4 +56,4 @@ class TrainingWindows(viewsets.GenericViewSet[Any]):
             sites = sites.filter(pk=wanted["site"])
         rows = [learn.plain(one) for one in learn.windows(list(sites.values_list("pk", flat=True)))]
         chosen = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
-        return self.get_paginated_response(self.paginate_queryset(chosen))  # type: ignore[arg-type]  # a list is sliced too
+        return self.get_paginated_response(self.paginate_queryset(chosen))

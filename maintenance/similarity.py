@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -49,7 +49,7 @@ class Signal:
     def of(cls, seen: Sequence[Seen]) -> Signal | None:
         if not seen:
             return None
-        pattern = Counter[str]()
+        pattern = defaultdict[str, float](float)
         for one in seen:
             pattern[f"kind {one.kind}"] += 1 / len(seen)
             pattern[f"direction {one.direction}"] += 1 / len(seen)
@@ -121,7 +121,7 @@ def terms(text: str) -> Mapping[str, float]:
     >>> sorted(terms("Oil leak"))
     ['#_le', '#_oi', '#ak_', '#eak', '#il_', '#lea', '#oil', 'leak', 'oil']
     """
-    counted = Counter[str]()
+    counted = defaultdict[str, float](float)
     for word in WORD.findall(text.lower()):
         counted[word] += 1.0
         ends = f"_{word}_"

@@ -110,17 +110,16 @@ def interval(hits: int, asked: int) -> tuple[float, float]:
     return 100.0 * low, 100.0 * high
 
 
-def main() -> int:
+def main() -> None:
     if not excavators.FOLDER.is_dir():
         sys.stdout.write(f"{excavators.FOLDER} is not there: nothing to measure.\n")
-        return 0
+        return
     rows = []
     for found in bench(excavators.FOLDER):
         results.show([found])
         rows.append(found)
     results.keep("similar-cases", rows)
-    return 0 if all(one["ok"] for one in rows) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -53,7 +53,7 @@ def test_a_finished_order_is_a_window_from_its_alarm_to_its_completion(sensor: S
     made = order(sensor, begin=0, end=5, verdict="REAL", found_mode="ELU")
     (row,) = rows(sensor)
     assert (row["from_at"], row["to_at"]) == ("2026-03-01T12:00:00Z", "2026-03-01T17:00:00Z")
-    assert (row["kind"], row["failure_mode"], row["source"], row["source_id"]) == (
+    assert (row["kind"], row["failure_mode"], row["said_by"], row["said_by_id"]) == (
         "FAULT", "ELU", "work-order", made.pk
     )  # fmt: skip
     assert (row["sensor"], row["used"]) == (None, True)
@@ -94,7 +94,7 @@ def test_labels_regimes_and_orders_come_together(sensor: Sensor) -> None:
     labels.retract(taken_back.pk, actor=actor)
     regimes.declare(machine=sensor.machine, sensor=sensor, since=NOON + HOUR, reason="New seal", actor=actor)
     found = rows(sensor)
-    assert [(row["source"], row["used"]) for row in found] == [("label", True), ("label", True), ("work-order", False)]
+    assert [(row["said_by"], row["used"]) for row in found] == [("label", True), ("label", True), ("work-order", False)]
     assert found[2]["left_out"] == f"contradicted: label {label.pk} says FALSE_ALARM"
 
 

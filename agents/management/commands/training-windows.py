@@ -10,10 +10,10 @@ from agents import learn
 from sensors.models import Site
 
 HEAD = (
-    "tag", "external_id", "from_at", "to_at", "kind", "failure_mode", "source", "source_id", "used", "left_out",
+    "tag", "external_id", "from_at", "to_at", "kind", "failure_mode", "said_by", "said_by_id", "used", "left_out",
     "machine", "sensor", "site",
 )  # fmt: skip
-LINE = "{tag:<20} {external_id:<20} {from_at:<28} {to_at:<28} {kind:<12} {failure_mode:<4} {source} {source_id}"
+LINE = "{tag:<20} {external_id:<20} {from_at:<28} {to_at:<28} {kind:<12} {failure_mode:<4} {said_by} {said_by_id}"
 
 
 class Command(BaseCommand):
