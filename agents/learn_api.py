@@ -39,6 +39,7 @@ class TrainingWindows(viewsets.GenericViewSet[Any]):
         said_by = serializers.ChoiceField([LABEL, ORDER], required=False)
         used = serializers.BooleanField(required=False, allow_null=True, default=None)
 
+    queryset = Label.objects.none()  # of its own type only where the schema is made; the rows are computed
     serializer_class = TrainingWindowOut
     pagination_class = ByNumberPagination
 

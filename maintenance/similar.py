@@ -34,6 +34,8 @@ LEAST = 0.1
 """Less alike than this is not shown."""
 EACH = 20
 """Anomalies of a case at most, the highest first."""
+LONGEST = 1_000
+"""Characters of an order that are compared."""
 DONE = (WorkOrder.Status.COMPLETED, WorkOrder.Status.CLOSED)
 
 
@@ -90,7 +92,7 @@ def like_order(order: WorkOrder) -> list[Similar]:
     """Others that are done, the most alike first, a few at most. As many queries whatever there is."""
     signal = _first(WorkOrder.objects.filter(pk=order.pk), since="opened_at", until=Coalesce("completed_at", Now()))
     mode = _named(order.found_mode or order.failure_mode)
-    asked = Case(order.pk, f"{order.title} {order.description}", mode, signal)
+    asked = Case(order.pk, _text(order.title, order.description), mode, signal)
     return _alike(asked, _pool(order.site_id, order.machine_id, besides=order.pk))
 
 
@@ -100,9 +102,13 @@ def _pool(site_id: int, machine_id: int, *, besides: int) -> list[Case]:
     rows = {row[0]: row for row in done.values_list(*columns)[:POOL]}
     rows |= {row[0]: row for row in done.filter(machine=machine_id).values_list(*columns)[:OWN]}
     return [
-        Case(pk, f"{title} {description}", _named(found or mode))
+        Case(pk, _text(title, description), _named(found or mode))
         for pk, title, description, mode, found in rows.values()
     ]
+
+
+def _text(title: str, description: str) -> str:
+    return f"{title} {description}"[:LONGEST]
 
 
 def _alike(asked: Case, pool: list[Case]) -> list[Similar]:

@@ -114,7 +114,7 @@ def _ratio(one: float, other: float) -> float:
     return (1 + min(one, other)) / (1 + max(one, other))
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=4_000)
 def terms(text: str) -> Mapping[str, float]:
     """The words of a text and their pieces, each with how often it comes, damped.
 

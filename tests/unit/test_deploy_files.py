@@ -462,7 +462,7 @@ def test_a_page_names_files_that_are_there(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_names_commands_addresses_and_metrics_that_exist(page: str) -> None:
     text = read(page)
-    assert set(re.findall(r"manage\.py (\w+)", text)) <= set(get_commands())
+    assert set(re.findall(r"manage\.py ([\w-]+)", text)) <= set(get_commands())
     assert set(re.findall(r"^(?:    |`)make ([a-z-]+)", text, re.M)) <= targets()
     for address in re.findall(r"http://127\.0\.0\.1:8000(/[\w/.-]*)", text):
         assert resolve(address.replace("BATCH", "7b7c5a0e-3f0e-4f3e-9d0e-000000000000"))
