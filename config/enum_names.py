@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from maintenance import failure_data
+
 NAMES: dict[str, Any] = {
     "AlarmPriority": "maintenance.definition_models.AlarmPriority",
     "AlarmState": ["NORM", "UNACK", "ACKED", "RTNUN", "SHLVD", "DSUPR", "OOSRV"],
@@ -12,6 +14,7 @@ NAMES: dict[str, Any] = {
     "CaseStatus": "agents.models.Case.Status",
     "ChannelKind": "maintenance.models.Channel.Kind",
     "ChecklistItemKind": "maintenance.checklist_models.ItemKind",
+    "FailureCause": list(failure_data.CAUSES.items()),
     "FailureMode": "maintenance.failure_modes.CODES",
     "ItemStatus": [("held", "held"), ("duplicate", "duplicate"), ("rejected", "rejected")],
     "LabelKind": "sensors.models.Label.Kind",
@@ -22,9 +25,11 @@ NAMES: dict[str, Any] = {
     "PlanKind": "maintenance.plan_models.Plan.Kind",
     "PlanUnit": "maintenance.plan_models.Plan.Unit",
     "Priority": "maintenance.models.Priority",
+    "QuestionKind": "mlops.models.Question.Kind",
     "RunStatus": "agents.models.Run.Status",
     "ScheduleStatus": "maintenance.schedule_models.Schedule.Status",
     "SensorKind": "sensors.models.Sensor.Kind",
+    "TrainingCause": "mlops.models.Training.Cause",
     "TriageVerdict": "maintenance.models.Triaged.Verdict",
     "WorkOrderStatus": "maintenance.models.WorkOrder.Status",
     "WorkOrderVerdict": "maintenance.models.WorkOrder.Verdict",

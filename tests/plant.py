@@ -345,9 +345,10 @@ def _models(machine: Equipment, n: int) -> None:
     policy = ModelPolicy.objects.create(name=name)
     training = Training.objects.create(name=policy.name, status="FAILED", reason="<b>no</b> data", finished_at=NOON)
     version = ModelVersion.objects.create(
-        name=name, version=1, experiment="wear", training=training, kind="line", signature={"features": [], "outputs": []},
-        settings={"depth": 3}, figures={"rmse": [1.0, 0.5, 2.0]}, baselines={"mean": {"rmse": [2.0, None, None]}},
-        comparisons=[{"other": "mean", "gain": [1.0, None, None], "worse": {}}], objections=["<b>too</b> few blocks"],
+        name=name, version=1, experiment="wear", training=training, kind="line", settings={"depth": 3},
+        signature={"features": [], "outputs": []}, figures={"rmse": [1.0, 0.5, 2.0]},
+        baselines={"mean": {"rmse": [2.0, None, None]}}, objections=["<b>too</b> few blocks"],
+        comparisons=[{"other": "mean", "gain": [1.0, None, None], "worse": {}}],
         learned_from=7, held_out=3, data_sha256="d" * 64, sha256="a" * 64, size=9, uri="file:///nowhere", run_id="r",
         mlflow_version=1, card="# <b>wear</b>",
     )  # fmt: skip

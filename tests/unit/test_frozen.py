@@ -48,9 +48,9 @@ def test_later_readings_are_held_against_what_a_model_learned_from() -> None:
     trained = run.train(Wear(), NOWHERE, others={}, tell=lambda what, share: None)
     known = trained.reference
     assert known is not None and trained.no_reference == ""
-    learn, held = Wear().split(Wear().load(NOWHERE))
+    _, held = Wear().split(Wear().load(NOWHERE))
     assert drifted(known, held.now[: known.rows]) == []
-    assert drifted(known, held.now[: known.rows] + [0, 30]) == ["heat"]
+    assert drifted(known, held.now[: known.rows] + np.array([0.0, 30.0])) == ["heat"]
     assert f"{known.windows} windows of {known.rows} rows" in cards.card(Wear(), trained)
 
 
