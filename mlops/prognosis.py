@@ -34,8 +34,8 @@ STEPS = 20
 
 @dataclass(frozen=True, slots=True)
 class Stops:
-    """At which lives left machines are asked about: of each as if it were stopped once, between ``nearest`` and
-    ``furthest`` before it fails, by lot; ``fading``: how much rarer the furthest is than the nearest, 0 = as frequent."""
+    """At which lives left machines are asked about: each as if it were stopped once, by lot, between ``nearest`` and
+    ``furthest`` before it fails; ``fading``: by which share the furthest is rarer than the failure itself."""
 
     nearest: float
     furthest: float
@@ -115,9 +115,10 @@ class LifeLeft:
 
     @classmethod
     def from_parts(cls, parts: dict[str, Any]) -> LifeLeft:
-        sight = {name: tuple(one) if isinstance(one, list) else one for name, one in parts["sight"].items()}
+        sight = parts["sight"]
+        seen = Sight(sight["rows"], sight["least"], tuple(sight["means"]), tuple(sight["slopes"]))
         usual, bands = Regimes(**parts["usual"]), Bands(**parts["bands"])
-        return cls(Sight(**sight), usual, parts["groups"], parts["shares"], bands)
+        return cls(seen, usual, parts["groups"], parts["shares"], bands)
 
 
 Learner = Callable[[Float64, Float64, Float64, Settings, int], Any]

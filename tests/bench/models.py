@@ -32,6 +32,7 @@ BEARING, UDI = "bearing", "UDI"
 COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
     "milling-failure": (UDI, {"probability": "probability", "label": "failure"}),
     "bearing-life-femto": (BEARING, RUL),
+    **{f"turbofan-rul-fd00{number}": ("unit", RUL) for number in range(1, 5)},
 }
 """Of files that others read: how the column is called that says whose answer it is (a machine's name, or for ``UDI``
 its instant), and the output behind each of the others. Usual: ``unit`` and the outputs as they are called."""
