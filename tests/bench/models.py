@@ -44,7 +44,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, default=results.DATA, metavar="DIR", help="a folder for each data set")
     parser.add_argument("--seconds", type=float, help="for the search of each (its own)")
     options = parser.parse_args(given)
-    rows, missing = [], []
+    rows, missing, in_short = [], [], [["model", "figure", "Bellwether", "best baseline", "published", "gate"]]
     for name in options.names or RECIPES:
         recipe = RECIPES[name]
         began = time.monotonic()
@@ -55,11 +55,13 @@ def main(given: Sequence[str] | None = None) -> int:
             continue
         show(recipe, trained, time.monotonic() - began)
         rows += figures(recipe, trained)
+        in_short.append(line(recipe, trained))
         if (written := predict(recipe, trained, options.data)) is not None:
             sys.stdout.write(f"predictions: {written}\n\n")
     for line in missing:
         sys.stdout.write(f"skipped {line}\n")
     if rows:
+        results.wide(in_short)
         results.keep("models", rows)
     return 0
 
@@ -90,12 +92,23 @@ def _number(found: Interval | None) -> str:
     return "-" if found is None else f"{found.value:.4g}"
 
 
+def line(recipe: Recipe, trained: Trained) -> list[str]:
+    """What decides, beside the best baseline and what was published of the same figure."""
+    name, best = recipe.target.name, _best(recipe, trained)
+    published = [f"{found[name]:g}" for found in recipe.published.values() if name in found]
+    gate = "speaks" if not trained.objections else trained.objections[0]
+    return [recipe.name, name, cards.told(trained.figures[name]), f"{best:.4g}", ", ".join(published) or "-", gate]
+
+
+def _best(recipe: Recipe, trained: Trained) -> float:
+    """Of the baselines, in what decides."""
+    found = [figures[recipe.target.name].value for figures in trained.baselines.values()]
+    return (min if recipe.target.lower_is_better else max)(found, default=np.nan)
+
+
 def figures(recipe: Recipe, trained: Trained) -> Iterator[dict[str, Any]]:
     """The target beside the best baseline, and every other figure."""
-    target = recipe.target
-    best = (min if target.lower_is_better else max)(
-        (found[target.name].value for found in trained.baselines.values()), default=np.nan
-    )
+    target, best = recipe.target, _best(recipe, trained)
     for name, ours in trained.figures.items():
         is_target = name == target.name
         yield row(
