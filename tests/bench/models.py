@@ -58,8 +58,8 @@ def main(given: Sequence[str] | None = None) -> int:
         in_short.append(line(recipe, trained))
         if (written := predict(recipe, trained, options.data)) is not None:
             sys.stdout.write(f"predictions: {written}\n\n")
-    for line in missing:
-        sys.stdout.write(f"skipped {line}\n")
+    for told in missing:
+        sys.stdout.write(f"skipped {told}\n")
     if rows:
         results.wide(in_short)
         results.keep("models", rows)
