@@ -17,6 +17,7 @@ from agents.case_api import Cases
 from agents.health_api import EquipmentHealth, FleetHealth
 from agents.learn_api import TrainingWindows
 from agents.questions.api import DetectAnomaly, Forecast, Predict, Questions
+from agents.questions.drift import CheckDrift
 from agents.run_api import Runs
 from agents.schedule.api import Schedules, ScheduleVisits
 from agents.trainings.api import Retrain, Trainings
@@ -148,6 +149,7 @@ api: list[URLPattern | URLResolver] = [
     path("ml/predict/", Predict.as_view(), name="ml-predict"),
     path("ml/forecast/", Forecast.as_view(), name="ml-forecast"),
     path("ml/detect_anomaly/", DetectAnomaly.as_view(), name="ml-detect-anomaly"),
+    path("ml/check_drift/", CheckDrift.as_view(), name="ml-check-drift"),
     path("ml/retrain/", Retrain.as_view(), name="ml-retrain"),
     re_path("^equipment/(?P<pk>[^/.]+)/health/$", EquipmentHealth.as_view(), name="equipment-health-detail"),
     path("alarm-report/", AlarmReport.as_view(), name="alarm-report"),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mlops import loader
+from mlops import drift_checks, loader
 from mlops.learning.examples import Examples, Track
 from mlops.loader import Speaker
 from mlops.models import Question
@@ -21,11 +21,17 @@ class CannotAnswer(Exception):
 
 
 def answer(question: Question) -> dict[str, Any]:
-    """What the champion says. Raises ``loader.Silent`` and ``CannotAnswer``."""
+    """What the champion says. Raises ``loader.Silent``, ``CannotAnswer`` and ``drift_checks.CannotCheck``."""
     speaker = loader.champion(question.name)
     asked = question.asked
     if speaker.version != asked["version"]:
         raise CannotAnswer(f"Version {asked['version']} was asked and {speaker.version} speaks now. Ask again.")
+    if question.kind == Question.Kind.DRIFT:
+        return drift_checks.answer(speaker, asked)
+    return _predicted(speaker, asked)
+
+
+def _predicted(speaker: Speaker, asked: dict[str, Any]) -> dict[str, Any]:
     examples = _examples(speaker, asked)
     answers = speaker.learned.answer(examples)
     units = {one.name: one.unit for one in speaker.signature.outputs}

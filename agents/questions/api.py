@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema, extend_schema_field
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -17,6 +18,7 @@ from rest_framework.views import APIView
 from agents import doorbell
 from agents.doorbell import Bell
 from mlops import asking, ledger
+from mlops.drift_models import DriftCheck
 from mlops.models import ModelVersion, Question
 from sensors import access
 from sensors.problems import Problem
@@ -54,11 +56,31 @@ class Answer(serializers.Serializer[Any]):
     )
 
 
+class FeatureDrift(serializers.Serializer[Any]):
+    feature = serializers.CharField()
+    p = serializers.FloatField(allow_null=True, help_text="null = not judged.")
+    q = serializers.FloatField(allow_null=True, help_text="Share of false discoveries among all features.")
+    effect = serializers.FloatField(allow_null=True, help_text="Distance, in spreads of what was learned from.")
+    shift = serializers.FloatField(allow_null=True, help_text="Of the mean, likewise.")
+    drifted = serializers.BooleanField()
+    words = serializers.CharField()
+
+
+class DriftAnswer(serializers.Serializer[Any]):
+    model = serializers.CharField()
+    version = serializers.IntegerField()
+    degraded = serializers.CharField(help_text="Why an older version is asked; empty where the champion is.")
+    verdict = serializers.ChoiceField(DriftCheck.Verdict.choices)
+    reason = serializers.CharField()
+    rows = serializers.IntegerField(help_text="How many of the last rows counted.")
+    features = FeatureDrift(many=True)
+
+
 class QuestionOut(serializers.ModelSerializer[Question]):
     """A question and, when it is answered, the answer."""
 
     status_url = serializers.SerializerMethodField()
-    answer = Answer(allow_null=True)
+    answer = serializers.SerializerMethodField()
 
     class Meta:
         model = Question
@@ -66,6 +88,14 @@ class QuestionOut(serializers.ModelSerializer[Question]):
 
     def get_status_url(self, row: Question) -> str:
         return str(reverse("ml-question-detail", args=[row.key], request=self.context["request"]))
+
+    @extend_schema_field(
+        PolymorphicProxySerializer(
+            "AnyAnswer", serializers=[Answer(allow_null=True), DriftAnswer(allow_null=True)], resource_type_field_name=None
+        )
+    )
+    def get_answer(self, row: Question) -> Any:
+        return row.answer
 
 
 class FeatureIn(serializers.Serializer[Any]):
@@ -94,30 +124,39 @@ EXAMPLE = OpenApiExample(
 
 
 class Ask(APIView):
-    """``experiments``: of which a model may be asked here; empty: of any."""
+    """``experiments``: of which a model may be asked here; empty: of any. ``body``: what is sent."""
 
     experiments: tuple[str, ...] = ()
     kind = Question.Kind.PREDICT
+    body: type[serializers.Serializer[Any]] = QuestionIn
 
     def ask(self, request: Request) -> Response:
         user = access.user_of(request)
         if not (user.is_superuser or access.sites(user, to="act").exists()):
             raise Problem("forbidden", "Your roles do not allow this; it takes ADMIN or TECHNICIAN in a site.")
-        body = QuestionIn(data=request.data)
+        body = self.body(data=request.data)
         body.is_valid(raise_exception=True)
         said = body.validated_data
         version = self._champion(said["model"])
         try:
-            rows = asking.rows(version.signature, said["features"])
+            rows = asking.rows(self.taken(version), said["features"])
         except asking.Wrong as error:
             raise Problem("invalid", str(error), errors=_errors(error)) from error
-        explain = said["explain"] or request.query_params.get("explain", "").lower() == "true"
-        asked = {"rows": rows, "each": said["each"], "version": version.version, "explain": explain}
+        asked = {"rows": rows, "version": version.version, **self.options(request, said)}
         row = Question.objects.create(kind=self.kind, name=version.name, asked_by=user, asked=asked)
         doorbell.ring(Bell("answer", row.pk))
         row = wait_for(row)
         told = QuestionOut(row, context={"request": request}).data
         return Response(told, status=202 if row.status in UNFINISHED else 200)
+
+    def taken(self, version: ModelVersion) -> Mapping[str, Any]:
+        """The signature that rows are held against."""
+        return version.signature
+
+    def options(self, request: Request, said: dict[str, Any]) -> dict[str, Any]:
+        """What is asked beside the rows."""
+        explain = said["explain"] or request.query_params.get("explain", "").lower() == "true"
+        return {"each": said["each"], "explain": explain}
 
     def _champion(self, name: str) -> ModelVersion:
         version = ledger.champion(name)

@@ -37,7 +37,7 @@ def forget_old() -> int:
 
 def _errand() -> Errand:
     answering, loader = import_module("mlops.answering"), import_module("mlops.loader")
-    refusals = (answering.CannotAnswer, loader.Silent)
+    refusals = (answering.CannotAnswer, import_module("mlops.drift_checks").CannotCheck, loader.Silent)
     return Errand("question", Question, _work, LONGEST_SECONDS, "ask about fewer rows.", refusals=refusals)
 
 
