@@ -52,6 +52,7 @@ MENU = (
         ("Models", "psychology", "mlops_modelpolicy"),
         ("Versions", "deployed_code_history", "mlops_modelversion"),
         ("Who spoke when", "history", "mlops_deployment"),
+        ("Drift", "trending_down", "mlops_driftcheck"),
         ("Trainings", "model_training", "mlops_training"),
         ("Training windows", "dataset", learn_page.NAME),
     )),

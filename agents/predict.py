@@ -25,7 +25,6 @@ from mlops.loader import Speaker
 from mlops.models import Deployment, Prediction
 from mlops.predictions import Outputs
 from mlops.serving import Fit, Machine
-from sensors import series
 from sensors.columns import Float64, from_instant, to_instant
 from sensors.models import LANES
 
@@ -64,16 +63,10 @@ class Turn:
 def look_round() -> int:
     """Ask every model that speaks about the machines that have newer readings; how many predictions that made."""
     names, machines = ledger.speaking(), serving.machines()
-    newest = _newest(machines)
+    newest = live_tracks.newest(machines)
     ends_at = time.monotonic() + settings.CELERY_TASK_SOFT_TIME_LIMIT * SHARE_OF_LIMIT
     first = int(time.time() // 60) % max(1, len(names))  # so that the last ones have their turn where time is short
     return sum(_ask(name, machines, newest, ends_at) for name in (*names[first:], *names[:first]))
-
-
-def _newest(machines: Sequence[Machine]) -> dict[int, int]:
-    sensors = [tagged.id for machine in machines for tagged in machine.sensors.values()]
-    table = series.newest(sensors)
-    return dict(zip(table["sensor_id"].tolist(), table["measured_at"].tolist(), strict=True))
 
 
 def _ask(name: str, machines: Sequence[Machine], newest: dict[int, int], ends_at: float) -> int:

@@ -106,6 +106,11 @@ def predict(**_: Any) -> None:
     jobs.run("predict", lambda: import_module("agents.predict").look_round())  # heavy, for those who answer alone
 
 
+@shared_task(name="agents.drift", queue="answer")
+def drift(**_: Any) -> None:
+    jobs.run("drift", lambda: doorbell.ring_all(import_module("agents.drift").look_round()))
+
+
 @shared_task(name="agents.model_breaches", queue="answer")
 def model_breaches(**_: Any) -> None:
     jobs.run("model_breaches", lambda: import_module("agents.breaches").look_round())

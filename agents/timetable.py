@@ -18,6 +18,7 @@ PERIODS: dict[str, timedelta] = {
     "trainings": timedelta(minutes=10),
     "mirror_aliases": timedelta(minutes=2),
     "forget_questions": timedelta(hours=6),
+    "drift": timedelta(hours=1),
     "predict": timedelta(minutes=1),
     "model_breaches": timedelta(minutes=10),
     "forget_predictions": timedelta(hours=6),

@@ -9,6 +9,8 @@ from maintenance import alarm_life, order_priority, triage
 from maintenance.alarm_life import Condition, OrderState
 
 SEVERE_KINDS = frozenset({"LIMIT_LOW_LOW", "LIMIT_HIGH_HIGH", "ZONE_D"})
+ADVISED_KINDS = frozenset({"DRIFT"})
+"""Kinds that say something of a model, and nothing of the machine that somebody could respond to: they are noted."""
 SEVERE_SCORE = 0.98  # of 0 to 1: the eight largest deviations so far would hold a sixth of one such by chance
 
 ORDER_PRIORITIES = frozenset({"CRITICAL", "HIGH"})
@@ -26,6 +28,8 @@ def priority_of(condition: Condition, *, criticality: str) -> str:
 
     One lower where its verdict is not credible, and never below the lowest of an alarm; an advisory stays one.
     """
+    if condition.kind in ADVISED_KINDS:
+        return alarm_life.ADVISORY
     laid_down = condition.definition.priority if condition.definition is not None else ""
     if laid_down == alarm_life.ADVISORY:
         return laid_down

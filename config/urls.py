@@ -61,6 +61,7 @@ from maintenance.suppression_api import Suppressions
 from maintenance.tool_api import ToolLoans, Tools
 from maintenance.window_api import Windows
 from mlops.api import Deployments, Models, Predictions
+from mlops.drift_api import DriftChecks
 from sensors import problems, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.default_api import SensorDefaults
@@ -133,6 +134,7 @@ router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")
 router.register("ml/models", Models, basename="ml-model")
+router.register("ml/drift-checks", DriftChecks, basename="ml-drift-check")
 router.register("ml/deployments", Deployments, basename="ml-deployment")
 router.register("ml/predictions", Predictions, basename="ml-prediction")
 router.register("ml/trainings", Trainings, basename="ml-training")

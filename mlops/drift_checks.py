@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -67,3 +69,17 @@ def features(found: Verdict) -> list[dict[str, Any]]:
 
 def _number(value: float) -> float | None:
     return value if np.isfinite(value) else None
+
+
+# What was looked at by itself
+
+
+def newest(machine_ids: Collection[int], *, name: str, version: int) -> dict[int, DriftCheck]:
+    """Of each machine that was checked for this version its newest check."""
+    rows = DriftCheck.objects.filter(machine__in=machine_ids, name=name, version=version)
+    return {row.machine_id: row for row in rows.order_by("machine_id", "-to_at").distinct("machine_id")}
+
+
+def forget(*, before: datetime) -> int:
+    """How many checks that found nothing were dropped because they are older; a drift is kept."""
+    return DriftCheck.objects.filter(created_at__lt=before).exclude(verdict=DriftCheck.Verdict.DRIFTED).delete()[0]

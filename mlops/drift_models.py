@@ -48,4 +48,4 @@ class DriftCheck(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.version} on machine {self.machine_id} from {self.from_at:%Y-%m-%d %H:%M}"
+        return f"{self.name} {self.version} on machine {self.machine_id}"

@@ -16,7 +16,7 @@ import numpy as np
 
 from mlops.learning.contract import Signature
 from mlops.learning.examples import Track
-from mlops.serving import Fit
+from mlops.serving import Fit, Machine
 from sensors import series
 from sensors.columns import DAY_US, Columns, Float64, Int64
 
@@ -38,6 +38,12 @@ class Wanted:
     fit: Fit
     since: int
     until: int
+
+
+def newest(machines: Sequence[Machine]) -> dict[int, int]:
+    """The instant of the newest reading of each tagged sensor that has any."""
+    table = series.newest([tagged.id for machine in machines for tagged in machine.sensors.values()])
+    return dict(zip(table["sensor_id"].tolist(), table["measured_at"].tolist(), strict=True))
 
 
 def known_until(fit: Fit, newest: dict[int, int], signature: Signature) -> int | None:

@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 from agents import doorbell
 from agents.doorbell import Bell
 from mlops import asking, ledger
+from mlops.drift_api import FeatureDrift
 from mlops.drift_models import DriftCheck
 from mlops.models import ModelVersion, Question
 from sensors import access
@@ -56,16 +57,6 @@ class Answer(serializers.Serializer[Any]):
     )
 
 
-class FeatureDrift(serializers.Serializer[Any]):
-    feature = serializers.CharField()
-    p = serializers.FloatField(allow_null=True, help_text="null = not judged.")
-    q = serializers.FloatField(allow_null=True, help_text="Share of false discoveries among all features.")
-    effect = serializers.FloatField(allow_null=True, help_text="Distance, in spreads of what was learned from.")
-    shift = serializers.FloatField(allow_null=True, help_text="Of the mean, likewise.")
-    drifted = serializers.BooleanField()
-    words = serializers.CharField()
-
-
 class DriftAnswer(serializers.Serializer[Any]):
     model = serializers.CharField()
     version = serializers.IntegerField()
@@ -91,7 +82,9 @@ class QuestionOut(serializers.ModelSerializer[Question]):
 
     @extend_schema_field(
         PolymorphicProxySerializer(
-            "AnyAnswer", serializers=[Answer(allow_null=True), DriftAnswer(allow_null=True)], resource_type_field_name=None
+            "AnyAnswer",
+            serializers=[Answer(allow_null=True), DriftAnswer(allow_null=True)],
+            resource_type_field_name=None,
         )
     )
     def get_answer(self, row: Question) -> Any:
@@ -142,7 +135,7 @@ class Ask(APIView):
             rows = asking.rows(self.taken(version), said["features"])
         except asking.Wrong as error:
             raise Problem("invalid", str(error), errors=_errors(error)) from error
-        asked = {"rows": rows, "version": version.version, **self.options(request, said)}
+        asked = {"rows": rows, "version": version.version, **self.beside(request, said)}
         row = Question.objects.create(kind=self.kind, name=version.name, asked_by=user, asked=asked)
         doorbell.ring(Bell("answer", row.pk))
         row = wait_for(row)
@@ -153,7 +146,7 @@ class Ask(APIView):
         """The signature that rows are held against."""
         return version.signature
 
-    def options(self, request: Request, said: dict[str, Any]) -> dict[str, Any]:
+    def beside(self, request: Request, said: dict[str, Any]) -> dict[str, Any]:
         """What is asked beside the rows."""
         explain = said["explain"] or request.query_params.get("explain", "").lower() == "true"
         return {"each": said["each"], "explain": explain}

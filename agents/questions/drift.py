@@ -63,8 +63,8 @@ class CheckDrift(Ask):
 
     def taken(self, version: ModelVersion) -> Mapping[str, Any]:
         """The model itself is not asked: it needs no rows to look back at."""
-        return version.signature | {"least": 1}
+        return {**version.signature, "least": 1}
 
-    def options(self, request: Request, said: dict[str, Any]) -> dict[str, Any]:
+    def beside(self, request: Request, said: dict[str, Any]) -> dict[str, Any]:
         at = said["measured_at"]
         return {"at": None if at is None else [from_instant(one) for one in at]}
