@@ -14,6 +14,7 @@ NAMES: dict[str, Any] = {
     "CaseStatus": "agents.models.Case.Status",
     "ChannelKind": "maintenance.models.Channel.Kind",
     "ChecklistItemKind": "maintenance.checklist_models.ItemKind",
+    "DriftVerdict": "mlops.drift_models.DriftCheck.Verdict",
     "FailureCause": list(failure_data.CAUSES.items()),
     "FailureMode": "maintenance.failure_modes.CODES",
     "ItemStatus": [("held", "held"), ("duplicate", "duplicate"), ("rejected", "rejected")],

@@ -57,6 +57,7 @@ from maintenance.people_models import (
 from maintenance.permit_models import Permit, PermitRule, WorkRules
 from maintenance.plan_models import Meter, MeterReading, Plan, PlanOccurrence
 from maintenance.schedule_models import Schedule, ScheduleVisit
+from mlops.drift_models import DriftCheck
 from mlops.models import Deployment, MachineState, ModelPolicy, ModelVersion, Prediction, Training
 from sensors import columns, store
 from sensors.default_models import SensorDefault
@@ -358,6 +359,11 @@ def _models(machine: Equipment, n: int) -> None:
     Prediction.objects.create(
         machine=machine, name=name, version=1, alias="CHAMPION", is_shown=True, asked_at=NOON, from_at=NOON - HOUR,
         outputs={"wear": {"unit": "mm", "value": 1.5}},
+    )  # fmt: skip
+    DriftCheck.objects.create(
+        machine=machine, name=name, version=1, from_at=NOON - HOUR, to_at=NOON, verdict="AS_BEFORE", reason="none",
+        features=[{"feature": "<b>load</b>", "p": 0.5, "q": None, "effect": 0.1, "shift": 0.1, "drifted": False,
+                   "words": "<b>no</b> more"}],
     )  # fmt: skip
 
 

@@ -241,6 +241,7 @@ FLOWS_OWN = [
     "maintenance.Notification",
     "maintenance.Suppression",
     "maintenance.WorkOrder",
+    "mlops.DriftCheck",
     "mlops.MachineState",
     "sensors.Batch",
     "sensors.BatchPart",

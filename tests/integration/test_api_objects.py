@@ -42,6 +42,7 @@ from maintenance.part_models import Movement, OrderPart, Part, Stock, Store, Too
 from maintenance.permit_models import Permit, WorkRules
 from maintenance.plan_models import Meter, Plan
 from maintenance.schedule_models import Schedule, ScheduleVisit
+from mlops.drift_models import DriftCheck
 from mlops.models import Deployment, ModelPolicy, Prediction, Question, Training
 from sensors import api, inbox, labels, problems, regimes
 from sensors.default_models import SensorDefault
@@ -86,7 +87,7 @@ def tell(sensor: Sensor) -> None:
     Notification.objects.create(
         site=sensor.site, channel=to, event_type="alarm.opened", payload={}, key=f"told/{sensor.pk}"
     )
-    plant.approval(WorkOrder.objects.get(machine=sensor.machine), factories.user(site=sensor.site), sensor.pk)
+    plant.approval(WorkOrder.objects.get(machine=sensor.machine), factories.user(site=sensor.site), 10**6)
     Flood.objects.create(site=sensor.site, began_at=noon, ended_at=noon, activations=11)
     ParentRule.objects.create(site=sensor.site, machine=sensor.machine, equipment=sensor.machine, hides=["ALL"])
     SensorDefault.objects.create(site=sensor.site, equipment_class=f"C{sensor.pk}", on_delay_seconds=0)
@@ -398,7 +399,7 @@ SHARED = ("ml/models", "ml/deployments")
 def of_models() -> dict[str, Any]:
     models: dict[str, type[Model]] = {
         "ml/models": ModelPolicy, "ml/deployments": Deployment, "ml/trainings": Training,
-        "ml/predictions": Prediction,
+        "ml/predictions": Prediction, "ml/drift-checks": DriftCheck,
     }  # fmt: skip
     asked = Question.objects.create(kind="PREDICT", name="wear", asked_by=factories.user(), asked={})
     return {name: model._default_manager.all()[0].pk for name, model in models.items()} | {"ml/questions": asked.key}
