@@ -12,7 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from mlops import ledger, predictions
+from mlops import ledger, owners, predictions
 from mlops.models import Deployment, ModelPolicy, ModelVersion, Prediction
 from sensors import access
 from sensors.api import Filters, Scoped
@@ -48,8 +48,8 @@ class ModelOut(serializers.ModelSerializer[ModelPolicy]):
     class Meta:
         model = ModelPolicy
         fields = [
-            "name", "champion", "challenger", "promotion", "retrain_days", "cooldown_hours", "most_a_month",
-            "challenger_share",
+            "name", "site", "equipment_class", "look_back_days", "champion", "challenger", "promotion", "retrain_days",
+            "retrain_labels", "cooldown_hours", "most_a_month", "challenger_share",
         ]  # fmt: skip
 
     def get_champion(self, row: ModelPolicy) -> int | None:
@@ -83,6 +83,9 @@ class Models(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericV
     serializer_class = ModelOut
     pagination_class = ByNumberPagination
 
+    def get_queryset(self) -> QuerySet[ModelPolicy]:
+        return owners.visible(super().get_queryset(), access.user_of(self.request))
+
     def get_serializer_context(self) -> dict[str, Any]:
         opened = Deployment.objects.filter(to_at__isnull=True).select_related("version").defer("gate")
         return {**super().get_serializer_context(), "open": opened}
@@ -99,10 +102,11 @@ class Models(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericV
         tags=["ml"], summary="Promote a version", request=Promotion, responses=DeploymentOut,
         description="It speaks from now on. Refused where the gate does not let it: 409.",
     )  # fmt: skip
-    @action(detail=True, methods=["post"], permission_classes=[access.IsSuperuser])
+    @action(detail=True, methods=["post"])
     def promote(self, request: Request, pk: str) -> Response:
+        name = self._theirs(request)
         said = _read(Promotion, request)
-        version = _version(self.get_object().pk, said["version"])
+        version = _version(name, said["version"])
         return _told(lambda who: ledger.promote(version, actor=who, reason=said["reason"]), request)
 
     @extend_schema(
@@ -110,11 +114,17 @@ class Models(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericV
         description="The champion before this one speaks again, or one that spoke once; its answers are what they "
         "were, to the bit.",
     )  # fmt: skip
-    @action(detail=True, methods=["post"], permission_classes=[access.IsSuperuser])
+    @action(detail=True, methods=["post"])
     def rollback(self, request: Request, pk: str) -> Response:
-        said, name = _read(Rollback, request), self.get_object().pk
+        name = self._theirs(request)
+        said = _read(Rollback, request)
         to = _version(name, said["version"]) if "version" in said else None
         return _told(lambda who: ledger.rollback(name, actor=who, reason=said["reason"], to=to), request)
+
+    def _theirs(self, request: Request) -> str:
+        name = str(self.get_object().pk)
+        owners.require(access.user_of(request), name)
+        return name
 
 
 def _read(kind: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
@@ -157,6 +167,9 @@ class Deployments(viewsets.ReadOnlyModelViewSet[Deployment]):
     queryset = Deployment.objects.select_related("version")
     serializer_class = DeploymentOut
     filterset_class = DeploymentFilter
+
+    def get_queryset(self) -> QuerySet[Deployment]:
+        return owners.visible(super().get_queryset(), access.user_of(self.request))
 
 
 class PredictionFilter(Filters):

@@ -198,7 +198,8 @@ def _begin(
     )  # fmt: skip
     event = journal.Entry(
         type=EVENTS[action], subject=f"model/{version.name}"[:60], key=f"deployment/{entry.pk}", occurred_at=at,
-        actor=actor, data={"version": version.version, "alias": alias, "reason": reason},
+        site_id=policy(version.name).site_id, actor=actor,
+        data={"version": version.version, "alias": alias, "reason": reason},
     )  # fmt: skip
     journal.record([event])
     log.info("mlops.ledger.entry", model=version.name, version=version.version, alias=alias, action=action, actor=actor)

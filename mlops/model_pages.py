@@ -1,6 +1,7 @@
 """Pages of models: how each is looked after, its versions with what they were measured at, and the ledger of who spoke.
 
-Models serve all sites: every member may read, and only an administrator of the installation changes who speaks.
+Shared models serve all sites: every member may read, and only an administrator of the installation changes who speaks.
+A site's own model is for its members, and its administrators change who speaks.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from django.utils.safestring import SafeString
 from unfold import widgets
 from unfold.decorators import action
 
-from mlops import ledger, said
+from mlops import ledger, owners, said
 from mlops.models import Deployment, ModelHealth, ModelPolicy, ModelVersion
 from sensors import ask, desk, show
-from sensors.desk import READERS, Desk, column
+from sensors.desk import EDITORS, READERS, Desk, column
 from sensors.models import Equipment
 
 
@@ -33,30 +34,39 @@ class Because(forms.Form):
     )
 
 
-class OfAllSites(Desk):
-    """Rows without a site: members of any may read them, superusers may act."""
+class OfModels(Desk):
+    """Rows with the name of a model. Members of any site may read those of shared models, and superusers may act; those
+    of a site's model its members may read, and its administrators may act."""
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = ModelAdmin.get_queryset(self, request)
-        return rows if self.may(request, None, READERS) else rows.none()
+        return owners.visible(rows, request.user) if self.may(request, None, READERS) else rows.none()
 
     def may(self, request: HttpRequest, row: Any, wanted: Any) -> bool:
-        return desk.sees_all(request) or (wanted == READERS and bool(desk.roles(request)))
+        if desk.sees_all(request):
+            return True
+        if row is None or not row.name:
+            return bool(desk.roles(request) if wanted == READERS else desk.sites_in_role(request, EDITORS))
+        site = owners.site_of(row.name)
+        if site is None:
+            return wanted == READERS and bool(desk.roles(request))
+        return desk.roles(request).get(site) in (READERS if wanted == READERS else EDITORS)
 
 
 @admin.register(ModelPolicy)
-class ModelPage(OfAllSites):
+class ModelPage(OfModels):
     owned = True
     list_before_template = "admin/mlops/no_models.html"
-    list_display = ("name", "speaks", "shadow", "promotion", "retrain_days", "updated_at")
+    list_display = ("name", "whose", "speaks", "shadow", "promotion", "retrain_days", "updated_at")
     list_filter = ("promotion",)
+    list_select_related = ("site",)
     search_fields = ("name",)
     ordering = ("name",)
     fields = (
-        "name", "speaks", "shadow", "health", "versions", "entries", "promotion", "retrain_days", "cooldown_hours",
-        "most_a_month", "challenger_share",
+        "name", "whose", "speaks", "shadow", "health", "versions", "entries", "promotion", "look_back_days",
+        "retrain_labels", "retrain_days", "cooldown_hours", "most_a_month", "challenger_share",
     )  # fmt: skip
-    readonly_fields = ("name", "speaks", "shadow", "health", "versions", "entries")
+    readonly_fields = ("name", "whose", "speaks", "shadow", "health", "versions", "entries")
     actions_detail = ("roll_back",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -91,6 +101,14 @@ class ModelPage(OfAllSites):
             format_html("<div>and {} more</div>", found.more) if found.more else "",
         )  # fmt: skip
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        shared = obj is not None and obj.site_id is None
+        return [name for name in self.fields if not (shared and name in ("look_back_days", "retrain_labels"))]
+
+    @column("Of", ordering="site")
+    def whose(self, row: ModelPolicy) -> str:
+        return "all sites" if row.site is None else f"{row.site}, {row.equipment_class}"
+
     @column("Speaks")
     def speaks(self, row: ModelPolicy) -> str:
         return _version(self.known.get((row.name, "CHAMPION")))
@@ -121,7 +139,7 @@ class ModelPage(OfAllSites):
 
 
 @admin.register(ModelVersion)
-class VersionPage(OfAllSites):
+class VersionPage(OfModels):
     list_display = ("label", "experiment", "measured", "gate", "learned_from", "held_out", "created_at")
     list_filter = ("experiment", "name")
     search_fields = ("name", "experiment", "sha256")
@@ -215,7 +233,7 @@ class VersionPage(OfAllSites):
 
 
 @admin.register(Deployment)
-class LedgerPage(OfAllSites):
+class LedgerPage(OfModels):
     list_display = ("from_at", "label", "alias_label", "action_label", "to_at", "actor", "because", "ended_by")
     list_filter = ("alias", "action", "name")
     list_select_related = ("version",)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from mlops import drift_models  # noqa: F401  # Django looks for tables here
-from sensors.models import Equipment
+from sensors.models import Equipment, Site
 
 
 class MachineState(models.Model):
@@ -55,12 +56,37 @@ class ModelPolicy(models.Model):
         "challenger's share of lanes", default=0.0,
         help_text="0 to 1: of so many lanes the challenger's answers are the ones that are shown (A/B).",
     )  # fmt: skip
+    site = models.ForeignKey(
+        Site, models.PROTECT, null=True, blank=True, editable=False, related_name="models",
+        help_text="It learns from this site's readings and is asked about its machines alone; empty: of all sites.",
+    )  # fmt: skip
+    equipment_class = models.CharField(
+        max_length=50,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Of a site's model, in capitals.",
+    )
+    look_back_days = models.PositiveSmallIntegerField(
+        "days it learns from", default=90, db_default=90, validators=[MinValueValidator(1), MaxValueValidator(3_650)],
+        help_text="Of a site's model: up to the newest reading.",
+    )  # fmt: skip
+    retrain_labels = models.PositiveSmallIntegerField(
+        "new labels", null=True, blank=True, default=5, db_default=5, validators=[MinValueValidator(1)],
+        help_text="Of a site's model: so many labels since its last training ask for another; empty: none do.",
+    )  # fmt: skip
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         verbose_name, verbose_name_plural = "model", "models"
         ordering = ["name"]
         constraints = [
+            models.UniqueConstraint(fields=["site", "equipment_class"], name="policy_one_of_a_site_and_class"),
+            models.CheckConstraint(
+                condition=Q(site__isnull=True, equipment_class="") | (Q(site__isnull=False) & ~Q(equipment_class="")),
+                name="policy_of_a_site_has_a_class",
+            ),
             models.CheckConstraint(condition=Q(promotion__in=["MANAGED", "MANUAL"]), name="policy_promotion"),
             models.CheckConstraint(
                 condition=Q(challenger_share__gte=0, challenger_share__lte=1), name="policy_share_is_one"

@@ -31,6 +31,7 @@ class Machine:
     id: int
     tag: str
     equipment_class: str
+    site: int
     lane: int
     sensors: Mapping[str, Tagged]
 
@@ -57,18 +58,21 @@ def machines(*, classes: Collection[str] = (), of: QuerySet[Equipment] | None = 
     wanted = Q(pk__in=list(tagged))
     for name in {name for name in classes if name}:
         wanted |= Q(equipment_class__iexact=name)
-    found = among.filter(wanted).order_by("pk").values_list("pk", "tag", "equipment_class", "lane")
-    return [Machine(key, tag, kind, lane or 0, tagged.get(key, {})) for key, tag, kind, lane in found]
+    found = among.filter(wanted).order_by("pk").values_list("pk", "tag", "equipment_class", "site_id", "lane")
+    return [Machine(key, tag, kind, site, lane or 0, tagged.get(key, {})) for key, tag, kind, site, lane in found]
 
 
 def fits(signature: Mapping[str, Any], among: Sequence[Machine]) -> Iterator[Fit]:
     """Of each machine that the model is meant for, or that has one of its features, whether it can be asked about it.
+    A site's model is never told of another site's machines.
 
     ``signature``: as ``ModelVersion`` keeps it.
     """
     features = {one["name"]: one["unit"] for one in signature.get("features", ())}
-    meant = signature.get("equipment_class", "")
+    meant, site = signature.get("equipment_class", ""), signature.get("site", 0)
     for machine in among:
+        if site and machine.site != site:
+            continue
         is_meant = bool(meant) and machine.equipment_class.casefold() == meant.casefold()
         if features and (is_meant or not machine.sensors.keys().isdisjoint(features)):
             why = "" if is_meant or not meant else _of_another_class(machine, meant)

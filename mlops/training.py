@@ -12,14 +12,13 @@ from typing import Any
 
 import structlog
 
-from mlops import cards, ledger, loader, registry
+from mlops import cards, ledger, loader, registry, site_recipes
 from mlops.learning import artifact, run
 from mlops.learning.contract import Learned, Recipe
 from mlops.learning.evaluation import Interval
 from mlops.learning.run import Trained
 from mlops.learning.search import Tell
 from mlops.models import ModelVersion, Training
-from mlops.recipes import RECIPES
 
 log = structlog.get_logger(__name__)
 
@@ -31,8 +30,9 @@ def teach(training: Training, *, folder: Path, tell: Tell) -> Callable[[], Model
 
     Raises ``NotAtHand``, ``Leak``, ``registry.RegistryError``.
     """
-    recipe = RECIPES[training.name]
-    trained = run.train(recipe, folder, others=_champion(recipe.name), tell=tell, **_options(training))
+    tell("reading", 0.0)
+    recipe = site_recipes.recipe_of(training)
+    trained = run.train(recipe, folder, others=_champion(recipe), tell=tell, **_options(training))
     if trained.reference is None:
         log.info("mlops.training.no-reference", model=recipe.name, reason=trained.no_reference)
     tell("storing", 0.95)
@@ -61,12 +61,17 @@ def teach(training: Training, *, folder: Path, tell: Tell) -> Callable[[], Model
     return settle
 
 
-def _champion(name: str) -> Mapping[str, Learned]:
-    """Whoever speaks now, to be beaten; nobody where its bytes cannot be had, which the gate must not depend on."""
-    version = ledger.champion(name)
+def _champion(recipe: Recipe) -> Mapping[str, Learned]:
+    """Whoever speaks now, to be beaten; nobody where it takes other features, since a site's sensors were tagged anew:
+    it could not answer the same questions."""
+    version = ledger.champion(recipe.name)
     if version is None:
         return {}
-    return {f"champion {version.version}": loader.opened(version).learned}
+    speaker = loader.opened(version)
+    if speaker.signature.features != recipe.signature.features:
+        log.warning("mlops.training.champion-not-compared", model=recipe.name, version=version.version)
+        return {}
+    return {f"champion {version.version}": speaker.learned}
 
 
 def _options(training: Training) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -117,3 +118,15 @@ def in_fault(columns: Columns, *, machine: Int64, until: Int64, as_known_then: b
         begins = max(from_at, made_at) if as_known_then else from_at
         found |= mine & (columns.at >= from_instant(begins)) & (columns.at <= from_instant(to_at))
     return found
+
+
+def windows(machine_id: int, sensors: Collection[int], *, start: datetime, end: datetime) -> list[tuple[str, int, int]]:
+    """Kind, first and last microsecond of every label that holds and touches [start, end], of the machine as a whole or
+    of one of the sensors."""
+    mine = Label.objects.filter(Q(sensor=None) | Q(sensor__in=sensors), machine=machine_id, retracted_at=None)
+    rows = (
+        mine.filter(from_at__lte=end, to_at__gte=start)
+        .order_by("from_at", "pk")
+        .values_list("kind", "from_at", "to_at")
+    )
+    return [(kind, from_instant(first), from_instant(last)) for kind, first, last in rows]

@@ -17,7 +17,7 @@ from rest_framework.views import APIView
 
 from agents import doorbell
 from agents.doorbell import Bell
-from mlops import asking, ledger
+from mlops import asking, ledger, owners
 from mlops.drift_api import FeatureDrift
 from mlops.drift_models import DriftCheck
 from mlops.models import ModelVersion, Question
@@ -26,7 +26,7 @@ from sensors.problems import Problem
 
 LOOK_SECONDS = 0.02
 UNFINISHED = (Question.Status.PENDING, Question.Status.RUNNING)
-ANOMALY, FORECAST = ("anomaly", "vibration-novelty"), ("forecasting", "time-to-limit")
+ANOMALY, FORECAST = ("anomaly", "machine-anomaly", "vibration-novelty"), ("forecasting", "time-to-limit")
 
 
 class Output(serializers.Serializer[Any]):
@@ -152,10 +152,14 @@ class Ask(APIView):
         return {"each": said["each"], "explain": explain}
 
     def _champion(self, name: str) -> ModelVersion:
-        version = ledger.champion(name)
+        site, user = owners.site_of(name), access.user_of(self.request)
+        theirs = site is None or access.sites(user).filter(pk=site).exists()
+        version = ledger.champion(name) if theirs else None
         if version is None or (self.experiments and version.experiment not in self.experiments):
             kind = f" of {' or '.join(self.experiments)}" if self.experiments else ""
             raise serializers.ValidationError({"model": f"No model{kind} named {name!r} speaks."})
+        if site is not None:
+            access.require(user, site, to="act")
         return version
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
@@ -15,6 +17,7 @@ from rest_framework.views import APIView
 from agents import doorbell
 from agents.doorbell import Bell
 from agents.trainings import requests
+from mlops import owners
 from mlops.models import Training
 from sensors import access
 from sensors.api import Filters
@@ -46,26 +49,50 @@ class TrainingOut(serializers.ModelSerializer[Training]):
 
 
 class TrainingIn(serializers.Serializer[Any]):
-    model = serializers.CharField(max_length=100)
+    """A model by its name, or that of a site and a class."""
+
+    model = serializers.CharField(max_length=100, required=False)
+    site = serializers.SlugField(
+        required=False, help_text="In place of a model: whose stored readings are learned from."
+    )
+    equipment_class = serializers.CharField(max_length=50, required=False, help_text="Of the site's machines.")
+    look_back_days = serializers.IntegerField(
+        required=False,
+        help_text="So many days up to the newest reading are learned from, from now on (90).",
+    )
+    incremental = serializers.BooleanField(
+        required=False, help_text="Only move the limit of the site's champion, by what was labelled."
+    )
     seconds = serializers.FloatField(required=False, help_text="For the search of hyper-parameters; 0: none.")
     seed = serializers.IntegerField(required=False, help_text="Of everything that is drawn by lot (1).")
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "model" in attrs and "site" in attrs:
+            raise serializers.ValidationError({"site": "Name a model or a site, not both."})
+        if "model" not in attrs and "site" not in attrs:
+            raise serializers.ValidationError({"model": "Name a model, or a site and an equipment_class."})
+        of_site = [name for name in ("equipment_class", "look_back_days") if name in attrs]
+        if "site" not in attrs and of_site:
+            raise serializers.ValidationError({of_site[0]: "It goes with a site."})
+        if "site" in attrs and "equipment_class" not in attrs:
+            raise serializers.ValidationError({"equipment_class": "Name the class of the site's machines."})
+        return attrs
+
 
 class Retrain(APIView):
-    permission_classes = [access.IsSuperuser]
-
     @extend_schema(
         tags=["ml"], summary="Train a model", request=TrainingIn, responses={202: TrainingOut},
         description="A worker does it: look at `status_url` until `status` is DONE or FAILED. What comes of it speaks "
-        "only if it is better than the baselines and the champion.",
+        "only if it is better than the baselines and the champion. The model of a site and a class of its machines is "
+        "trained on what is stored there, by administrators of the site; all others by those of the installation.",
     )  # fmt: skip
     def post(self, request: Request) -> Response:
         body = TrainingIn(data=request.data)
         body.is_valid(raise_exception=True)
-        said = dict(body.validated_data)
-        name = said.pop("model")
+        said, user = dict(body.validated_data), access.user_of(request)
         try:
-            row = requests.ask(name, cause=Training.Cause.PERSON, actor=access.user_of(request), options=said)
+            name = _model(said, user)
+            row = requests.ask(name, cause=Training.Cause.PERSON, actor=user, options=said)
         except requests.Refused as error:
             if not error.field:
                 raise Problem("conflict", str(error)) from error
@@ -73,15 +100,35 @@ class Retrain(APIView):
         return accepted(row, request)
 
 
+def _model(said: dict[str, Any], user: User) -> str:
+    """The name of what is to be trained; what named it is taken away. Raises a ``Problem`` where they may not."""
+    if "site" in said:
+        slug = said.pop("site")
+        site = access.sites(user).filter(slug=slug).first()
+        if site is None:
+            raise Problem("not-found", f"There is no site {slug!r} among yours.")
+        access.require(user, site.pk, to="edit")
+        return requests.model_of(site, said.pop("equipment_class"), look_back_days=said.pop("look_back_days", None))
+    name = str(said.pop("model"))
+    owners.require(user, name)
+    return name
+
+
 @extend_schema_view(
-    list=extend_schema(tags=["ml"], summary="List trainings", description="Of all models, the newest first."),
+    list=extend_schema(
+        tags=["ml"],
+        summary="List trainings",
+        description="Of the models of one's sites, or of all for who looks after the installation. The newest first.",
+    ),
     retrieve=extend_schema(tags=["ml"], summary="One training", description="How far it is, and what came of it."),
 )
 class Trainings(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Training]):
-    permission_classes = [access.IsSuperuser]
     queryset = Training.objects.select_related("version")
     serializer_class = TrainingOut
     filterset_class = TrainingFilter
+
+    def get_queryset(self) -> QuerySet[Training]:
+        return owners.of_their_sites(super().get_queryset(), access.user_of(self.request))
 
     @extend_schema(
         tags=["ml"], summary="Do a failed training again", request=None, responses={202: TrainingOut},
@@ -90,6 +137,7 @@ class Trainings(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gener
     @action(detail=True, methods=["post"])
     def again(self, request: Request, pk: str) -> Response:
         row = self.get_object()
+        owners.require(access.user_of(request), row.name)
         try:
             requests.again(row.pk)
         except requests.Refused as error:

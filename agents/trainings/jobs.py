@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from agents import errand
 from agents.errand import Errand, Finish, Tell
-from agents.trainings import requests
+from agents.trainings import labelled, requests
 from mlops import ledger
 from mlops.models import Training
 
@@ -29,8 +29,10 @@ def perform(training_id: int, *, folder: Path = settings.ML_DATA_DIR, watch: Wat
 
 
 def look_round() -> list[int]:
-    """Ask for the trainings whose time has come; ids of them."""
-    return [requests.ask(name, cause=Training.Cause.SCHEDULE).pk for name in requests.due(now=timezone.now())]
+    """Ask for the trainings whose time has come, or that new labels ask for; ids of them."""
+    now = timezone.now()
+    wanted: dict[str, dict[str, Any]] = dict(labelled.due(now=now)) | {name: {} for name in requests.due(now=now)}
+    return [requests.ask(name, cause=Training.Cause.SCHEDULE, options=options).pk for name, options in wanted.items()]
 
 
 def mirror() -> None:
@@ -44,10 +46,10 @@ def _errand(folder: Path, watch: Watch | None) -> Errand:
         return _work(row, folder, tell, watch)
 
     contract, leaks = import_module("mlops.learning.contract"), import_module("mlops.learning.leaks")
-    registry = import_module("mlops.registry")
+    registry, loader = import_module("mlops.registry"), import_module("mlops.loader")
     return Errand(
         "training", Training, work, LONGEST_SECONDS, "give its search less time.",
-        refusals=(contract.NotAtHand, leaks.Leak, registry.Refused), passing=(registry.Unreachable,),
+        refusals=(contract.NotAtHand, leaks.Leak, registry.Refused, loader.Silent), passing=(registry.Unreachable,),
         fresh={"step": "", "done_share": 0.0},
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -14,28 +15,53 @@ from unfold.decorators import action
 from agents import doorbell
 from agents.doorbell import Bell
 from agents.trainings import requests
-from mlops.model_pages import OfAllSites
-from mlops.models import Training
+from mlops.model_pages import OfModels
+from mlops.models import ModelPolicy, Training
 from mlops.names import NAMES
-from sensors import ask, show
+from sensors import access, ask, show
 from sensors.desk import column
+from sensors.models import Site
 
 
 class Wanted(forms.Form):
-    """Which model, and how long is searched."""
+    """Which model, by its name or as that of a site and a class of its machines, and how long is searched."""
 
-    name = forms.ChoiceField(
-        choices=[(name, f"{name} ({experiment})") for name, experiment in NAMES.items()],
-        widget=widgets.UnfoldAdminSelectWidget, label="Model",
+    name = forms.ChoiceField(required=False, widget=widgets.UnfoldAdminSelectWidget, label="Model")
+    site = forms.ModelChoiceField(
+        Site.objects.none(), required=False, widget=widgets.UnfoldAdminSelectWidget,
+        help_text="In place of a model: its own, learned from what is stored of its machines.",
+    )  # fmt: skip
+    equipment_class = forms.CharField(
+        required=False, max_length=50, widget=widgets.UnfoldAdminTextInputWidget, label="Class of its machines",
+        help_text="Such as PUMP. Their sensors have to be tagged with features.",
+    )  # fmt: skip
+    look_back_days = forms.IntegerField(
+        required=False, widget=widgets.UnfoldAdminTextInputWidget, label="Days it learns from",
+        help_text="Up to the newest reading, from now on. Empty: as before, at first 90.",
     )  # fmt: skip
     seconds = forms.FloatField(
         required=False, widget=widgets.UnfoldAdminTextInputWidget,
         help_text="For the search of hyper-parameters. Empty: as long as is usual for the model; 0: none.",
     )  # fmt: skip
 
+    def __init__(self, data: Any, *, user: Any) -> None:
+        super().__init__(data)
+        shared = [(name, f"{name} ({experiment})") for name, experiment in NAMES.items()] if user.is_superuser else []
+        sites = access.sites(user, to="edit")
+        own = ModelPolicy.objects.filter(site__in=sites).order_by("name").values_list("name", flat=True)
+        fields: Any = self.fields
+        fields["name"].choices = [("", "-"), *((name, f"{name} (of a site)") for name in own), *shared]
+        fields["site"].queryset = sites
+
+    def clean(self) -> dict[str, Any]:
+        said = super().clean() or {}
+        if bool(said.get("name")) == bool(said.get("site")):
+            raise forms.ValidationError("Choose a model, or a site and the class of its machines.")
+        return said
+
 
 @admin.register(Training)
-class TrainingPage(OfAllSites):
+class TrainingPage(OfModels):
     list_before_template = "admin/agents/no_trainings.html"
     list_display = ("created_at", "name", "status_label", "progress", "cause_label", "made", "asked_by", "took")
     list_filter = ("status", "cause", "name")
@@ -105,11 +131,14 @@ def asking(page: TrainingPage, request: HttpRequest) -> HttpResponse:
 
     def perform(_: object, said: dict[str, Any]) -> None:
         options = {} if said["seconds"] is None else {"seconds": said["seconds"]}
-        made.append(requests.ask(said["name"], cause=Training.Cause.PERSON, actor=actor, options=options))
+        name = said["name"] or requests.model_of(
+            said["site"], said["equipment_class"], look_back_days=said["look_back_days"]
+        )
+        made.append(requests.ask(name, cause=Training.Cause.PERSON, actor=actor, options=options))
         doorbell.ring(Bell("train", made[-1].pk))
 
     question = ask.Question(
-        title="Train a model", button="Train", done="Asked for", form=Wanted, perform=perform,
+        title="Train a model", button="Train", done="Asked for", form=partial(Wanted, user=actor), perform=perform,
         refusals=(requests.Refused,), after=lambda _: _page(made[-1]),
         explain="A worker reads the model's data, holds out what is later, and measures what it learned beside the "
         "baselines and the champion. It speaks only if it is better than all of them.",

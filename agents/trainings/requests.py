@@ -12,11 +12,13 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from mlops import ledger
+from mlops import ledger, owners, serving
 from mlops.models import ModelPolicy, Training
 from mlops.names import NAMES
+from sensors.models import Equipment, Site
 
 LONGEST_SEARCH_SECONDS = 3_600
+LONGEST_LOOK_BACK_DAYS = 3_650
 MONTH = timedelta(days=30)
 BY_ITSELF = (Training.Cause.SCHEDULE, Training.Cause.DRIFT)
 
@@ -34,10 +36,15 @@ def ask(
 ) -> Training:
     """The training that will be done. ``here``: by the caller, so that no worker is called; one whose worker died is
     taken over then. Raises ``Refused``."""
-    if name not in NAMES:
+    if name not in NAMES and owners.site_of(name) is None:
         raise Refused(f"There is no model {name!r}. There are: {', '.join(NAMES)}.", field="name")
     chosen = check(options or {})
     policy = ledger.policy(name)
+    if not chosen.get("incremental", True):
+        del chosen["incremental"]
+    if policy.site_id is None and "incremental" in chosen:
+        raise Refused("Only the model of a site learns from labels step by step.", field="incremental")
+    chosen |= owners.options(policy)
     if cause in BY_ITSELF and (why := not_yet(policy, now=timezone.now())):
         raise Refused(why)
     try:
@@ -51,9 +58,27 @@ def ask(
         return begun
 
 
+def model_of(site: Site, equipment_class: str, *, look_back_days: int | None = None) -> str:
+    """The name of the site's own model of machines of a class, which learns from so many days from now on. Raises
+    ``Refused``."""
+    machines = Equipment.objects.filter(site=site, equipment_class__iexact=equipment_class)
+    if not equipment_class or not serving.machines(of=machines):
+        told = f"{site} has no machine of class {equipment_class!r} with a sensor that is tagged as a feature."
+        raise Refused(told, field="equipment_class")
+    if look_back_days is not None and not 1 <= look_back_days <= LONGEST_LOOK_BACK_DAYS:
+        raise Refused(f"It must be 1 to {LONGEST_LOOK_BACK_DAYS} days.", field="look_back_days")
+    try:
+        policy = owners.of_site(site, equipment_class)
+    except IntegrityError as error:
+        raise Refused("Another model was given its name at this moment. Ask again.") from error
+    if look_back_days is not None:
+        ModelPolicy.objects.filter(pk=policy.pk).update(look_back_days=look_back_days, updated_at=Now())
+    return policy.name
+
+
 def check(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Seed, and seconds for the search. Raises ``Refused``."""
-    if strange := sorted(options.keys() - {"seed", "seconds", "settings"}):
+    """Seed, seconds for the search, and whether only the limit is to be moved. Raises ``Refused``."""
+    if strange := sorted(options.keys() - {"seed", "seconds", "settings", "incremental"}):
         raise Refused(f"There is no option {strange[0]!r}.", field=strange[0])
     seed, seconds = options.get("seed", 1), options.get("seconds", 0.0)
     if type(seed) is not int or not 0 <= seed < 2**31:
@@ -80,7 +105,7 @@ def due(*, now: datetime) -> list[str]:
     for policy in ModelPolicy.objects.filter(retrain_days__isnull=False):
         last = Training.objects.filter(name=policy.name).order_by("-id").first()
         old = last is None or last.created_at <= now - timedelta(days=policy.retrain_days or 0)
-        if old and policy.name in NAMES and not not_yet(policy, now=now):
+        if old and (policy.name in NAMES or policy.site_id is not None) and not not_yet(policy, now=now):
             found.append(policy.name)
     return found
 

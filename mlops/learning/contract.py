@@ -36,6 +36,7 @@ class Signature:
 
     ``rows``: how many instants back from now it looks at, at most; it is asked nothing before it has ``least`` of them.
     ``period_us``: from one to the next, 0 = any. ``equipment_class``: of machines it may be asked about, "" = any.
+    ``site``: the id of whose machines it may be asked about, 0 = of any.
     """
 
     features: tuple[Feature, ...]
@@ -44,6 +45,7 @@ class Signature:
     least: int = 1
     period_us: int = 0
     equipment_class: str = ""
+    site: int = 0
 
 
 class Learned(Protocol):
@@ -77,12 +79,16 @@ class Pick(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A figure by which recipes are judged. ``margin``: by how much a better one is better, in its unit."""
+    """A figure by which recipes are judged. ``margin``: by how much a better one is better, in its unit.
+
+    ``fewest``: so many stretches whose truth is 1 have to be held out; with fewer nobody knows what it says.
+    """
 
     name: str
     unit: str
     lower_is_better: bool
     margin: float
+    fewest: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mlops.learning import ranges
 from mlops.learning.contract import Answers, Guard, Measure, Recipe
 from mlops.learning.examples import Examples
 from sensors.columns import Int64
@@ -123,3 +124,15 @@ def objections(target: Measure, guards: tuple[Guard, ...], found: Comparison) ->
         if not worse.value <= guard.slack:
             said.append(f"{guard.name}: worse than {found.other} by {worse.value:.4g}, more than {guard.slack:g}.")
     return said
+
+
+def too_few(target: Measure, held: Examples) -> list[str]:
+    """Why the figure cannot be judged by what was held out; empty: it can."""
+    if not target.fewest:
+        return []
+    order = np.lexsort((held.end, held.track))
+    apart = np.split(held.truth[order] == 1, np.flatnonzero(np.diff(held.track[order])) + 1)
+    found = sum(len(ranges.stretches(one)) for one in apart)
+    if found >= target.fewest:
+        return []
+    return [f"{target.name}: {found} stretches of faults were held out; to judge by them takes {target.fewest}."]

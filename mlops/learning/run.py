@@ -66,8 +66,9 @@ def train(
     return Trained(
         learned, settings, examples.fingerprint(), len(learn), held, trials, time.monotonic() - started,
         figures=judged.figures, baselines=judged.others, beside=judged.beside,
-        objections=tuple(
-            why for one in judged.beside for why in evaluation.objections(recipe.target, recipe.guards, one)
+        objections=(
+            *evaluation.too_few(recipe.target, held),
+            *(why for one in judged.beside for why in evaluation.objections(recipe.target, recipe.guards, one)),
         ),
         reference=reference, no_reference=no_reference,
     )  # fmt: skip

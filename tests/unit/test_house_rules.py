@@ -62,6 +62,7 @@ PURE = (
     "mlops.shapley",
     "mlops.forecasting",
     "mlops.seasons",
+    "mlops.thresholds",
     "mlops.time_to_limit",
     "mlops.regimes",
     "mlops.trends",
@@ -150,7 +151,7 @@ MOST_FILE_LINES, MOST_FUNCTION_LINES = 300, 50
 LONGER_FILES = {
     "sensors/models.py": (670, "the facts' tables on one page: fields and constraints, no logic"),
     "maintenance/models.py": (780, "the judgements' tables on one page: fields and constraints, no logic"),
-    "mlops/models.py": (330, "the models' tables on one page: fields and constraints, no logic"),
+    "mlops/models.py": (360, "the models' tables on one page: fields and constraints, no logic"),
     "agents/models.py": (400, "the flow's tables on one page: fields and constraints, no logic"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {}
