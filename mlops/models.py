@@ -57,7 +57,7 @@ class ModelPolicy(models.Model):
         help_text="0 to 1: of so many lanes the challenger's answers are the ones that are shown (A/B).",
     )  # fmt: skip
     site = models.ForeignKey(
-        Site, models.PROTECT, null=True, blank=True, editable=False, related_name="models",
+        Site, models.PROTECT, null=True, blank=True, editable=False, related_name="model_policies",
         help_text="It learns from this site's readings and is asked about its machines alone; empty: of all sites.",
     )  # fmt: skip
     equipment_class = models.CharField(

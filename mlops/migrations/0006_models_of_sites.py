@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='modelpolicy',
             name='site',
-            field=models.ForeignKey(blank=True, editable=False, help_text="It learns from this site's readings and is asked about its machines alone; empty: of all sites.", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='models', to='sensors.site'),
+            field=models.ForeignKey(blank=True, editable=False, help_text="It learns from this site's readings and is asked about its machines alone; empty: of all sites.", null=True, on_delete=django.db.models.deletion.PROTECT, related_name='model_policies', to='sensors.site'),
         ),
         migrations.AddConstraint(
             model_name='modelpolicy',
