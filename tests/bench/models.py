@@ -23,7 +23,8 @@ from mlops.learning.contract import Answers, NotAtHand, Recipe
 from mlops.learning.evaluation import Interval
 from mlops.learning.examples import Examples
 from mlops.learning.run import Trained
-from mlops.recipes import RECIPES
+from mlops.recipes import RECIPES, turbofan
+from mlops.recipes.turbofan import TurbofanLife
 from tests.bench import results
 from tests.bench.results import row
 
@@ -56,6 +57,7 @@ def main(given: Sequence[str] | None = None) -> int:
         show(recipe, trained, time.monotonic() - began)
         rows += figures(recipe, trained)
         in_short.append(line(recipe, trained))
+        rows += official(recipe, trained, options.data)
         if (written := predict(recipe, trained, options.data)) is not None:
             sys.stdout.write(f"predictions: {written}\n\n")
     for told in missing:
@@ -117,6 +119,20 @@ def figures(recipe: Recipe, trained: Trained) -> Iterator[dict[str, Any]]:
             ok=not trained.objections if is_target else None,
             baseline=best if is_target else None, detail=cards.told(ours),
         )  # fmt: skip
+
+
+def official(recipe: Recipe, trained: Trained, folder: Path) -> list[dict[str, Any]]:
+    """The figures at the publisher's own test, where its truth is at hand: what published ones can be compared with."""
+    if not isinstance(recipe, TurbofanLife):
+        return []
+    try:
+        asked = recipe.official(folder)
+    except NotAtHand:
+        return []
+    found = turbofan.figures_of(trained.learned.answer(asked), asked.truth, np.ones(len(asked)))
+    found["phm08"] = found["phm08_mean"] * len(asked)
+    results.wide([["at the official test", *found], [recipe.name, *(f"{value:.4g}" for value in found.values())]])
+    return [row(f"{recipe.name}: official {name}", value, "") for name, value in found.items()]
 
 
 def predict(recipe: Recipe, trained: Trained, folder: Path) -> Path | None:
