@@ -198,7 +198,7 @@ def _begin(
     )  # fmt: skip
     event = journal.Entry(
         type=EVENTS[action], subject=f"model/{version.name}"[:60], key=f"deployment/{entry.pk}", occurred_at=at,
-        site_id=policy(version.name).site_id, actor=actor,
+        site_id=ModelPolicy.objects.filter(name=version.name).values_list("site_id", flat=True).first(), actor=actor,
         data={"version": version.version, "alias": alias, "reason": reason},
     )  # fmt: skip
     journal.record([event])
