@@ -87,7 +87,7 @@ def tell(sensor: Sensor) -> None:
     Notification.objects.create(
         site=sensor.site, channel=to, event_type="alarm.opened", payload={}, key=f"told/{sensor.pk}"
     )
-    plant.approval(WorkOrder.objects.get(machine=sensor.machine), factories.user(site=sensor.site), 10**6)
+    plant.approval(WorkOrder.objects.get(machine=sensor.machine), factories.user(site=sensor.site), 10**6 + sensor.pk)
     Flood.objects.create(site=sensor.site, began_at=noon, ended_at=noon, activations=11)
     ParentRule.objects.create(site=sensor.site, machine=sensor.machine, equipment=sensor.machine, hides=["ALL"])
     SensorDefault.objects.create(site=sensor.site, equipment_class=f"C{sensor.pk}", on_delay_seconds=0)
