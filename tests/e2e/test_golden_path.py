@@ -21,7 +21,7 @@ from config import node
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 20260301
-WORKERS = 5  # Celery workers of one node
+WORKERS = 6  # Celery workers of one node
 KILLS = 6
 PATIENCE = 240
 
