@@ -97,7 +97,25 @@ class ModelPolicy(models.Model):
         return self.name
 
 
-class Training(models.Model):
+class Errand(models.Model):
+    """What a worker needs to take a row, and when that was (``agents.errand``)."""
+
+    attempts = models.PositiveIntegerField(default=0)
+    lease_token = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    lease_owner = models.CharField(max_length=100, blank=True)
+    due_at = models.DateTimeField(db_default=Now())
+    ring_after = models.DateTimeField(db_default=Now())
+    rings = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class Training(Errand):
     """A training that was asked for, and what came of it. Kept, never changed after its end."""
 
     class Status(models.TextChoices):
@@ -123,16 +141,6 @@ class Training(models.Model):
     step = models.CharField(max_length=100, blank=True, help_text="What is done now.")
     done_share = models.FloatField(default=0.0)
     reason = models.TextField(blank=True, help_text="Why it failed.")
-    attempts = models.PositiveIntegerField(default=0, help_text="Counted before the work.")
-    lease_token = models.BigIntegerField(default=0)
-    lease_until = models.DateTimeField(null=True)
-    lease_owner = models.CharField(max_length=100, blank=True)
-    due_at = models.DateTimeField(db_default=Now())
-    ring_after = models.DateTimeField(db_default=Now())
-    rings = models.PositiveIntegerField(default=0)
-    created_at = models.DateTimeField(db_default=Now())
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["-id"]
@@ -246,7 +254,7 @@ class Deployment(models.Model):
         return f"{self.version} as {self.alias.lower()}"
 
 
-class Question(models.Model):
+class Question(Errand):
     """What a client asks of a model over REST, and the answer; a worker gives it. Forgotten after a day."""
 
     class Kind(models.TextChoices):
@@ -267,16 +275,6 @@ class Question(models.Model):
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
     reason = models.TextField(blank=True)
     answer = models.JSONField(null=True)
-    attempts = models.PositiveIntegerField(default=0)
-    lease_token = models.BigIntegerField(default=0)
-    lease_until = models.DateTimeField(null=True)
-    lease_owner = models.CharField(max_length=100, blank=True)
-    due_at = models.DateTimeField(db_default=Now())
-    ring_after = models.DateTimeField(db_default=Now())
-    rings = models.PositiveIntegerField(default=0)
-    created_at = models.DateTimeField(db_default=Now())
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["-id"]

@@ -25,7 +25,6 @@ MOST_BYTES = 256 * 2**20
 """Of an archive, unpacked."""
 TRUSTED = (
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
 )
 """What estimators of scikit-learn are made of and skops does not trust by itself: written down, never asked for."""

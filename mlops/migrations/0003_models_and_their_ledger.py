@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ('step', models.CharField(blank=True, help_text='What is done now.', max_length=100)),
                 ('done_share', models.FloatField(default=0.0)),
                 ('reason', models.TextField(blank=True, help_text='Why it failed.')),
-                ('attempts', models.PositiveIntegerField(default=0, help_text='Counted before the work.')),
+                ('attempts', models.PositiveIntegerField(default=0)),
                 ('lease_token', models.BigIntegerField(default=0)),
                 ('lease_until', models.DateTimeField(null=True)),
                 ('lease_owner', models.CharField(blank=True, max_length=100)),
