@@ -18,6 +18,8 @@ from sensors import access, sensor_defaults, series, zones
 from sensors.columns import to_instant
 from sensors.models import Batch, BatchPart, Equipment, Sensor, Site
 from sensors.paging import ByIdPagination
+from sensors.permissions import READ
+from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -46,6 +48,7 @@ class Sites(Scoped):
             model = Site
             fields = ["id", "slug", "name", "time_zone"]
 
+    policy = READS
     site_path = "id"
     queryset = Site.objects.all()
     serializer_class = SiteOut
@@ -75,6 +78,7 @@ class EquipmentTree(Scoped):
                 "machine_group", "support_class",
             ]  # fmt: skip
 
+    policy = READS
     queryset = Equipment.objects.all()
     serializer_class = EquipmentOut
     filterset_class = EquipmentFilter
@@ -168,6 +172,7 @@ class Sensors(Scoped):
     class Lengths(Span):
         every = serializers.ChoiceField(list(LENGTHS), required=False, default="hour")
 
+    policy = READS | takes(READ, "readings", "rollups")
     queryset = Sensor.objects.select_related("equipment", "machine")
     serializer_class = SensorOut
     filterset_class = SensorFilter
@@ -284,6 +289,7 @@ class Batches(Scoped):
                     return answer
             return "DONE"
 
+    policy = READS
     queryset = Batch.objects.all()
     filterset_class = BatchFilter
     pagination_class = NewestReceived

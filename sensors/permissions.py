@@ -66,8 +66,6 @@ TABLE: dict[str, Permission] = {
     "settings.edit": _to("change the site, its rules of work and who approves what"),
     "members.edit": _to("change who is a member in which role"),
     INSTALLATION: Permission("look after what all sites share", frozenset()),
-    "act": _to("do what a technician may do", TECHNICIAN),
-    "edit": _to("do what a site's administrator may do"),
 }
 
 
