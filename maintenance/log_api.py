@@ -91,7 +91,7 @@ class Log(Scoped):
         description="What no order says. An entry is never changed: another one corrects it.",
     )  # fmt: skip
     def create(self, request: Request) -> Response:
-        body = LogEntryIn(data=request.data, context={"request": request})
+        body = LogEntryIn(data=request.data, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
         said = dict(body.validated_data)
         try:

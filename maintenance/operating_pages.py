@@ -141,7 +141,7 @@ class TellForm(Said, forms.ModelForm):  # type: ignore[type-arg]  # the class ta
 
 @admin.register(OperatingState)
 class StatePage(Desk):
-    acts = "machines.act"
+    acts = adds = "machines.act"
     list_before_template = "admin/maintenance/no_operating_states.html"
     list_display = ("machine_page", "state_label", "since", "starts_until", "source", "said_last", "hides")
     list_filter = (SiteFilter, "state")
@@ -163,9 +163,6 @@ class StatePage(Desk):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """The first word on a machine is said on the form of a new row, others by the button."""
         return super().get_form(request, obj, change, **(kwargs if obj else kwargs | {"form": TellForm}))
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, None, self.acts)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -147,7 +147,7 @@ class WorkOrders(Deciding, Costed):
         description="It waits for approval. A machine has one open order for a failure mode.",
     )  # fmt: skip
     def create(self, request: Request) -> Response:
-        body = OrderRequest(data=request.data, context={"request": request})
+        body = OrderRequest(data=request.data, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
         said = dict(body.validated_data)
         try:

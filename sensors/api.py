@@ -18,7 +18,6 @@ from sensors import access, sensor_defaults, series, zones
 from sensors.columns import to_instant
 from sensors.models import Batch, BatchPart, Equipment, Sensor, Site
 from sensors.paging import ByIdPagination
-from sensors.permissions import READ
 from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
@@ -35,7 +34,7 @@ QUALITIES = ("GOOD", "UNCERTAIN", "BAD")
 class Scoped(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]):
     """Rows of the sites of whoever asks, and nothing else: another site's row is not found."""
 
-    site_path = "site"
+    policy, site_path = READS, "site"
 
     def get_queryset(self) -> QuerySet[Any]:
         return access.scope(super().get_queryset(), access.user_of(self.request), path=self.site_path)
@@ -48,7 +47,6 @@ class Sites(Scoped):
             model = Site
             fields = ["id", "slug", "name", "time_zone"]
 
-    policy = READS
     site_path = "id"
     queryset = Site.objects.all()
     serializer_class = SiteOut
@@ -78,7 +76,6 @@ class EquipmentTree(Scoped):
                 "machine_group", "support_class",
             ]  # fmt: skip
 
-    policy = READS
     queryset = Equipment.objects.all()
     serializer_class = EquipmentOut
     filterset_class = EquipmentFilter
@@ -172,7 +169,7 @@ class Sensors(Scoped):
     class Lengths(Span):
         every = serializers.ChoiceField(list(LENGTHS), required=False, default="hour")
 
-    policy = READS | takes(READ, "readings", "rollups")
+    policy = READS | takes("read", "readings", "rollups")
     queryset = Sensor.objects.select_related("equipment", "machine")
     serializer_class = SensorOut
     filterset_class = SensorFilter
@@ -289,7 +286,6 @@ class Batches(Scoped):
                     return answer
             return "DONE"
 
-    policy = READS
     queryset = Batch.objects.all()
     filterset_class = BatchFilter
     pagination_class = NewestReceived

@@ -95,10 +95,11 @@ def _without(lines: Iterable[Any], names: Collection[str]) -> tuple[Any, ...]:
 
 class Desk(Scoped, ModelAdmin):
     """Base of every page. ``site_path`` leads from the row to its site. ``edits``: the permission by which people add,
-    change and delete these rows; ``acts``: the one that the buttons take. Empty: nobody does."""
+    change and delete these rows; ``adds``: by which they add them, where it is another one; ``acts``: the one that the
+    buttons take. Empty: nobody does."""
 
     site_path = "site"
-    edits = acts = ""
+    edits = adds = acts = ""
     list_per_page = 50
     list_filter_submit = False
     show_full_result_count = False
@@ -141,13 +142,13 @@ class Desk(Scoped, ModelAdmin):
         return self.may(request, obj, READ)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return bool(self.edits) and self.may(request, None, self.edits)
+        return (self.adds or self.edits) != "" and self.may(request, None, self.adds or self.edits)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(self.edits) and self.may(request, obj, self.edits)
+        return self.edits != "" and self.may(request, obj, self.edits)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return bool(self.edits) and self.may(request, obj, self.edits)
+        return self.edits != "" and self.may(request, obj, self.edits)
 
     def has_act_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """For buttons; the row itself is looked at when the button's page is asked for."""
