@@ -184,6 +184,8 @@ class Ingest(APIView):
             raise Problem("unprocessable", str(error), errors=errors) from error
         doorbell.ringer.tell(taken.lanes)
         batch = taken.batch
+        if not taken.replayed:
+            intake.count(batch)
         answer = {name: getattr(batch, name) for name in ("items", "accepted", "held", "duplicates", "rejected")}
         answer |= {"batch": batch.pk, "received_at": batch.received_at, "results": batch.results}
         answer |= {"status_url": f"{request.scheme}://{request.get_host()}/api/v1/batches/{batch.pk}/"}

@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import Any
 
 from celery import shared_task
-from celery.signals import celeryd_after_setup
+from celery.signals import celeryd_after_setup, worker_ready
 
 from agents import deliver as delivery
 from agents import doctor as rounds
-from agents import doorbell, housekeeping, jobs, pipeline, warm, watch_alarms
+from agents import doorbell, exposition, housekeeping, jobs, pipeline, warm, watch_alarms
 from agents import watchdog as dog
 from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
@@ -29,6 +29,12 @@ def load_before_forking(instance: Any, **_: object) -> None:
         warm.up()
     if "answer" in queues:
         questions.warm_up()
+
+
+@worker_ready.connect
+def show_figures(**_: object) -> None:
+    """When the pool is forked: what listens is the parent's alone."""
+    exposition.serve_if_asked()
 
 
 @shared_task(name="agents.ingest", queue="ingest")

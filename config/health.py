@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from agents import audit, figures
 from agents.models import STAGES, STATUSES
+from config import gauges
 from maintenance import nuisance
 from sensors import problems
 
@@ -119,6 +120,8 @@ def _ask() -> dict[str, float]:
 
 REGISTRY.register(FlowCollector())
 REGISTRY.register(NuisanceCollector())
+for collector in gauges.COLLECTORS:
+    REGISTRY.register(collector())
 
 
 @require_safe

@@ -151,6 +151,8 @@ INTAKE_CLIENT_READINGS_PER_SECOND = env.integer("INTAKE_CLIENT_READINGS_PER_SECO
 INTAKE_SITE_READINGS_PER_SECOND = env.integer("INTAKE_SITE_READINGS_PER_SECOND", 0, minimum=0)
 
 METRICS_TOKEN = env.optional("METRICS_TOKEN")
+# A worker's or the sweep's own figures; web shows its at /metrics. 0: it shows none.
+METRICS_PORT, METRICS_HOST = env.integer("METRICS_PORT", 0, minimum=0), env.text("METRICS_HOST", "127.0.0.1")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],

@@ -19,9 +19,10 @@ import yaml
 from django.core.management import get_commands
 from django.urls import resolve
 from django_prometheus import middleware
+from prometheus_client import Counter, Histogram
 
-from agents import intake
-from config import celery, embedded, health, supervisor
+from agents import exposition, intake, measures
+from config import celery, embedded, gauges, health, supervisor
 from deploy import healthcheck
 from tests.unit import test_env
 
@@ -125,8 +126,11 @@ def test_the_app_gets_every_variable_it_reads_and_no_other() -> None:
     given = set(services()["web"]["environment"])
     # Compose's image sets the folder; a file may give any value.
     assert given - FOR_CELERY == test_env.names_read() - {"BELLWETHER_HOME"}
-    for name in APP - {"flower", "web"}:
+    counting = {*WORKERS, "sweeper"}
+    for name in APP - {"flower", "web"} - counting:
         assert set(services()[name]["environment"]) == given
+    for name in counting:
+        assert set(services()[name]["environment"]) == given | {"PROMETHEUS_MULTIPROC_DIR"}
     assert set(services()["flower"]["environment"]) == given | {"FLOWER_BASIC_AUTH"}
 
 
@@ -305,6 +309,14 @@ def test_prometheus_asks_web_for_its_metrics() -> None:
         assert (ROOT / "deploy/prometheus" / file).exists()
 
 
+def test_prometheus_asks_every_process_that_counts() -> None:
+    workers = load("deploy/prometheus/prometheus.yml")["scrape_configs"][1]
+    port = services()["ingest"]["environment"]["METRICS_PORT"]
+    asked = {target for one in workers["static_configs"] for target in one["targets"]}
+    assert asked == {f"{name}:{port}" for name in (*WORKERS, "sweeper")}
+    assert workers["authorization"] == load("deploy/prometheus/prometheus.yml")["scrape_configs"][0]["authorization"]
+
+
 def expressions() -> list[str]:
     rules = [rule["expr"] for group in load("deploy/prometheus/rules.yml")["groups"] for rule in group["rules"]]
     board = json.loads(read("deploy/grafana/dashboards/bellwether.json"))
@@ -313,7 +325,12 @@ def expressions() -> list[str]:
 
 def metrics() -> set[str]:
     """Names of our own, as Prometheus sees them."""
-    return {*health.GAUGES, *(f"{counter._name}_total" for counter in (intake.ADMITTED, intake.REFUSED))}
+    own = [family.name for collector in gauges.COLLECTORS for family in collector().describe()]
+    counted = [metric for module in (intake, measures) for metric in vars(module).values()]
+    counters = [f"{metric._name}_total" for metric in counted if isinstance(metric, Counter)]
+    histograms = [metric._name for metric in counted if isinstance(metric, Histogram)]
+    spread = [f"{name}_{part}" for name in histograms for part in ("bucket", "count", "sum")]
+    return {*health.GAUGES, health.DATABASE_UP[0], exposition.MEMORY, *own, *counters, *histograms, *spread}
 
 
 def test_rules_and_dashboards_ask_for_metrics_that_exist() -> None:

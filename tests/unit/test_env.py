@@ -15,7 +15,7 @@ from config import env
 
 ROOT = Path(__file__).resolve().parents[2]
 READERS = {"env.text", "env.optional", "env.flag", "env.integer", "env.words", "_secret", "os.environ.get", "os.getenv"}
-NOT_FOR_USERS = {"DJANGO_SETTINGS_MODULE"}
+NOT_FOR_USERS = {"DJANGO_SETTINGS_MODULE", "PROMETHEUS_MULTIPROC_DIR"}
 
 
 @cache
