@@ -95,6 +95,7 @@ MENU = (
         ("Machine states", "memory", "mlops_machinestate"),
         ("Journal", "history_edu", "sensors_event"),
         ("Periodic jobs", "schedule", "agents_jobrun"),
+        ("Backups", "settings_backup_restore", "agents_backup"),
     )),
     ("Workforce", (
         ("Workers", "engineering", "maintenance_worker"),

@@ -57,7 +57,22 @@ def words(name: str, default: list[str]) -> list[str]:
     return default if value is None else [w.strip() for w in value.split(",") if w.strip()]
 
 
+_read: dict[str, str] = {}
+
+
+def given() -> dict[str, str]:
+    """Every variable that was read so far and has a value, secrets too."""
+    return dict(sorted(_read.items()))
+
+
 def _raw(name: str) -> str | None:
+    value = _look_up(name)
+    if value is not None:
+        _read[name] = value
+    return value
+
+
+def _look_up(name: str) -> str | None:
     value, path = os.environ.get(name) or None, os.environ.get(f"{name}_FILE") or None
     if value is not None and path is not None:
         raise ImproperlyConfigured(f"{name} and {name}_FILE are both set: keep one.")

@@ -92,6 +92,18 @@ FAMILIES = {
     "pdm_database_size_bytes": Asked(
         "Size of the database on disk.", (), "SELECT pg_database_size(current_database())"
     ),
+    "pdm_backup_last_success_timestamp_seconds": Asked(
+        "When the newest whole backup ended well, and when what is written was last shipped; 0: never.",
+        ("kind",),
+        "SELECT lower(kind), extract(epoch FROM max(ended_at)) FROM agents_backup WHERE status = 'DONE' GROUP BY 1",
+        (("whole",), ("wal",)),
+    ),
+    "pdm_backup_failed": Asked(
+        "1 where the newest whole backup failed.",
+        (),
+        "SELECT coalesce((SELECT (status = 'FAILED')::int FROM agents_backup WHERE kind = 'WHOLE'"
+        " ORDER BY id DESC LIMIT 1), 0)",
+    ),
     "pdm_partitions_ahead": Asked(
         "Days after today for which there is a partition of readings.",
         (),

@@ -54,6 +54,7 @@ def prepare(
         flower_port=flower_port,
         mlflow_port=mlflow_port,
         metrics_port=metrics_port,
+        backup=bool(settings.BACKUP_TO),
         beat_file=home() / "beat",
         concurrency=concurrency,
     )

@@ -246,6 +246,14 @@ ML_ANSWER_SECONDS = env.integer("ML_ANSWER_SECONDS", 5, minimum=0)
 # What models said of machines is kept so long.
 ML_PREDICTIONS_DAYS = env.integer("ML_PREDICTIONS_DAYS", 90, minimum=1)
 
+# Backups: where they go (a folder, or s3://bucket/prefix; none: nothing is backed up), age's public key for which they
+# are encrypted, how often a whole one is made, how long they are kept, and how soon what is written is shipped.
+BACKUP_TO, BACKUP_RECIPIENT = env.optional("BACKUP_TO"), env.optional("BACKUP_RECIPIENT")
+BACKUP_HOURS, BACKUP_DAYS = env.integer("BACKUP_HOURS", 24, minimum=1), env.integer("BACKUP_DAYS", 30, minimum=1)
+BACKUP_SHIP_SECONDS = env.integer("BACKUP_SHIP_SECONDS", 5, minimum=1)
+BACKUP_SPOOL = Path(env.text("BACKUP_SPOOL", str(HOME / "spool")))
+POSTGRES_BIN = env.optional("POSTGRES_BIN")
+
 # Shelving: how long a person may hide an alarm at most, and how long before its end those concerned are told.
 SHELVE_MAX_HOURS = env.integer("SHELVE_MAX_HOURS", 24, minimum=1)
 SHELVE_NOTICE_SECONDS = env.integer("SHELVE_NOTICE_SECONDS", 600, minimum=0)

@@ -145,6 +145,7 @@ QUIET = ("-l", "WARNING", "--without-gossip", "--without-mingle")
 
 
 LONG = "backtest,schedule,train"
+BACKUP = ("manage.py", "backup", "--keep")
 MEASURED = ("intake", "judge", "outbox", "aside", "models", "long", "sweep")
 """The processes that have figures of their own; beat and Flower have none, and web and MLflow a page."""
 WEB = (
@@ -171,6 +172,12 @@ def _measured(children: list[Child], *, first_port: int, folder: Path) -> list[C
     return children
 
 
+def _web(*, port: int, threads: int) -> Child:
+    place = ("--host", "127.0.0.1", "--port", str(port))
+    program = [sys.executable, "-m", "granian", "config.wsgi:application"]
+    return Child("web", [*program, *place, "--blocking-threads", str(threads), *WEB])
+
+
 def service(
     *,
     port: int,
@@ -179,6 +186,7 @@ def service(
     concurrency: int,
     mlflow_port: int = 0,
     metrics_port: int = 0,
+    backup: bool = False,
     web_threads: int = WEB_THREADS,
 ) -> list[Child]:
     """The processes of one node: web, a worker for each group of stages, beat, sweep, Flower, and MLflow at a port.
@@ -193,13 +201,7 @@ def service(
         return Child(name, [*celery, "worker", *options])
 
     children = [
-        Child(
-            "web",
-            [
-                python, "-m", "granian", "config.wsgi:application", "--host", "127.0.0.1", "--port", str(port),
-                "--blocking-threads", str(web_threads), *WEB,
-            ],
-        ),
+        _web(port=port, threads=web_threads),
         worker("intake", "ingest,validate"),
         worker("judge", "detect,decide,notify"),
         worker("outbox", "deliver,housekeeping"),  # no stage: it waits for targets that may hang
@@ -219,6 +221,7 @@ def service(
             ],
         ),
         *([tracking(port=mlflow_port)] if mlflow_port else []),
+        *([Child("backup", [python, *BACKUP])] if backup else []),
     ]  # fmt: skip
     return _measured(children, first_port=metrics_port, folder=beat_file.parent / "metrics")
 

@@ -11,6 +11,7 @@ import numpy as np
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from agents.backup_models import Backup
 from agents.models import Backtest, Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
 from maintenance.approval_models import ApprovalDecision, ApprovalPolicy, ApprovalWait, Delegation
 from maintenance.attachment_models import Attachment
@@ -149,6 +150,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
     _models(machine, n)
     MachineState.objects.create(machine=machine, memory=b"memory", learned=b"learned", memory_run_id=run.pk)
     label, regime = _told(sensor)
+    Backup.objects.create(kind=Backup.Kind.WHOLE, status=Backup.Status.DONE, place="/backups", stamp=f"{n:016}")
     backtest = Backtest.objects.create(
         site=site, machine=machine, sensor=sensor, from_at=NOON, to_at=NOON + 24 * HOUR, look_back_days=14,
         status="FAILED", reason="<b>no</b> readings", finished_at=NOON,

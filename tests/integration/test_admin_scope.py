@@ -10,6 +10,7 @@ from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
+from agents.backup_models import Backup
 from agents.models import JobRun, Throttle
 from maintenance.approval_models import ApprovalPolicy, Delegation
 from maintenance.effort_models import LabourRate
@@ -22,7 +23,7 @@ from tests import factories, plant
 
 pytestmark = pytest.mark.django_db
 
-OPERATORS = (JobRun, Throttle)
+OPERATORS = (Backup, JobRun, Throttle)
 """Of the whole installation: no site's, so no member's."""
 SHARED = (ModelPolicy, ModelVersion, Deployment, Training)
 """Of all sites together: every member of one reads them, and only who administers the installation changes them."""

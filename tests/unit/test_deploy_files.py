@@ -28,7 +28,7 @@ from tests.unit import test_env
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = {*celery.QUEUES}
-APP = {"web", "migrate", "sweeper", "beat", "flower", "mlflow", *WORKERS}
+APP = {"web", "migrate", "sweeper", "backup", "beat", "flower", "mlflow", *WORKERS}
 SERVERS = {"postgres", "redis", "store", "prometheus", "grafana"}
 FOR_CELERY = {"REMAP_SIGTERM", "FLOWER_BASIC_AUTH"}  # read by Celery and Flower themselves
 PORTS = {"web": 8000, "flower": 5555, "mlflow": 5000, "prometheus": 9090, "grafana": 3000}
@@ -118,7 +118,7 @@ def test_beat_flower_mlflow_and_sweep_are_started_as_on_one_node() -> None:
 
 def test_every_management_command_exists() -> None:
     asked = [words[2] for name in APP if (words := command(name))[:2] == ["python", "manage.py"]]
-    assert sorted(asked) == ["migrate", "sweep"]
+    assert sorted(asked) == ["backup", "migrate", "sweep"]
     assert set(asked) <= set(get_commands())
 
 
@@ -166,7 +166,7 @@ def test_a_service_says_whether_it_is_well(name: str) -> None:
     check = services()[name].get("healthcheck")
     if name == "web":
         assert check is None  # the image's own
-    elif name in {"migrate", "beat", "sweeper", "quarantine"}:
+    elif name in {"migrate", "beat", "sweeper", "quarantine", "backup"}:
         assert check == {"disable": True}
     else:
         assert check["test"] and check["interval"] and check["timeout"] and check["retries"]
@@ -367,6 +367,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "down",
         "test",
         "train-all",
+        "drill",
         "chaos",
         "bench",
         "bench-alarms",
