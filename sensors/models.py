@@ -48,14 +48,25 @@ class Site(models.Model):
             return ZoneInfo("UTC")
 
 
+ROLES = ["VIEWER", "TECHNICIAN", "PLANNER", "RELIABILITY", "DATA_SCIENTIST", "ADMIN", "AUDITOR", "INGEST"]
+
+
 class Membership(models.Model):
     """What a person or client may do in a site."""
 
     class Role(models.TextChoices):
         VIEWER = "VIEWER", "Viewer: reads"
         TECHNICIAN = "TECHNICIAN", "Technician: also acknowledges and works on orders"
-        INGEST = "INGEST", "Ingest client: sends readings, and reads"
+        PLANNER = "PLANNER", "Planner: also plans work, people, parts and windows"
+        RELIABILITY = "RELIABILITY", "Reliability engineer: also defines and tunes alarms and limits"
+        DATA_SCIENTIST = "DATA_SCIENTIST", "Data scientist: also labels, trains and promotes models"
         ADMIN = "ADMIN", "Site administrator: everything in the site"
+        AUDITOR = "AUDITOR", "Auditor: reads, who did what as well"
+        INGEST = "INGEST", "Ingest client: sends readings, and reads"
+
+        @property
+        def short(self) -> str:
+            return str(self.label).partition(":")[0].lower()
 
     site = models.ForeignKey(Site, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
@@ -65,9 +76,7 @@ class Membership(models.Model):
         ordering = ["site", "user"]
         constraints = [
             models.UniqueConstraint(fields=["site", "user"], name="membership_once"),
-            models.CheckConstraint(
-                condition=Q(role__in=["VIEWER", "TECHNICIAN", "INGEST", "ADMIN"]), name="membership_role_known"
-            ),
+            models.CheckConstraint(condition=Q(role__in=ROLES), name="membership_role_known"),
         ]
 
     def __str__(self) -> str:

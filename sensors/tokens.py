@@ -13,7 +13,6 @@ from django_ratelimit.core import is_ratelimited
 from drf_spectacular.utils import extend_schema
 from redis.exceptions import RedisError
 from rest_framework.exceptions import NotAuthenticated
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework_simplejwt import views
@@ -23,6 +22,8 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from sensors import directory
+from sensors.permissions import PUBLIC
+from sensors.policy import by_method
 from sensors.problems import Problem
 
 MINUTE = 60
@@ -61,7 +62,7 @@ def caller(request: Request) -> tuple[User, int]:
 class Login(views.TokenObtainPairView):
     """User name and password for tokens; so many tries a minute, by address and by user name."""
 
-    permission_classes = (AllowAny,)  # type: ignore[assignment]  # the stubs take the library's () for the type
+    policy = by_method(post=PUBLIC)
 
     @extend_schema(
         tags=["auth"], summary="Get tokens", responses={200: views.TokenObtainPairView().get_serializer_class()},
@@ -90,7 +91,7 @@ def limit(request: Request, *, group: str, key: Any) -> None:
 class Refresh(views.TokenRefreshView):
     """A refresh token for new tokens. It is used up: of two at once, one wins."""
 
-    permission_classes = (AllowAny,)  # type: ignore[assignment]  # the stubs take the library's () for the type
+    policy = by_method(post=PUBLIC)
 
     @extend_schema(
         tags=["auth"], summary="Refresh tokens", responses={200: views.TokenRefreshView().get_serializer_class()},
@@ -117,7 +118,7 @@ def _lock(encoded: str) -> None:
 class Blacklist(views.TokenBlacklistView):
     """Log out: the refresh token cannot be used any more."""
 
-    permission_classes = (AllowAny,)  # type: ignore[assignment]  # the stubs take the library's () for the type
+    policy = by_method(post=PUBLIC)
 
     @extend_schema(
         tags=["auth"], summary="Give a refresh token back", responses={200: None},
