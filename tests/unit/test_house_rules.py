@@ -54,6 +54,7 @@ PURE = (
     "mlops.learning",
     "mlops.life_bands",
     "mlops.multivariate",
+    "mlops.overhauls",
     "mlops.planes",
     "mlops.prognosis",
     "mlops.recipes",
