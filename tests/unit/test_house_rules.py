@@ -53,6 +53,7 @@ PURE = (
     "mlops.drift",
     "mlops.learning",
     "mlops.life_bands",
+    "mlops.known_faults",
     "mlops.multivariate",
     "mlops.overhauls",
     "mlops.planes",
