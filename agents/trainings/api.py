@@ -62,7 +62,7 @@ class TrainingIn(serializers.Serializer[Any]):
         help_text="So many days up to the newest reading are learned from, from now on (90).",
     )
     incremental = serializers.BooleanField(
-        required=False, help_text="Only move the limit of the site's champion, by what was labelled."
+        required=False, help_text="Show the champion of the site what was labelled since, instead of training anew."
     )
     seconds = serializers.FloatField(required=False, help_text="For the search of hyper-parameters; 0: none.")
     seed = serializers.IntegerField(required=False, help_text="Of everything that is drawn by lot (1).")
