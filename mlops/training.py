@@ -90,6 +90,7 @@ def _columns(recipe: Recipe, trained: Trained) -> dict[str, Any]:
             {"other": one.other, "gain": _ends(one.gain), "worse": _plain(one.worse)} for one in trained.beside
         ],
         "objections": list(trained.objections),
+        "usual_losses": list(trained.usual),
         "learned_from": trained.learn,
         "held_out": len(trained.held),
         "data_sha256": trained.fingerprint,

@@ -59,6 +59,7 @@ from maintenance.plan_models import Meter, MeterReading, Plan, PlanOccurrence
 from maintenance.schedule_models import Schedule, ScheduleVisit
 from mlops.drift_models import DriftCheck
 from mlops.models import Deployment, MachineState, ModelPolicy, ModelVersion, Prediction, Training
+from mlops.performance_models import LivePerformance
 from sensors import columns, store
 from sensors.default_models import SensorDefault
 from sensors.models import (
@@ -364,6 +365,11 @@ def _models(machine: Equipment, n: int) -> None:
         machine=machine, name=name, version=1, from_at=NOON - HOUR, to_at=NOON, verdict="AS_BEFORE", reason="none",
         features=[{"feature": "<b>load</b>", "p": 0.5, "q": None, "effect": 0.1, "shift": 0.1, "drifted": False,
                    "words": "<b>no</b> more"}],
+    )  # fmt: skip
+    LivePerformance.objects.create(
+        machine=machine, name=name, version=1, from_at=NOON - HOUR, to_at=NOON, answers=200, known=3,
+        figures=[{"name": "f1", "expected": 0.7, "low": 0.6, "high": 0.8, "held_out": 0.75, "measured": 0.5}],
+        said=["label 1 says FAULT <b>LOO</b>"], changes=[{"by": "adwin", "at": NOON.isoformat()}], measured_at=NOON,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlops.drift import performance
 from mlops.drift.reference import Reference, TooLittle
 from mlops.learning import evaluation, frozen, leaks
 from mlops.learning.contract import Learned, Recipe, Settings, Signature
@@ -21,7 +22,8 @@ SEED = 1
 class Trained:
     """What came of a training. ``figures``: on what was held out; ``baselines``: theirs by name; ``beside``: compared
     with each of them, and with ``others`` (the champion); ``objections``: why it may not speak, empty: it may.
-    ``reference``: what was usual of what it learned from, None where too little is known: ``no_reference`` says why."""
+    ``reference``: what was usual of what it learned from, None where too little is known: ``no_reference`` says why.
+    ``usual``: see ``performance.usual_losses``."""
 
     learned: Learned
     settings: Settings
@@ -36,6 +38,7 @@ class Trained:
     objections: tuple[str, ...]
     reference: Reference | None
     no_reference: str
+    usual: tuple[float, ...] = ()
 
 
 def train(
@@ -62,7 +65,8 @@ def train(
     reference, no_reference = _frozen(learn, recipe.signature)
     tell("measuring", 0.9)
     rivals = {name: one.answer(held) for name, one in {**recipe.baselines(learn), **others}.items()}
-    judged = evaluation.judge(recipe, learned.answer(held), rivals, held, seed=seed)
+    answers = learned.answer(held)
+    judged = evaluation.judge(recipe, answers, rivals, held, seed=seed)
     return Trained(
         learned, settings, examples.fingerprint(), len(learn), held, trials, time.monotonic() - started,
         figures=judged.figures, baselines=judged.others, beside=judged.beside,
@@ -71,6 +75,7 @@ def train(
             *(why for one in judged.beside for why in evaluation.objections(recipe.target, recipe.guards, one)),
         ),
         reference=reference, no_reference=no_reference,
+        usual=tuple(performance.usual_losses(answers, held, recipe.blocks(held))),
     )  # fmt: skip
 
 
