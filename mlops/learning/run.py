@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops.drift import performance
 from mlops.drift.reference import Reference, TooLittle
 from mlops.learning import evaluation, frozen, leaks
-from mlops.learning.contract import Learned, Recipe, Settings, Signature
+from mlops.learning.contract import Answers, Learned, Recipe, Settings, Signature
 from mlops.learning.evaluation import Comparison, Interval
 from mlops.learning.examples import Examples
 from mlops.learning.search import Tell, search
@@ -23,7 +23,7 @@ class Trained:
     """What came of a training. ``figures``: on what was held out; ``baselines``: theirs by name; ``beside``: compared
     with each of them, and with ``others`` (the champion); ``objections``: why it may not speak, empty: it may.
     ``reference``: what was usual of what it learned from, None where too little is known: ``no_reference`` says why.
-    ``usual``: see ``performance.usual_losses``."""
+    ``answers``: to what was held out; ``usual``: see ``performance.usual_losses``."""
 
     learned: Learned
     settings: Settings
@@ -38,7 +38,8 @@ class Trained:
     objections: tuple[str, ...]
     reference: Reference | None
     no_reference: str
-    usual: tuple[float, ...] = ()
+    answers: Answers
+    usual: tuple[float, ...]
 
 
 def train(
@@ -75,7 +76,7 @@ def train(
             *(why for one in judged.beside for why in evaluation.objections(recipe.target, recipe.guards, one)),
         ),
         reference=reference, no_reference=no_reference,
-        usual=tuple(performance.usual_losses(answers, held, recipe.blocks(held))),
+        answers=answers, usual=tuple(performance.usual_losses(answers, held, recipe.blocks(held))),
     )  # fmt: skip
 
 

@@ -55,6 +55,7 @@ PURE = (
     "mlops.life_bands",
     "mlops.multivariate",
     "mlops.planes",
+    "mlops.plots",
     "mlops.prognosis",
     "mlops.recipes",
     "mlops.classification",
