@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from mlops import drift_models, performance_models  # noqa: F401  # Django looks for tables here
+from mlops import drift_models, limit_models, performance_models  # noqa: F401  # Django looks for tables here
 from sensors.models import Equipment, Site
 
 

@@ -27,7 +27,7 @@ STYLE: Any = {"text.parse_math": False, "axes.linewidth": 0.6, "font.size": 9.0,
 OURS, TRUE, FAINT = "#1d3557", "#b23a48", "#a8c5da"
 MOST_POINTS = 2_000
 BINS = 10
-EXPLAINED, EXPLAINED_BY_ASKING, MOST_ANSWERS, MOST_FEATURES = 100, 10, 64, 20
+EXPLAINED, EXPLAINED_BY_ASKING, MOST_ANSWERS, MOST_FEATURES = 100, 4, 64, 20
 """Questions that are explained where a model tells how its score comes about, and where it has to be asked, and how
 often each."""
 

@@ -58,6 +58,7 @@ from maintenance.permit_models import Permit, PermitRule, WorkRules
 from maintenance.plan_models import Meter, MeterReading, Plan, PlanOccurrence
 from maintenance.schedule_models import Schedule, ScheduleVisit
 from mlops.drift_models import DriftCheck
+from mlops.limit_models import LimitForecast
 from mlops.models import Deployment, MachineState, ModelPolicy, ModelVersion, Prediction, Training
 from mlops.performance_models import LivePerformance
 from sensors import columns, store
@@ -148,6 +149,10 @@ def rows(site: Site, *, name: str = "") -> Rows:
         user=factories.user(site=site, role="INGEST"), readings_per_second=10, until=NOON, reason="<b>bad</b> readings"
     )
     _models(machine, n)
+    LimitForecast.objects.create(
+        machine=machine, sensor=sensor, limit_name="high", limit=9.0, day=NOON.date(), asked_at=NOON, state="TREND",
+        p10=60.0, p50=90.0, p90=120.0, tested_at=NOON, is_proven=True,
+    )  # fmt: skip
     MachineState.objects.create(machine=machine, memory=b"memory", learned=b"learned", memory_run_id=run.pk)
     label, regime = _told(sensor)
     backtest = Backtest.objects.create(

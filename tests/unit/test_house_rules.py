@@ -64,6 +64,7 @@ PURE = (
     "mlops.forecasting",
     "mlops.seasons",
     "mlops.thresholds",
+    "mlops.limit_backtest",
     "mlops.time_to_limit",
     "mlops.regimes",
     "mlops.trends",
