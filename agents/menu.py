@@ -53,6 +53,7 @@ MENU = (
         ("Versions", "deployed_code_history", "mlops_modelversion"),
         ("Who spoke when", "history", "mlops_deployment"),
         ("Drift", "trending_down", "mlops_driftcheck"),
+        ("Performance", "speed", "mlops_liveperformance"),
         ("Trainings", "model_training", "mlops_training"),
         ("Training windows", "dataset", learn_page.NAME),
     )),

@@ -117,6 +117,11 @@ def drift(**_: Any) -> None:
     jobs.run("drift", lambda: doorbell.ring_all(import_module("agents.drift").look_round()))
 
 
+@shared_task(name="agents.limit_forecasts", queue="answer")
+def limit_forecasts(**_: Any) -> None:
+    jobs.run("limit_forecasts", lambda: import_module("agents.limit_forecasts").look_round())
+
+
 @shared_task(name="agents.model_breaches", queue="answer")
 def model_breaches(**_: Any) -> None:
     jobs.run("model_breaches", lambda: import_module("agents.breaches").look_round())

@@ -20,6 +20,7 @@ PERIODS: dict[str, timedelta] = {
     "forget_questions": timedelta(hours=6),
     "drift": timedelta(hours=1),
     "predict": timedelta(minutes=1),
+    "limit_forecasts": timedelta(hours=1),
     "model_breaches": timedelta(minutes=10),
     "forget_predictions": timedelta(hours=6),
 }

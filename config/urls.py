@@ -61,6 +61,7 @@ from maintenance.tool_api import ToolLoans, Tools
 from maintenance.window_api import Windows
 from mlops.api import Deployments, Models, Predictions
 from mlops.drift_api import DriftChecks
+from mlops.performance_api import LivePerformances
 from sensors import problems, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.default_api import SensorDefaults
@@ -144,6 +145,7 @@ router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")
 router.register("ml/models", Models, basename="ml-model")
 router.register("ml/drift-checks", DriftChecks, basename="ml-drift-check")
+router.register("ml/performances", LivePerformances, basename="ml-performance")
 router.register("ml/deployments", Deployments, basename="ml-deployment")
 router.register("ml/predictions", Predictions, basename="ml-prediction")
 router.register("ml/trainings", Trainings, basename="ml-training")

@@ -13,11 +13,12 @@ from mlops.learning.evaluation import Comparison, Interval
 from mlops.learning.run import Trained
 
 
-def card(recipe: Recipe, trained: Trained) -> str:
-    return "\n".join(_lines(recipe, trained)) + "\n"
+def card(recipe: Recipe, trained: Trained, *, pictures: Mapping[str, str]) -> str:
+    """``pictures``: title by the name of the file, which lies beside the card."""
+    return "\n".join(_lines(recipe, trained, pictures)) + "\n"
 
 
-def _lines(recipe: Recipe, trained: Trained) -> Iterator[str]:
+def _lines(recipe: Recipe, trained: Trained, pictures: Mapping[str, str]) -> Iterator[str]:
     signature = recipe.signature
     yield f"# {recipe.name}\n"
     yield f"{recipe.about}\n"
@@ -43,6 +44,9 @@ def _lines(recipe: Recipe, trained: Trained) -> Iterator[str]:
     yield from (f"- Against it: {why}" for why in trained.objections)
     if not trained.objections:
         yield "- Nothing speaks against it."
+    if pictures:
+        yield "\n## Pictures\n"
+        yield from (f"- [{title}]({name})" for name, title in pictures.items())
 
 
 def _judged(trained: Trained) -> str:

@@ -17,11 +17,13 @@ from rest_framework.views import APIView
 
 from agents import doorbell
 from agents.doorbell import Bell
-from mlops import asking, ledger, owners
+from mlops import asking, ledger, limits, owners
 from mlops.drift_api import FeatureDrift
 from mlops.drift_models import DriftCheck
+from mlops.limit_api import LimitForecastOut
 from mlops.models import ModelVersion, Question
 from sensors import access, policy
+from sensors.models import Sensor
 from sensors.policy import READS, by_method
 from sensors.problems import Problem
 
@@ -108,6 +110,10 @@ class QuestionIn(serializers.Serializer[Any]):
         default=False, help_text="Say what each feature adds to the answer, too; also as ?explain=true."
     )
     each = serializers.BooleanField(default=False, help_text="Answer for each row, and not for the last one alone.")
+
+
+class OfSensor(serializers.Serializer[Any]):
+    sensor = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
 
 
 EXAMPLE = OpenApiExample(
@@ -201,6 +207,22 @@ class Forecast(Ask):
     @_documented("Ask for a forecast", "What a model that forecasts says: values ahead, or the time to a limit.")
     def post(self, request: Request) -> Response:
         return self.ask(request)
+
+    @extend_schema(
+        tags=["ml"], summary="When a sensor will be at its limits", parameters=[OfSensor],
+        responses=LimitForecastOut(many=True), description="What was last told of each limit that is next, from the "
+        "sensor's own trend, hour by hour. Times are seconds from `asked_at`; they are null where no trend leads to "
+        "the limit within the horizon, and where the interval is not proven on what came so far.",
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        asked = OfSensor(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        sensor = access.scope(Sensor.objects.all(), access.user_of(request), path="site").filter(
+            pk=asked.validated_data["sensor"]
+        )
+        if (found := sensor.first()) is None:
+            raise Problem("not-found", "There is no such sensor among yours.")
+        return Response(LimitForecastOut(limits.of_sensor(found), many=True).data)
 
 
 class DetectAnomaly(Ask):

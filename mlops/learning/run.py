@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mlops.drift import performance
 from mlops.drift.reference import Reference, TooLittle
 from mlops.learning import evaluation, frozen, leaks
 from mlops.learning import examples as asking
@@ -26,7 +27,7 @@ class Trained:
     taught the others; 1 = by the model itself. ``figures``: on what was held out; ``baselines``: theirs by name;
     ``beside``: compared with each of them, and with ``others`` (the champion); ``objections``: why it may not speak,
     empty: it may. ``reference``: what was usual of what it learned from, None where too little is known:
-    ``no_reference`` says why."""
+    ``no_reference`` says why. ``answers``: to what was held out; ``usual``: see ``performance.usual_losses``."""
 
     learned: Learned
     settings: Settings
@@ -42,6 +43,8 @@ class Trained:
     objections: tuple[str, ...]
     reference: Reference | None
     no_reference: str
+    answers: Answers
+    usual: tuple[float, ...]
 
 
 def train(
@@ -74,8 +77,9 @@ def train(
         _answers(held, {evaluation.OURS: one, **recipe.baselines(learn), **others})
         for (learn, held), (one, _) in zip(turns, taught, strict=False)
     ]
-    held, answers = asking.together([held for _, held in turns]), _together(told)
-    judged = evaluation.judge(recipe, answers.pop(evaluation.OURS), answers, held, seed=seed)
+    held, rivals = asking.together([held for _, held in turns]), _together(told)
+    answers = rivals.pop(evaluation.OURS)
+    judged = evaluation.judge(recipe, answers, rivals, held, seed=seed)
     return Trained(
         learned, found.settings, examples.fingerprint(), len(lessons[-1]), held, len(turns), found.trials,
         time.monotonic() - started, figures=judged.figures, baselines=judged.others, beside=judged.beside,
@@ -84,6 +88,7 @@ def train(
             *(why for one in judged.beside for why in evaluation.objections(recipe.target, recipe.guards, one)),
         ),
         reference=reference, no_reference=no_reference,
+        answers=answers, usual=tuple(performance.usual_losses(answers, held, recipe.blocks(held))),
     )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ from maintenance.plan_models import Meter, Plan
 from maintenance.schedule_models import Schedule, ScheduleVisit
 from mlops.drift_models import DriftCheck
 from mlops.models import Deployment, ModelPolicy, Prediction, Question, Training
+from mlops.performance_models import LivePerformance
 from sensors import api, inbox, labels, problems, regimes
 from sensors.default_models import SensorDefault
 from sensors.models import Batch, Label, Membership, Regime, Sensor, Site
@@ -400,6 +401,7 @@ def of_models() -> dict[str, Any]:
     models: dict[str, type[Model]] = {
         "ml/models": ModelPolicy, "ml/deployments": Deployment, "ml/trainings": Training,
         "ml/predictions": Prediction, "ml/drift-checks": DriftCheck,
+        "ml/performances": LivePerformance,
     }  # fmt: skip
     asked = Question.objects.create(kind="PREDICT", name="wear", asked_by=factories.user(), asked={})
     return {name: model._default_manager.all()[0].pk for name, model in models.items()} | {"ml/questions": asked.key}

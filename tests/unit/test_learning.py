@@ -211,7 +211,7 @@ def test_a_training_measures_beside_baselines_and_the_champion() -> None:
     assert trained.beside[0].gain.low > 3
     assert [text for text in trained.objections if "champion 1" in text] == list(trained.objections) != []
     assert run.train(Wear(), NOWHERE, others={}, tell=quiet).objections == ()
-    card = cards.card(Wear(), trained)
+    card = cards.card(Wear(), trained, pictures={})
     assert "Against it" in card
     assert "load [kN]" in card
 
