@@ -12,12 +12,12 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from maintenance import kpi_book, kpi_report
 from maintenance.kpi_report import Report
 from maintenance.report_api import Fields
 from sensors import access, problems
+from sensors.contract import Contract
 from sensors.problems import Problem
 
 KEY: dict[str, Any] = {"min_value": 1, "max_value": 2**63 - 1}
@@ -89,7 +89,7 @@ class KpisOut(Fields):
     between_failures = KpiCurve()
 
 
-class Kpis(APIView):
+class Kpis(Contract):
     @extend_schema(
         tags=["kpis"],
         summary="The figures of maintenance over a period",
@@ -102,7 +102,7 @@ class Kpis(APIView):
         return Response(KpisOut(kpi_report.plain(_made(request))).data)
 
 
-class KpiTable(APIView):
+class KpiTable(Contract):
     @extend_schema(
         tags=["kpis"],
         summary="The figures of maintenance as CSV",

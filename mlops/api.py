@@ -16,6 +16,7 @@ from mlops import ledger, owners, predictions
 from mlops.models import Deployment, ModelPolicy, ModelVersion, Prediction
 from sensors import access
 from sensors.api import Filters, Scoped
+from sensors.contract import Contract
 from sensors.paging import ByNumberPagination
 from sensors.problems import Problem
 
@@ -78,7 +79,7 @@ class Rollback(serializers.Serializer[Any]):
     list=extend_schema(tags=["ml"], summary="List models", description="With who speaks, by name."),
     retrieve=extend_schema(tags=["ml"], summary="One model", description="Who speaks, and how it is looked after."),
 )
-class Models(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ModelPolicy]):
+class Models(mixins.ListModelMixin, mixins.RetrieveModelMixin, Contract, viewsets.GenericViewSet[ModelPolicy]):
     queryset = ModelPolicy.objects.all()
     serializer_class = ModelOut
     pagination_class = ByNumberPagination
@@ -163,7 +164,7 @@ class DeploymentFilter(django_filters.FilterSet):
     list=extend_schema(tags=["ml"], summary="The ledger", description="Who spoke from when to when, by whom and why."),
     retrieve=extend_schema(tags=["ml"], summary="One entry of the ledger", description="With the figures of its gate."),
 )
-class Deployments(viewsets.ReadOnlyModelViewSet[Deployment]):
+class Deployments(Contract, viewsets.ReadOnlyModelViewSet[Deployment]):
     queryset = Deployment.objects.select_related("version")
     serializer_class = DeploymentOut
     filterset_class = DeploymentFilter

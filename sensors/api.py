@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from sensors import access, sensor_defaults, series, zones
 from sensors.columns import to_instant
+from sensors.contract import Contract
 from sensors.models import Batch, BatchPart, Equipment, Sensor, Site
 from sensors.paging import ByIdPagination
 from sensors.problems import Problem
@@ -30,7 +31,7 @@ EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 QUALITIES = ("GOOD", "UNCERTAIN", "BAD")
 
 
-class Scoped(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]):
+class Scoped(mixins.ListModelMixin, mixins.RetrieveModelMixin, Contract, viewsets.GenericViewSet[Any]):
     """Rows of the sites of whoever asks, and nothing else: another site's row is not found."""
 
     site_path = "site"

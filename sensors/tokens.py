@@ -23,6 +23,7 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from sensors import directory
+from sensors.contract import Contract
 from sensors.problems import Problem
 
 MINUTE = 60
@@ -58,10 +59,11 @@ def caller(request: Request) -> tuple[User, int]:
     return found
 
 
-class Login(views.TokenObtainPairView):
+class Login(Contract, views.TokenObtainPairView):
     """User name and password for tokens; so many tries a minute, by address and by user name."""
 
     permission_classes = (AllowAny,)  # type: ignore[assignment]  # the stubs take the library's () for the type
+    takes_keys = False  # a token is stored nowhere
 
     @extend_schema(
         tags=["auth"], summary="Get tokens", responses={200: views.TokenObtainPairView().get_serializer_class()},
@@ -87,10 +89,11 @@ def limit(request: Request, *, group: str, key: Any) -> None:
         raise Problem("too-many-requests", "Too many tries; wait a minute.", retry_after=MINUTE)
 
 
-class Refresh(views.TokenRefreshView):
+class Refresh(Contract, views.TokenRefreshView):
     """A refresh token for new tokens. It is used up: of two at once, one wins."""
 
     permission_classes = (AllowAny,)  # type: ignore[assignment]  # the stubs take the library's () for the type
+    takes_keys = False  # a token is stored nowhere
 
     @extend_schema(
         tags=["auth"], summary="Refresh tokens", responses={200: views.TokenRefreshView().get_serializer_class()},
@@ -114,10 +117,11 @@ def _lock(encoded: str) -> None:
     list(OutstandingToken.objects.select_for_update().filter(jti=jti))
 
 
-class Blacklist(views.TokenBlacklistView):
+class Blacklist(Contract, views.TokenBlacklistView):
     """Log out: the refresh token cannot be used any more."""
 
     permission_classes = (AllowAny,)  # type: ignore[assignment]  # the stubs take the library's () for the type
+    takes_keys = False  # a token is stored nowhere
 
     @extend_schema(
         tags=["auth"], summary="Give a refresh token back", responses={200: None},

@@ -12,7 +12,6 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.views import APIView
 
 from agents import doorbell
 from agents.doorbell import Bell
@@ -21,6 +20,7 @@ from mlops import owners
 from mlops.models import Training
 from sensors import access
 from sensors.api import Filters
+from sensors.contract import Contract
 from sensors.problems import Problem
 
 
@@ -79,7 +79,7 @@ class TrainingIn(serializers.Serializer[Any]):
         return attrs
 
 
-class Retrain(APIView):
+class Retrain(Contract):
     @extend_schema(
         tags=["ml"], summary="Train a model", request=TrainingIn, responses={202: TrainingOut},
         description="A worker does it: look at `status_url` until `status` is DONE or FAILED. What comes of it speaks "
@@ -122,7 +122,7 @@ def _model(said: dict[str, Any], user: User) -> str:
     ),
     retrieve=extend_schema(tags=["ml"], summary="One training", description="How far it is, and what came of it."),
 )
-class Trainings(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Training]):
+class Trainings(mixins.ListModelMixin, mixins.RetrieveModelMixin, Contract, viewsets.GenericViewSet[Training]):
     queryset = Training.objects.select_related("version")
     serializer_class = TrainingOut
     filterset_class = TrainingFilter
@@ -147,5 +147,5 @@ class Trainings(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gener
 
 
 def accepted(row: Training, request: Request) -> Response:
-    doorbell.ring(Bell("train", row.pk))
+    doorbell.ring_when_stored(Bell("train", row.pk))
     return Response(TrainingOut(row, context={"request": request}).data, status=202)
