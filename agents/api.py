@@ -180,7 +180,9 @@ class Ingest(Contract):
         answer |= {"batch": batch.pk, "received_at": batch.received_at, "results": batch.results}
         answer |= {"status_url": f"{request.scheme}://{request.get_host()}/api/v1/batches/{batch.pk}/"}
         headers = {idempotency.REPLAYED: "true"} if taken.replayed else None
-        return HttpResponse(orjson.dumps(answer), status=202, content_type="application/json", headers=headers)
+        return HttpResponse(
+            orjson.dumps(answer, option=orjson.OPT_UTC_Z), status=202, content_type="application/json", headers=headers
+        )
 
     def handle_exception(self, exc: Exception) -> Response:
         intake.count_failure(exc)

@@ -130,6 +130,7 @@ class WorkOrders(Deciding, Costed):
 
     queryset = WorkOrder.objects.prefetch_related("transitions")
     serializer_class = WorkOrderOut
+    orderings = ("opened_at",)
     filterset_class = WorkOrderFilter
 
     @extend_schema(

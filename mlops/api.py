@@ -17,7 +17,7 @@ from mlops.models import Deployment, ModelPolicy, ModelVersion, Prediction
 from sensors import access
 from sensors.api import Filters, Scoped
 from sensors.contract import Contract
-from sensors.paging import ByNumberPagination
+from sensors.paging import ByIdPagination, ByNumberPagination
 from sensors.problems import Problem
 
 VERSION = [
@@ -93,11 +93,10 @@ class Models(mixins.ListModelMixin, mixins.RetrieveModelMixin, Contract, viewset
 
     @extend_schema(tags=["ml"], summary="Versions of a model", responses=VersionOut(many=True), filters=False,
                    description="The newest first, with what each was measured at.")  # fmt: skip
-    @action(detail=True)
+    @action(detail=True, pagination_class=ByIdPagination)
     def versions(self, request: Request, pk: str) -> Response:
-        pages = ByNumberPagination()
-        page = pages.paginate_queryset(ModelVersion.objects.filter(name=self.get_object().pk), request, view=self)
-        return pages.get_paginated_response(VersionOut(page or [], many=True).data)
+        versions: QuerySet[Any] = ModelVersion.objects.filter(name=self.get_object().pk)
+        return self.get_paginated_response(VersionOut(self.paginate_queryset(versions) or [], many=True).data)
 
     @extend_schema(
         tags=["ml"], summary="Promote a version", request=Promotion, responses=DeploymentOut,

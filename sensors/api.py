@@ -25,9 +25,8 @@ from sensors.schema import documented
 MOST_POINTS = 5_000
 MOST_READINGS = 5_000_000
 MOST_ROLLUPS = 10_000
-DAY = timedelta(days=1)
+DAY, EARLIEST = timedelta(days=1), datetime(1, 1, 1, tzinfo=UTC)
 LENGTHS = {"hour": timedelta(hours=1), "day": DAY}
-EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 QUALITIES = ("GOOD", "UNCERTAIN", "BAD")
 
 
@@ -256,6 +255,8 @@ class NewestReceived(ByIdPagination):
 @documented("data", "batch", "batches")
 class Batches(Scoped):
     """What became of what was sent."""
+
+    orderings = ("received_at",)
 
     class BatchOut(serializers.ModelSerializer[Batch]):
         class Meta:

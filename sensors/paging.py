@@ -32,6 +32,14 @@ class Sized(BasePagination):
             return int(given)
         raise wrong(SIZE, f"It is a whole number from 1 to {LONGEST_PAGE}.")
 
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """As OpenAPI 3.1 says that there may be null."""
+        made: dict[str, Any] = super().get_paginated_response_schema(schema)
+        for one in made["properties"].values():
+            if one.pop("nullable", False):
+                one["type"] = [one["type"], "null"]
+        return made
+
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
         for one in found:

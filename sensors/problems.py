@@ -34,6 +34,7 @@ SHUT = (
 BEYOND_LIMITS = "54"
 """The class of codes of a statement that is too large or too deep, and will be tomorrow."""
 RETRY_SECONDS = (5, 15)
+PLAINLY = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
 BODILESS = ("GET", "HEAD", "DELETE")
 
 TITLES = {
@@ -122,7 +123,7 @@ class JSONRenderer(renderers.JSONRenderer):
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
         if data is None:
             return b""
-        return orjson.dumps(data, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(data, default=_plain, option=PLAINLY)
 
 
 def _plain(value: Any) -> Any:

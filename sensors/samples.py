@@ -11,6 +11,7 @@ from sensors import problems
 
 Schema = dict[str, Any]
 
+SHARED = ("IdempotencyKey", "IfMatch", "IfNoneMatch", "cursor", "page_size", "ordering")
 NOON = "2026-03-01T12:00:00Z"
 FORMATS: dict[str, str] = {
     "date-time": NOON,
@@ -52,15 +53,33 @@ del NAMED["results"]
 def add(result: Schema, generator: Any, request: Any, public: bool) -> Schema:
     """A hook of drf-spectacular: an example for every body that has none, and the problem answers, written once."""
     parts = result["components"]
+    _say_once(parts["schemas"])
     parts["responses"] = {f"Problem{code}": _problem(code) for code in sorted(problems.ANSWERS)}
     made: Schema = parts.setdefault("examples", {})
     for operations in result["paths"].values():
         for operation in operations.values():
+            operation["parameters"] = [_shared(one, parts) for one in operation.get("parameters", [])]
             for body in (operation.get("requestBody"), *operation["responses"].values()):
                 for media in (body or {}).get("content", {}).values():
                     if "examples" not in media and "schema" in media:
                         media["examples"] = {"Example": _once(media["schema"], parts["schemas"], made)}
     return result
+
+
+def _say_once(node: Any) -> None:
+    """What may be anything may be null too: as alternatives a null would be both, and so be valid by neither."""
+    for inner in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        if isinstance(inner, dict) and {} in inner.get("oneOf", ()):
+            del inner["oneOf"]
+        _say_once(inner)
+
+
+def _shared(parameter: Schema, parts: Schema) -> Schema:
+    """A parameter that many operations have is written once."""
+    name = parameter["name"].replace("-", "")
+    if name not in SHARED or parts.setdefault("parameters", {}).setdefault(name, parameter) != parameter:
+        return parameter
+    return {"$ref": f"#/components/parameters/{name}"}
 
 
 def _once(schema: Schema, schemas: Schema, made: Schema) -> Schema:

@@ -40,10 +40,13 @@ class Schema(AutoSchema):
             found.append(OpenApiParameter(asked.FIELDS, choice, description=about, explode=False))
         return found
 
-    def get_description(self) -> str:  # type: ignore[override]  # as the package has it
-        ends = str(getattr(self.view, "deprecation", None) or "")
-        said = (super().get_description(), permission(self.view, self.method), ends)
-        return "\n\n".join(part for part in said if part)
+    def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+        operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
+        if operation is not None:
+            ends = str(getattr(self.view, "deprecation", None) or "")
+            said = (operation.get("description"), permission(self.view, self.method), ends)
+            operation["description"] = "\n\n".join(part for part in said if part)
+        return operation
 
     def is_deprecated(self) -> bool:
         return getattr(self.view, "deprecation", None) is not None or super().is_deprecated()
@@ -56,7 +59,7 @@ class Schema(AutoSchema):
         if self.method == "GET" and self._is_of_a_row():
             bodies["304"] = {"description": "It is still the same."}
         for code in sorted(problems.ANSWERS):
-            if str(code) not in bodies and self._can_answer(code):
+            if str(code) in bodies or self._can_answer(code):
                 bodies[str(code)] = {"$ref": f"#/components/responses/Problem{code}"}
         return bodies
 
