@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from mlops import predictions
-from sensors import compaction, retention, store
+from sensors import compaction, idempotency, retention, store
 
 DAYS_AHEAD = 3
 SHARE_OF_LIMIT = 0.5
@@ -38,3 +38,8 @@ def compact_readings() -> compaction.Compacted:
 def forget_predictions() -> int:
     """Delete what models said longer ago than it is kept; how many."""
     return predictions.forget(before=timezone.now() - timedelta(days=settings.ML_PREDICTIONS_DAYS))
+
+
+def forget_requests() -> int:
+    """Delete the answers to requests with idempotency keys that are older than they are kept; how many."""
+    return idempotency.forget_old()

@@ -132,6 +132,11 @@ def forget_predictions(**_: Any) -> None:
     jobs.run("forget_predictions", housekeeping.forget_predictions)
 
 
+@shared_task(name="agents.forget_requests", queue="housekeeping")
+def forget_requests(**_: Any) -> None:
+    jobs.run("forget_requests", housekeeping.forget_requests)
+
+
 @shared_task(name="agents.trainings", queue="housekeeping")
 def ask_for_trainings(**_: Any) -> None:
     jobs.run("trainings", lambda: doorbell.ring_all(Bell("train", key) for key in trainings.look_round()))

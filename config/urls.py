@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from django.contrib import admin
 from django.http import HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.routers import DefaultRouter
 
 from agents import health_page, learn_page, tuning_page
@@ -65,6 +67,8 @@ from mlops.performance_api import LivePerformances
 from sensors import problems, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.default_api import SensorDefaults
+from sensors.deprecation import Deprecation
+from sensors.description import Description
 from sensors.label_api import Labels, Regimes
 from sensors.permissions import PUBLIC
 from sensors.policy import by_method
@@ -77,12 +81,13 @@ class Router(DefaultRouter):
     include_format_suffixes = False
 
 
-class Description(SpectacularAPIView):
-    policy = by_method(get=PUBLIC)
-
-
 class Explorer(SpectacularSwaggerView):
     policy = by_method(get=PUBLIC)
+
+
+def _second(name: str) -> Deprecation:
+    """Of an address that is the second one of the same."""
+    return Deprecation(since=date(2026, 11, 28), until=date(2027, 11, 28), instead=name)
 
 
 router = Router()
@@ -157,8 +162,16 @@ api: list[URLPattern | URLResolver] = [
     path("auth/token/", tokens.Login.as_view(), name="token"),
     path("auth/refresh/", tokens.Refresh.as_view(), name="token-refresh"),
     path("auth/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist"),
-    path("auth/token/refresh/", tokens.Refresh.as_view(), name="token-refresh-under-token"),
-    path("auth/token/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist-under-token"),
+    path(
+        "auth/token/refresh/",
+        tokens.Refresh.as_view(deprecation=_second("token-refresh")),
+        name="token-refresh-under-token",
+    ),
+    path(
+        "auth/token/blacklist/",
+        tokens.Blacklist.as_view(deprecation=_second("token-blacklist")),
+        name="token-blacklist-under-token",
+    ),
     path("ml/predict/", Predict.as_view(), name="ml-predict"),
     path("ml/forecast/", Forecast.as_view(), name="ml-forecast"),
     path("ml/detect_anomaly/", DetectAnomaly.as_view(), name="ml-detect-anomaly"),

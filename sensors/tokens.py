@@ -22,6 +22,7 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from sensors import directory
+from sensors.contract import Contract
 from sensors.permissions import PUBLIC
 from sensors.policy import by_method
 from sensors.problems import Problem
@@ -59,10 +60,11 @@ def caller(request: Request) -> tuple[User, int]:
     return found
 
 
-class Login(views.TokenObtainPairView):
+class Login(Contract, views.TokenObtainPairView):
     """User name and password for tokens; so many tries a minute, by address and by user name."""
 
     policy = by_method(post=PUBLIC)
+    takes_keys = False  # a token is stored nowhere
 
     @extend_schema(
         tags=["auth"], summary="Get tokens", responses={200: views.TokenObtainPairView().get_serializer_class()},
@@ -88,10 +90,11 @@ def limit(request: Request, *, group: str, key: Any) -> None:
         raise Problem("too-many-requests", "Too many tries; wait a minute.", retry_after=MINUTE)
 
 
-class Refresh(views.TokenRefreshView):
+class Refresh(Contract, views.TokenRefreshView):
     """A refresh token for new tokens. It is used up: of two at once, one wins."""
 
     policy = by_method(post=PUBLIC)
+    takes_keys = False  # a token is stored nowhere
 
     @extend_schema(
         tags=["auth"], summary="Refresh tokens", responses={200: views.TokenRefreshView().get_serializer_class()},
@@ -115,10 +118,11 @@ def _lock(encoded: str) -> None:
     list(OutstandingToken.objects.select_for_update().filter(jti=jti))
 
 
-class Blacklist(views.TokenBlacklistView):
+class Blacklist(Contract, views.TokenBlacklistView):
     """Log out: the refresh token cannot be used any more."""
 
     policy = by_method(post=PUBLIC)
+    takes_keys = False  # a token is stored nowhere
 
     @extend_schema(
         tags=["auth"], summary="Give a refresh token back", responses={200: None},

@@ -13,7 +13,6 @@ from rest_framework import mixins, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.views import APIView
 
 from agents import doorbell
 from agents.doorbell import Bell
@@ -22,7 +21,8 @@ from mlops.drift_api import FeatureDrift
 from mlops.drift_models import DriftCheck
 from mlops.limit_api import LimitForecastOut
 from mlops.models import ModelVersion, Question
-from sensors import access, policy
+from sensors import access, idempotency, policy
+from sensors.contract import Contract
 from sensors.models import Sensor
 from sensors.policy import READS, by_method
 from sensors.problems import Problem
@@ -123,7 +123,7 @@ EXAMPLE = OpenApiExample(
 )
 
 
-class Ask(APIView):
+class Ask(Contract):
     """``experiments``: of which a model may be asked here; empty: of any. ``body``: what is sent."""
 
     policy = by_method(post="models.ask")
@@ -143,8 +143,9 @@ class Ask(APIView):
             raise Problem("invalid", str(error), errors=_errors(error)) from error
         asked = {"rows": rows, "version": version.version, **self.beside(request, said)}
         row = Question.objects.create(kind=self.kind, name=version.name, asked_by=user, asked=asked)
-        doorbell.ring(Bell("answer", row.pk))
-        row = wait_for(row)
+        doorbell.ring_when_stored(Bell("answer", row.pk))
+        if not idempotency.key_of(request):  # with a key nothing is stored before there is an answer to keep
+            row = wait_for(row)
         told = QuestionOut(row, context={"request": request}).data
         return Response(told, status=202 if row.status in UNFINISHED else 200)
 
@@ -233,7 +234,7 @@ class DetectAnomaly(Ask):
         return self.ask(request)
 
 
-class Questions(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Question]):
+class Questions(mixins.RetrieveModelMixin, Contract, viewsets.GenericViewSet[Question]):
     """Questions of whoever asks; they are forgotten after a day."""
 
     policy = READS

@@ -395,6 +395,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "lint",
         "types",
         "check",
+        "openapi",
         "lock",
         "clean",
     }
