@@ -26,7 +26,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from agents import doorbell, intake
-from sensors import access, codec, directory, inbox, tokens
+from sensors import access, callers, codec, directory, inbox
 from sensors.problems import Problem
 
 log = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class NameOrId(serializers.CharField):
 class Ingest(APIView):
     """Readings in."""
 
-    authentication_classes = [tokens.Remembered]
+    authentication_classes = [callers.Remembered]
     parser_classes = [RawJSON]
     _is_admitted = False
 
@@ -149,7 +149,7 @@ class Ingest(APIView):
                 if directory.holds(_number(request)):
                     raise
             # Accounts or roles have changed since they were read: the answer has to rest on what holds now.
-            request.user, request.auth = tokens.caller(request)
+            request.user, request.auth = callers.caller(request)
         raise Problem("unavailable", "Accounts are being changed at this moment.", retry_after=1)
 
     def _admit(self, arriving: inbox.Arriving) -> None:
@@ -196,7 +196,7 @@ class Ingest(APIView):
 
 
 def _number(request: Request) -> int:
-    """Under which the client's account was read (``tokens.Remembered``)."""
+    """Under which the client's account was read (``callers.Remembered``)."""
     number: Any = request.auth
     return int(number)
 

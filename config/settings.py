@@ -128,6 +128,8 @@ SECURE_HSTS_PRELOAD = PRODUCTION
 SECURE_PROXY_SSL_HEADER = (
     ("HTTP_X_FORWARDED_PROTO", "https") if env.flag("BEHIND_TLS_PROXY", default=PRODUCTION) else None
 )
+# So many proxies in front add to X-Forwarded-For; what stands before theirs is not believed. 0: the header is not read.
+TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0, minimum=0)
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 SESSION_COOKIE_HTTPONLY = True
@@ -153,7 +155,7 @@ INTAKE_SITE_READINGS_PER_SECOND = env.integer("INTAKE_SITE_READINGS_PER_SECOND",
 METRICS_TOKEN = env.optional("METRICS_TOKEN")
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["sensors.callers.Bearer"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["sensors.problems.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "sensors.negotiation.ByAccept",
@@ -166,7 +168,10 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 
+# One key signs; those of before hold until their tokens have run out (a day). A log-in ends after so many days.
 JWT_ISSUER = "bellwether"
+JWT_PREVIOUS_KEYS = env.words("JWT_PREVIOUS_KEYS", [])
+JWT_SESSION_DAYS = env.integer("JWT_SESSION_DAYS", 30, minimum=1)
 SIMPLE_JWT = {
     "ALGORITHM": "HS256",
     "SIGNING_KEY": _secret("JWT_SIGNING_KEY"),
@@ -178,6 +183,7 @@ SIMPLE_JWT = {
     "BLACKLIST_AFTER_ROTATION": True,
     "CHECK_REVOKE_TOKEN": True,
     "UPDATE_LAST_LOGIN": False,
+    "AUTH_TOKEN_CLASSES": ["sensors.families.Access"],
 }
 
 SPECTACULAR_SETTINGS = {

@@ -62,7 +62,7 @@ from maintenance.tool_api import ToolLoans, Tools
 from maintenance.window_api import Windows
 from mlops.api import Deployments, Models, Predictions
 from mlops.drift_api import DriftChecks
-from sensors import problems, tokens
+from sensors import problems, sessions_api, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.default_api import SensorDefaults
 from sensors.label_api import Labels, Regimes
@@ -146,6 +146,8 @@ api: list[URLPattern | URLResolver] = [
     path("auth/token/", tokens.Login.as_view(), name="token"),
     path("auth/refresh/", tokens.Refresh.as_view(), name="token-refresh"),
     path("auth/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist"),
+    path("auth/sessions/", sessions_api.Sessions.as_view(), name="auth-sessions"),
+    path("auth/sessions/<int:pk>/", sessions_api.OneSession.as_view(), name="auth-session"),
     path("auth/token/refresh/", tokens.Refresh.as_view(), name="token-refresh-under-token"),
     path("auth/token/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist-under-token"),
     path("ml/predict/", Predict.as_view(), name="ml-predict"),

@@ -61,6 +61,7 @@ from mlops.drift_models import DriftCheck
 from mlops.models import Deployment, MachineState, ModelPolicy, ModelVersion, Prediction, Training
 from sensors import columns, store
 from sensors.default_models import SensorDefault
+from sensors.identity_models import TokenFamily
 from sensors.models import (
     Batch,
     BatchPart,
@@ -146,6 +147,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
     Throttle.objects.create(
         user=factories.user(site=site, role="INGEST"), readings_per_second=10, until=NOON, reason="<b>bad</b> readings"
     )
+    TokenFamily.objects.create(user=factories.user(), agent="<b>app</b>")
     _models(machine, n)
     MachineState.objects.create(machine=machine, memory=b"memory", learned=b"learned", memory_run_id=run.pk)
     label, regime = _told(sensor)

@@ -17,12 +17,13 @@ from maintenance.models import Alarm, Anomaly, Channel, WorkOrder
 from maintenance.people_models import Worker
 from mlops.models import Deployment, ModelPolicy, ModelVersion, Training
 from sensors.desk import Desk
+from sensors.identity_models import TokenFamily
 from sensors.models import Equipment, Label, Membership, Regime, Sensor, Site
 from tests import factories, plant
 
 pytestmark = pytest.mark.django_db
 
-OPERATORS = (JobRun, Throttle)
+OPERATORS = (JobRun, Throttle, TokenFamily)
 """Of the whole installation: no site's, so no member's."""
 SHARED = (ModelPolicy, ModelVersion, Deployment, Training)
 """Of all sites together: every member of one reads them, and only who administers the installation changes them."""
