@@ -26,7 +26,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from agents import doorbell, intake
-from sensors import access, callers, codec, directory, inbox
+from sensors import access, callers, codec, directory, inbox, keys
 from sensors.problems import Problem
 
 log = structlog.get_logger(__name__)
@@ -136,7 +136,7 @@ class Ingest(APIView):
             ),
         ],
         responses={202: IngestAnswer},
-        auth=[{"jwtAuth": []}],  # type: ignore[list-item]  # the types name strings, the package takes requirements
+        auth=[{"jwtAuth": []}, {"apiKey": []}],  # type: ignore[list-item]  # the types name strings, the package takes requirements
     )
     def post(self, request: Request) -> HttpResponse:
         body = _body(request)
@@ -170,6 +170,7 @@ class Ingest(APIView):
                 idempotency_key=_key(request),
                 access=_number(request),
                 admit=self._admit,
+                only=keys.sensors_of(user),
             )
         except codec.Malformed as error:
             raise Problem("malformed", str(error)) from error

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from mlops import predictions
-from sensors import compaction, families, retention, store
+from sensors import compaction, families, lockout, retention, sessions, store
 
 DAYS_AHEAD = 3
 LOG_INS_KEPT = timedelta(days=30)
@@ -42,5 +42,8 @@ def forget_predictions() -> int:
 
 
 def forget_log_ins() -> int:
-    """Delete log-ins over REST that have been of no use for so long; how many."""
+    """Delete log-ins over REST that have been of no use for so long, sessions that ended, and tries that are too old to
+    count; how many log-ins."""
+    lockout.forget()
+    sessions.SessionStore.clear_expired()
     return families.forget(before=timezone.now() - LOG_INS_KEPT)

@@ -111,7 +111,9 @@ MENU = (
     ("People", (
         ("Users", "person", "auth_user"),
         ("Groups", "group", "auth_group"),
+        ("API keys", "key", "sensors_apikey"),
         ("API sessions", "vpn_key", "sensors_tokenfamily"),
+        ("Failed log-ins", "lock", "axes_accessattempt"),
     )),
 )  # fmt: skip
 

@@ -39,6 +39,10 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
+    "axes",
     "rest_framework",
     "rest_framework_simplejwt.token_blacklist",
     "django_filters",
@@ -60,10 +64,13 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "config.middleware.Authentication",
+    "config.middleware.Visits",
+    "config.middleware.SecondFactor",
     "config.middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.middleware.Log",
     "config.middleware.Metrics",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -96,7 +103,21 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+
+# Log-in of people: sessions, their second factor, and when trying passwords is over for a while (sensors.lockout).
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+SESSION_ENGINE = "sensors.sessions"
+SESSION_COOKIE_AGE = env.integer("SESSION_HOURS", 12, minimum=1) * 3_600
+SESSION_IDLE_MINUTES = env.integer("SESSION_IDLE_MINUTES", 60, minimum=1)
+ADMIN_TOTP = env.flag("ADMIN_TOTP", default=PRODUCTION)
+OTP_TOTP_ISSUER = "Bellwether"
+AXES_HANDLER, AXES_LOCKOUT_PARAMETERS = "sensors.lockout.Handler", [["username", "ip_address"]]
+AXES_FAILURE_LIMIT, AXES_COOLOFF_TIME = 5, timedelta(minutes=env.integer("LOCKOUT_MINUTES", 15, minimum=1))
+AXES_CLIENT_IP_CALLABLE, AXES_USERNAME_CALLABLE = "sensors.lockout.address", "sensors.lockout.username"
+AXES_RESET_ON_SUCCESS, AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = True, False
+AXES_ENABLE_ADMIN, AXES_VERBOSE, AXES_LOCKOUT_TEMPLATE = False, False, "admin/locked.html"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -155,7 +176,7 @@ INTAKE_SITE_READINGS_PER_SECOND = env.integer("INTAKE_SITE_READINGS_PER_SECOND",
 METRICS_TOKEN = env.optional("METRICS_TOKEN")
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["sensors.callers.Bearer"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["sensors.callers.Bearer", "sensors.callers.Key"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["sensors.problems.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "sensors.negotiation.ByAccept",

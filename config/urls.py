@@ -62,9 +62,10 @@ from maintenance.tool_api import ToolLoans, Tools
 from maintenance.window_api import Windows
 from mlops.api import Deployments, Models, Predictions
 from mlops.drift_api import DriftChecks
-from sensors import problems, sessions_api, tokens
+from sensors import my_sessions_page, problems, second_factor_page, sessions_api, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.default_api import SensorDefaults
+from sensors.key_api import ApiKeys
 from sensors.label_api import Labels, Regimes
 
 
@@ -80,6 +81,7 @@ router.register("sites", Sites, basename="site")
 router.register("equipment", EquipmentTree, basename="equipment")
 router.register("equipment-health", FleetHealth, basename="equipment-health")
 router.register("sensors", Sensors, basename="sensor")
+router.register("api-keys", ApiKeys, basename="api-key")
 router.register("sensor-defaults", SensorDefaults, basename="sensor-default")
 router.register("batches", Batches, basename="batch")
 router.register("labels", Labels, basename="label")
@@ -190,6 +192,8 @@ urlpatterns = [
         name=order_calendar_page.MOVE,
     ),
     path("admin/order-print/<int:key>/", admin.site.admin_view(order_print.view), name=order_print.NAME),
+    path("admin/second-factor/", admin.site.admin_view(second_factor_page.view), name=second_factor_page.NAME),
+    path("admin/my-sessions/", admin.site.admin_view(my_sessions_page.view), name=my_sessions_page.NAME),
     path("admin/", admin.site.urls),
     path("act/<slug:purpose>/<str:token>", link_views.act, name="act"),
     path("problems/<slug:name>", problems.page, name="problem"),

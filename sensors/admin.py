@@ -19,6 +19,7 @@ from sensors import (
     fleet,
     identity_pages,
     intake_pages,
+    key_pages,
     label_pages,
     people_pages,
     presence_page,
@@ -31,7 +32,9 @@ from sensors.desk import Desk, KeepsSite, Lines, Refusing, SiteFilter, column
 from sensors.models import DiscoveredSensor, Equipment, Event, Membership, Sensor, Site
 from sensors.sensor_form import HasSettings
 
-__all__ = ["default_pages", "identity_pages", "intake_pages", "label_pages", "people_pages", "presence_page"]
+__all__ = [
+    "default_pages", "identity_pages", "intake_pages", "key_pages", "label_pages", "people_pages", "presence_page",
+]  # fmt: skip
 
 
 class SavedByFleet(Refusing):
@@ -68,7 +71,7 @@ class MembershipLines(desk.Scoped, TabularInline):
     autocomplete_fields = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
-        return super().get_queryset(request).select_related("user", "site")
+        return super().get_queryset(request).filter(user__api_key=None).select_related("user", "site")
 
     def _may(self, request: HttpRequest, site: Any) -> bool:
         if desk.sees_all(request):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from axes.models import AccessAttempt
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -21,6 +22,20 @@ class OfTheInstallation(Desk):
         return rows if desk.sees_all(request) else rows.none()
 
     def may(self, request: HttpRequest, row: Any, wanted: Any) -> bool:
+        return desk.sees_all(request)
+
+
+@admin.register(AccessAttempt)
+class FailedLogInPage(OfTheInstallation):
+    """To delete one is to lift what it shuts."""
+
+    list_display = ("username", "ip_address", "failures_since_start", "attempt_time", "path_info")
+    search_fields = ("=username", "=ip_address")
+    fields = readonly_fields = (
+        "username", "ip_address", "failures_since_start", "attempt_time", "path_info", "user_agent",
+    )  # fmt: skip
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return desk.sees_all(request)
 
 

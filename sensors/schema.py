@@ -21,6 +21,17 @@ class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
 
 
+class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """How a program or device of no person does."""
+
+    target_class = "sensors.callers.Key"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        told = "The secret of a key, behind the word Api-Key: `Authorization: Api-Key bw_...`."
+        return {"type": "apiKey", "in": "header", "name": "Authorization", "description": told}
+
+
 class Schema(AutoSchema):
     """Adds the problem answers to every operation."""
 

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from sensors import access, families
 from sensors.identity_models import TokenFamily
+from sensors.permissions import READ
 from sensors.problems import Problem
 
 
@@ -30,6 +31,8 @@ class SessionOut(serializers.ModelSerializer[TokenFamily]):
 
 
 class Sessions(APIView):
+    policy = {"get": READ, "delete": READ}
+
     @extend_schema(
         operation_id="auth_sessions_list", tags=["auth"], summary="List where you are logged in",
         responses={200: SessionOut(many=True)},
@@ -48,6 +51,8 @@ class Sessions(APIView):
 
 
 class OneSession(APIView):
+    policy = {"delete": READ}
+
     @extend_schema(
         operation_id="auth_sessions_end", tags=["auth"], summary="End a log-in", responses={204: None},
         description="All tokens of one of your log-ins over REST are refused from now on.",

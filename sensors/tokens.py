@@ -13,6 +13,7 @@ from django.db import transaction
 from django_ratelimit.core import is_ratelimited
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from redis.exceptions import RedisError
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.fields import CharField
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -20,7 +21,7 @@ from rest_framework.response import Response
 from rest_framework_simplejwt import serializers, views
 from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
 
-from sensors import families, origin
+from sensors import families, origin, second_factor
 from sensors.identity_models import TokenFamily
 from sensors.problems import Problem
 
@@ -31,8 +32,21 @@ MINUTE = 60
 
 @extend_schema_serializer(component_name="TokenObtainPair")
 class LoginIn(serializers.TokenObtainPairSerializer):
+    code = CharField(
+        required=False, write_only=True, max_length=40,
+        help_text="Of an account with a second factor: what its authenticator shows, or a recovery code.",
+    )  # fmt: skip
     access = CharField(read_only=True)
     refresh = CharField(read_only=True)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        code = attrs.pop("code", "")
+        serializers.TokenObtainSerializer.validate(self, attrs)
+        user: Any = self.user
+        if second_factor.has(user) and second_factor.verify(user, code) is None:
+            raise AuthenticationFailed("This account has a second factor: send its code too, one that was not used.")
+        token = self.get_token(user)
+        return {"refresh": str(token), "access": str(token.access_token)}
 
     def get_token(self, user: Any) -> families.Refresh:  # type: ignore[override]  # the library's is of the class
         request = self.context["request"]
@@ -52,7 +66,13 @@ class Login(views.TokenObtainPairView):
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         limit(request, group="login-address", key="ip")
         limit(request, group="login-name", key=lambda *_: _said(request, "username")[:150].lower())
-        return super().post(request, *args, **kwargs)
+        try:
+            return super().post(request, *args, **kwargs)
+        except AuthenticationFailed:
+            if getattr(request, "axes_locked_out", False):
+                wait = settings.AXES_COOLOFF_TIME.total_seconds()
+                raise Problem("too-many-requests", "Too many wrong passwords; wait.", retry_after=wait) from None
+            raise
 
 
 def _said(request: Request, name: str) -> str:

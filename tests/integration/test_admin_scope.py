@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.db.models import Model
 from django.test import Client
@@ -23,7 +24,7 @@ from tests import factories, plant
 
 pytestmark = pytest.mark.django_db
 
-OPERATORS = (JobRun, Throttle, TokenFamily)
+OPERATORS = (JobRun, Throttle, TokenFamily, AccessAttempt)
 """Of the whole installation: no site's, so no member's."""
 SHARED = (ModelPolicy, ModelVersion, Deployment, Training)
 """Of all sites together: every member of one reads them, and only who administers the installation changes them."""

@@ -20,7 +20,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION sensors_version_raised('access');
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('sensors', '0012_sensor_feature'),
+        ('sensors', '0013_roles'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
