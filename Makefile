@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test train-all chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining lint types check lock clean
+.PHONY: help demo up down test train-all chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining matrix lint types check lock clean
 .PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
@@ -74,6 +74,9 @@ bench-machines: .venv/tests ## The detector of a machine's sensors on made machi
 
 bench-models: .venv/tests ## Every model beside its baselines and published figures; answers about data whose truth is kept elsewhere
 	@$(VENV) -m tests.bench.models $(ARGS)
+
+matrix: .venv/tests ## Who is let in where, as measured: every operation of the API by every role, a stranger and nobody
+	@$(VENV) -m tests.bench.matrix
 
 bench-nab: .venv/tests ## The detector on the Numenta Anomaly Benchmark, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.nab

@@ -20,7 +20,7 @@ from agents.models import Run, StageAttempt
 from agents.schedule import pages as schedule_pages
 from agents.trainings import pages as training_pages
 from sensors import ask, columns, desk, show
-from sensors.desk import ACTORS, Desk, Lines, column
+from sensors.desk import Desk, Lines, column
 from sensors.models import BatchPart
 
 __all__ = ["backtest_pages", "case_pages", "job_pages", "schedule_pages", "throttle_pages", "training_pages"]
@@ -106,6 +106,7 @@ def discarding(request: HttpRequest, hidden: dict[str, Sequence[str]]) -> ask.Qu
 
 @admin.register(Run)
 class RunPage(Desk):
+    acts = "readings.repair"
     list_display = (
         "id",
         "status_label",
@@ -157,12 +158,12 @@ class RunPage(Desk):
         mine = list(desk.roles(request))
         return rows.filter(Exists(carried.filter(batch__site__in=mine)), ~Exists(carried.exclude(batch__site__in=mine)))
 
-    def may(self, request: HttpRequest, row: Any, wanted: Any) -> bool:
+    def may(self, request: HttpRequest, row: Any, to: str) -> bool:
         """In every site of which the run carried readings."""
         if desk.sees_all(request) or row is None:
-            return super().may(request, None, wanted)
+            return super().may(request, None, to)
         carried = set(BatchPart.objects.filter(run_id=row.pk).values_list("batch__site_id", flat=True).distinct())
-        return bool(carried) and all(desk.roles(request).get(site) in wanted for site in carried)
+        return bool(carried) and carried <= set(desk.sites_where(request, to))
 
     @admin.action(description="Replay", permissions=["act"])
     def replay_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse:
@@ -192,7 +193,7 @@ class RunPage(Desk):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         row = self.get_object(request, str(object_id))
-        if row is None or not self.may(request, row, ACTORS):
+        if row is None or not self.may(request, row, self.acts):
             return []
         fitting = {"agents_run_replay": dead_letters.ASIDE, "agents_run_discard": (Run.Status.FAILED,)}
         offered = super().get_actions_detail(request, object_id)

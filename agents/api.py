@@ -27,6 +27,8 @@ from rest_framework.views import APIView
 
 from agents import doorbell, intake
 from sensors import access, callers, codec, directory, inbox, keys
+from sensors.permissions import SEND
+from sensors.policy import by_method
 from sensors.problems import Problem
 
 log = structlog.get_logger(__name__)
@@ -51,6 +53,8 @@ class NameOrId(serializers.CharField):
 
 class Ingest(APIView):
     """Readings in."""
+
+    policy = by_method(post=SEND)
 
     authentication_classes = [callers.Remembered]
     parser_classes = [RawJSON]

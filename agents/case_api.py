@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from agents import case_life, cases, dead_letters, doorbell, remedies
 from agents.models import Case, CaseTransition, Run
 from sensors import access
+from sensors.policy import installation
 from sensors.problems import Problem
 
 REFUSALS = (cases.NothingWaits, cases.NoReason, case_life.ForbiddenTransition, dead_letters.NotDiscardable)
@@ -63,7 +64,7 @@ class Cases(viewsets.ReadOnlyModelViewSet[Case]):
     class CaseReason(serializers.Serializer[Any]):
         reason = serializers.CharField(max_length=2_000, help_text="Kept in the history.")
 
-    permission_classes = [access.IsSuperuser]
+    policy = installation("cancel", "discard", "replay")
     queryset = Case.objects.annotate(waiting=Count("runs", filter=Q(runs__status=Run.Status.FAILED)))
     filterset_class = CaseFilter
 

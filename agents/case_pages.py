@@ -20,7 +20,7 @@ from unfold.decorators import action
 from agents import case_life, cases, dead_letters, diagnosis, doorbell, remedies
 from agents.models import Case, CaseTransition, Run
 from sensors import ask, desk, show
-from sensors.desk import ACTORS, Desk, Lines, column
+from sensors.desk import Desk, Lines, column
 from sensors.models import BatchPart
 
 MOST_RUNS = 20
@@ -109,6 +109,7 @@ class StandingFilter(admin.SimpleListFilter):
 
 @admin.register(Case)
 class CasePage(Desk):
+    acts = "readings.repair"
     list_display = ("name", "status_label", "stage", "likely", "waiting_count", "sites", "oldest", "opened_at")
     list_filter = (StandingFilter, "status", "likely_cause", "stage")
     search_fields = ("=id", "=cause", "title", "error_class", "rule")
@@ -148,13 +149,13 @@ class CasePage(Desk):
         runs = Run.objects.filter(case=OuterRef("pk"))
         return rows.filter(Exists(runs), ~Exists(runs.filter(~seen)))
 
-    def may(self, request: HttpRequest, row: Any, wanted: Any) -> bool:
+    def may(self, request: HttpRequest, row: Any, to: str) -> bool:
         """In every site of which its runs carried readings."""
         if desk.sees_all(request) or row is None:
-            return super().may(request, None, wanted)
+            return super().may(request, None, to)
         runs = Run.objects.filter(case=row).values("pk")
         carried = set(BatchPart.objects.filter(run_id__in=runs).values_list("batch__site_id", flat=True).distinct())
-        return bool(carried) and all(desk.roles(request).get(site) in wanted for site in carried)
+        return bool(carried) and carried <= set(desk.sites_where(request, to))
 
     @action(description="Replay one", url_path="replay-one", permissions=["act"], icon="play_arrow")
     def replay_one(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -183,7 +184,7 @@ class CasePage(Desk):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         row = self.get_object(request, str(object_id))
-        if row is None or case_life.ended(row.status) or not self.may(request, row, ACTORS):
+        if row is None or case_life.ended(row.status) or not self.may(request, row, self.acts):
             return []
         offered = super().get_actions_detail(request, object_id)
         names = {f"agents_case_{name}" for name, button in BUTTONS.items() if row.waiting or not button.for_runs}

@@ -19,6 +19,8 @@ from agents.health_index import CAPS, LEVELS, WEIGHTS
 from sensors import access
 from sensors.api import Filters
 from sensors.models import Equipment
+from sensors.permissions import READ
+from sensors.policy import READS, by_method
 
 ABOUT = "0 to 100, the weighted mean of the parts that are known, and no higher than the worst open alarm allows."
 
@@ -50,6 +52,7 @@ class MachineFilter(Filters):
 
 
 class FleetHealth(mixins.ListModelMixin, viewsets.GenericViewSet[Equipment]):
+    policy = READS
     queryset = Equipment.objects.filter(level=Equipment.Level.MACHINE)
     filterset_class = MachineFilter
     serializer_class = HealthOut
@@ -67,6 +70,8 @@ class FleetHealth(mixins.ListModelMixin, viewsets.GenericViewSet[Equipment]):
 
 
 class EquipmentHealth(APIView):
+    policy = by_method(get=READ)
+
     @extend_schema(
         tags=["equipment"], summary="Health of a machine", responses={200: HealthOut}, description=ABOUT,
         parameters=[OpenApiParameter("id", int, OpenApiParameter.PATH)],

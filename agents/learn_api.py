@@ -14,6 +14,7 @@ from agents.training_windows import LABEL, ORDER
 from sensors import access
 from sensors.models import Label
 from sensors.paging import ByNumberPagination
+from sensors.policy import READS
 
 
 class TrainingWindows(viewsets.GenericViewSet[Any]):
@@ -39,6 +40,7 @@ class TrainingWindows(viewsets.GenericViewSet[Any]):
         said_by = serializers.ChoiceField([LABEL, ORDER], required=False)
         used = serializers.BooleanField(required=False, allow_null=True, default=None)
 
+    policy = READS
     queryset = Label.objects.none()  # of its own type only where the schema is made; the rows are computed
     serializer_class = TrainingWindowOut
     pagination_class = ByNumberPagination

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from agents import dead_letters, doorbell
 from agents.models import Run, StageAttempt
 from sensors import access, columns
+from sensors.policy import installation
 from sensors.problems import Problem
 
 MOST_READINGS = 1_000
@@ -77,7 +78,7 @@ class Runs(viewsets.ReadOnlyModelViewSet[Run]):
     class Discarding(serializers.Serializer[Any]):
         reason = serializers.CharField(max_length=2_000, help_text="Kept with the run.")
 
-    permission_classes = [access.IsSuperuser]
+    policy = installation("discard", "payload", "replay")
     queryset = Run.objects.defer("verdicts", "findings")
     filterset_class = RunFilter
 

@@ -19,7 +19,6 @@ from agents.doorbell import Bell
 from maintenance import alarm_report, performance_page
 from sensors import alarm_settings, desk
 from sensors.columns import to_instant
-from sensors.desk import EDITORS
 from sensors.models import Sensor, Site
 
 NAME = performance_page.TUNING
@@ -66,7 +65,7 @@ def view(request: HttpRequest) -> HttpResponse:
 
 
 def _may_change(request: HttpRequest, site_id: int) -> bool:
-    return desk.sees_all(request) or site_id in desk.sites_in_role(request, EDITORS)
+    return desk.may_in(request, site_id, "equipment.edit")
 
 
 def _report(site: Site) -> alarm_report.Made:

@@ -177,7 +177,7 @@ METRICS_TOKEN = env.optional("METRICS_TOKEN")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["sensors.callers.Bearer", "sensors.callers.Key"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["sensors.policy.Declared"],
     "DEFAULT_RENDERER_CLASSES": ["sensors.problems.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "sensors.negotiation.ByAccept",
     "DEFAULT_PARSER_CLASSES": ["sensors.bodies.JSONParser"],
@@ -213,7 +213,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_PERMISSIONS": ["sensors.policy.Declared"],
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

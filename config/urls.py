@@ -7,7 +7,6 @@ from django.http import HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
-from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
 from agents import health_page, learn_page, tuning_page
@@ -67,6 +66,8 @@ from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.default_api import SensorDefaults
 from sensors.key_api import ApiKeys
 from sensors.label_api import Labels, Regimes
+from sensors.permissions import PUBLIC
+from sensors.policy import by_method
 
 
 class Router(DefaultRouter):
@@ -74,6 +75,14 @@ class Router(DefaultRouter):
 
     include_root_view = False
     include_format_suffixes = False
+
+
+class Description(SpectacularAPIView):
+    policy = by_method(get=PUBLIC)
+
+
+class Explorer(SpectacularSwaggerView):
+    policy = by_method(get=PUBLIC)
 
 
 router = Router()
@@ -161,8 +170,8 @@ api: list[URLPattern | URLResolver] = [
     path("alarm-report/", AlarmReport.as_view(), name="alarm-report"),
     path("kpis/", Kpis.as_view(), name="kpis"),
     path("kpis/csv/", KpiTable.as_view(), name="kpis-csv"),
-    path("schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(permission_classes=[AllowAny]), name="docs"),
+    path("schema/", Description.as_view(), name="schema"),
+    path("docs/", Explorer.as_view(), name="docs"),
     path("", include(router.urls)),
 ]
 

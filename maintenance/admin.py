@@ -41,7 +41,7 @@ from maintenance.escalation_pages import HasEscalation
 from maintenance.models import Alarm, Anomaly, WorkOrder
 from sensors import columns, sensor_page, show
 from sensors.chart import Stretch
-from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
+from sensors.desk import Desk, Lines, SiteFilter, column
 
 __all__ = [
     "alarm_pages", "approval_pages", "approval_policy_pages", "audience_pages", "carrying_admin", "decision_pages",
@@ -56,6 +56,7 @@ CONTEXT = 3
 
 @admin.register(Anomaly)
 class AnomalyPage(Judged, Desk):
+    acts = "labels.edit"
     change_form_outer_before_template = "admin/maintenance/around.html"
     list_display = (
         "started_at", "sensor_page", "machine_page", "nature_label", "kind_words", "lasted", "observed_value",
@@ -100,7 +101,7 @@ class AnomalyPage(Judged, Desk):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         row = self.get_object(request, str(object_id))
-        return super().get_actions_detail(request, object_id) if self.may(request, row, ACTORS) else []
+        return super().get_actions_detail(request, object_id) if self.may(request, row, self.acts) else []
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None

@@ -59,6 +59,8 @@ class AsksFilter(admin.SimpleListFilter):
 class Hideable(Desk):
     """A page of alarms, each with its state, and the buttons for what people do about them."""
 
+    acts = "alarms.act"
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return hidden.with_state(super().get_queryset(request))
 
@@ -153,6 +155,7 @@ class StandingFilter(admin.SimpleListFilter):
 
 @admin.register(Suppression)
 class HiddenPage(Desk):
+    acts = "alarms.act"
     list_before_template = "admin/maintenance/nothing_hidden.html"
     list_display = (
         "machine_page", "mode_words", "kind_label", "created_by", "why", "from_at", "ends", "active_alarms", "standing",

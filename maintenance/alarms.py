@@ -277,7 +277,7 @@ def assign(alarm_id: int, *, actor: User, assignee: User, comment: str = "", now
         alarm = alarm_steps.locked(alarm_id)
         if alarm_steps.state(alarm) is State.NORMAL:
             raise NotOpen
-        order_roles.require_worker(assignee, site_id=alarm.site_id)
+        order_roles.require_worker(assignee, site_id=alarm.site_id, to="alarms.act")
         alarm.assigned_to = assignee
         alarm.save(update_fields=["assigned_to"])
         said = f"To {assignee}. {comment}".strip()

@@ -19,8 +19,9 @@ from maintenance.definition_api import Guidance
 from maintenance.escalation_view import Running, with_running
 from maintenance.models import Alarm, AlarmTransition, Anomaly
 from maintenance.refusals import Refused
-from sensors import access
+from sensors import access, policy
 from sensors.api import Filters, Scoped
+from sensors.policy import READS
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -56,6 +57,7 @@ class Anomalies(Scoped):
                 "verdict_reasons", "detail", "created_at",
             ]  # fmt: skip
 
+    policy = READS
     queryset = Anomaly.objects.all()
     serializer_class = AnomalyOut
     filterset_class = AnomalyFilter
@@ -71,7 +73,7 @@ class Acting(Scoped):
         """
         row = self.get_object()
         user = access.user_of(request)
-        access.require(user, row.site_id, to="act")
+        policy.require(self, row.site_id)
         arguments: dict[str, Any] = {}
         if form is not None:
             body = form(data=request.data, context={"site_id": row.site_id})
@@ -101,17 +103,19 @@ class OptionalComment(serializers.Serializer[Any]):
 
 @example(assignee="maria")
 class Assignment(serializers.Serializer[Any]):
+    takes = "orders.act"
     assignee = serializers.CharField(max_length=150, help_text="User name of somebody who works in the site.")
 
     def validate_assignee(self, name: str) -> User:
         assignee = User.objects.filter(username=name, is_active=True).first()
-        if assignee is None or not access.sites(assignee, to="act").filter(pk=self.context["site_id"]).exists():
+        if assignee is None or not access.may(assignee, self.context["site_id"], to=self.takes):
             raise serializers.ValidationError(f"Nobody who works in this site has the user name {name!r}.")
         return assignee
 
 
 @example(assignee="maria", comment="You know the pump.")
 class AlarmAssignment(Assignment):
+    takes = "alarms.act"
     comment = serializers.CharField(max_length=5000, required=False, default="", allow_blank=True)
 
 
@@ -178,6 +182,9 @@ class Alarms(Acting):
                 "re_alarm_at", "re_alarms", "transitions",
             ]  # fmt: skip
 
+    policy = READS | dict.fromkeys(
+        ("acknowledge", "assign", "comment", "shelve", "unacknowledge", "unshelve"), "alarms.act"
+    )
     queryset = with_running(
         hidden.with_state(Alarm.objects.select_related("definition").prefetch_related("transitions"))
     )

@@ -21,6 +21,7 @@ from maintenance.refusals import Refused
 from sensors import access
 from sensors.api import Filters, Scoped
 from sensors.paging import ByIdPagination
+from sensors.policy import READS, takes
 from sensors.schema import documented
 
 MOST = 200
@@ -148,6 +149,7 @@ class Waits(Scoped):
         def get_is_overdue(self, row: ApprovalWait) -> bool:
             return row.is_overdue(timezone.now())
 
+    policy = READS | takes("orders.act", "decide")
     queryset = ApprovalWait.objects.select_related("order").annotate(cost=part_costs.in_all("order"))
     serializer_class = ApprovalWaitOut
     filterset_class = WaitFilter
@@ -205,6 +207,7 @@ class Decisions(Scoped):
                 "actor", "for_whom", "asked", "until", "reason", "facts", "at",
             ]  # fmt: skip
 
+    policy = READS
     queryset = ApprovalDecision.objects.all()
     serializer_class = ApprovalDecisionOut
     filterset_class = DecisionFilter

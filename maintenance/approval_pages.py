@@ -47,6 +47,7 @@ class DueFilter(admin.SimpleListFilter):
 
 @admin.register(ApprovalWait)
 class WaitPage(InSiteTime):
+    acts = "orders.act"
     list_before_template = "admin/maintenance/no_waits.html"
     list_display = (
         "order_page", "state_label", "since", "priority_label", "machine_page", "type_words", "cost", "confidence",

@@ -19,8 +19,9 @@ from maintenance import approval_book, approvers
 from maintenance.api import example
 from maintenance.approval_models import ApprovalPolicy, Delegation
 from maintenance.refusals import Refused
-from sensors import access
+from sensors import access, policy
 from sensors.api import Filters, Scoped
+from sensors.policy import READS, edited_by, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -100,6 +101,7 @@ class Policies(Scoped):
                 "id", *approval_book.SCOPE, *approval_book.SAYS, "revision", "updated_by", "updated_at", "created_at"
             ]  # fmt: skip
 
+    policy = edited_by("settings.edit")
     queryset = ApprovalPolicy.objects.select_related("approver", "then_approver")
     serializer_class = ApprovalPolicyOut
     filterset_class = PolicyFilter
@@ -135,13 +137,13 @@ class Policies(Scoped):
     def destroy(self, request: Request, pk: str) -> Response:
         row = self.get_object()
         user = access.user_of(request)
-        access.require(user, row.site_id, to="edit")
+        policy.require(self, row.site_id)
         approval_book.delete(row, actor=user)
         return Response(status=204)
 
     def _stored(self, request: Request, row: ApprovalPolicy, store: Callable[..., ApprovalPolicy]) -> Any:
         user = access.user_of(request)
-        access.require(user, row.site_id, to="edit")
+        policy.require(self, row.site_id)
         try:
             saved = store(row, actor=user)
         except ValidationError as error:
@@ -180,6 +182,7 @@ class Delegations(Scoped):
             model = Delegation
             fields = ["id", "site", "giver", "taker", "from_at", "until_at", "reason", "ended_at", "created_at"]
 
+    policy = READS | takes("orders.approve", "create") | takes("orders.act", "end")
     queryset = Delegation.objects.select_related("giver", "taker")
     serializer_class = DelegationOut
     filterset_class = DelegationFilter
@@ -193,7 +196,7 @@ class Delegations(Scoped):
         body.is_valid(raise_exception=True)
         said, user = {"from_at": timezone.now()} | body.validated_data, access.user_of(request)
         site_id = said.pop("site")
-        access.require(user, site_id, to="edit")
+        policy.require(self, site_id)
         try:
             row = approvers.delegate(Delegation(site_id=site_id, **said), actor=user)
         except ValidationError as error:
@@ -208,7 +211,7 @@ class Delegations(Scoped):
     def end(self, request: Request, pk: str) -> Response:
         row = self.get_object()
         user = access.user_of(request)
-        access.require(user, row.site_id, to="act")
+        policy.require(self, row.site_id)
         try:
             approvers.end(row.pk, actor=user)
         except Refused as error:

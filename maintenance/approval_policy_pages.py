@@ -33,7 +33,7 @@ class PolicyForm(KeepsSite):
 
 @admin.register(ApprovalPolicy)
 class PolicyPage(Refusing):
-    owned = True
+    edits = "settings.edit"
     form = PolicyForm
     list_before_template = "admin/maintenance/no_approval_policies.html"
     list_display = ("name", "answer_label", "whom", "waits", "time_up", "is_trial", "site")
@@ -117,7 +117,8 @@ END = Button(
 
 @admin.register(Delegation)
 class DelegationPage(Desk):
-    owned = True
+    acts = "orders.act"
+    edits = "orders.approve"
     form = DelegationForm
     list_before_template = "admin/maintenance/no_delegations.html"
     list_display = ("giver", "taker", "from_at", "until_at", "state_label", "reason", "site")

@@ -14,7 +14,6 @@ from maintenance.approval_models import Delegation
 from maintenance.order_roles import NotAnApprover
 from maintenance.refusals import Refused
 from sensors import access, journal
-from sensors.models import Membership
 
 LONGEST = timedelta(days=366)
 
@@ -28,7 +27,7 @@ class NotYours(Refused):
 
 
 def is_administrator(user: User, *, site_id: int) -> bool:
-    return access.sites(user, to="edit").filter(pk=site_id).exists()
+    return access.may(user, site_id, to="orders.approve")
 
 
 def authority(user: User, *, site_id: int, now: datetime | None = None) -> User | None:
@@ -37,7 +36,7 @@ def authority(user: User, *, site_id: int, now: datetime | None = None) -> User 
     if is_administrator(user, site_id=site_id):
         return None
     given = running(site_id, now=now or timezone.now()).filter(taker=user).select_related("giver").order_by("id")
-    if access.sites(user, to="act").filter(pk=site_id).exists():
+    if access.may(user, site_id, to="orders.act"):
         for delegation in given:
             if is_administrator(delegation.giver, site_id=site_id):
                 return delegation.giver
@@ -54,8 +53,7 @@ def asked(person: User | None, *, site_id: int, now: datetime) -> list[int]:
     if person is not None:
         givers = {person.pk}
     else:
-        seats = Membership.objects.filter(site=site_id, role=Membership.Role.ADMIN, user__is_active=True)
-        givers = set(seats.values_list("user", flat=True))
+        givers = set(access.members(site_id, to="orders.approve").values_list("pk", flat=True))
     takers = running(site_id, now=now).filter(giver__in=givers).values_list("taker", flat=True)
     return sorted(givers | set(takers))
 
@@ -77,8 +75,8 @@ def check(row: Delegation, *, now: datetime) -> None:
         raise ValidationError({"site": "Only an administrator of the site has something to delegate there."})
     if row.taker_id == row.giver_id:
         raise ValidationError({"taker": "That is yourself."})
-    if not access.sites(row.taker, to="act").filter(pk=row.site_id).exists():
-        raise ValidationError({"taker": "They must be an active technician or administrator of the site."})
+    if not access.may(row.taker, row.site_id, to="orders.act"):
+        raise ValidationError({"taker": "They must be active, and able to act on orders of the site."})
     if row.until_at <= max(row.from_at, now):
         raise ValidationError({"until_at": "It ends before it begins, or is over already."})
     if row.until_at - row.from_at > LONGEST:
@@ -102,7 +100,7 @@ def end(delegation_id: int, *, actor: User, now: datetime | None = None) -> Dele
 
 def of_person(user: User, *, now: datetime) -> Q:
     """What waits for somebody: as administrator, and as delegate."""
-    mine = access.sites(user, to="edit").values("pk")
+    mine = access.sites(user, to="orders.approve").values("pk")
     given = Delegation.objects.filter(taker=user.pk, from_at__lte=now, until_at__gt=now, ended_at=None)
     return Q(asked=user.pk) | Q(asked=None, site__in=mine) | Q(site__in=given.values("site"))
 

@@ -84,7 +84,7 @@ def remove(attachment_id: int, *, actor: User, now: datetime | None = None) -> N
     with transaction.atomic():
         row = Attachment.objects.get(pk=attachment_id)
         order = _open(row.order_id)
-        if actor.pk != row.added_by_id and not access.sites(actor, to="edit").filter(pk=row.site_id).exists():
+        if actor.pk != row.added_by_id and not access.may(actor, row.site_id, to="orders.edit"):
             raise NotYours
         carrying_notes.note(
             "attachment.removed", row, site_id=order.site_id, order_id=order.pk, actor=actor,

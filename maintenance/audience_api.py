@@ -18,9 +18,10 @@ from maintenance.message_api import Notifications
 from maintenance.models import Channel, Reader, Subscription
 from maintenance.owned_api import Mine, Owned, written
 from maintenance.refusals import Refused
-from sensors import access
+from sensors import access, policy
 from sensors.api import Filters
 from sensors.models import Equipment, Site
+from sensors.policy import edited_by, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -78,6 +79,8 @@ class PersonFilter(Filters):
 )  # fmt: skip
 @documented("notifications", "person who gets messages", "persons who get messages")
 class Readers(Owned):
+    policy = edited_by("notices.edit")
+    own = ("partial_update",)
     queryset = Reader.objects.select_related("user")
     serializer_class = PersonOut
     filterset_class = PersonFilter
@@ -139,6 +142,7 @@ class ChannelFilter(Filters):
 )  # fmt: skip
 @documented("notifications", "channel", "channels")
 class Channels(Owned):
+    policy = edited_by("notices.edit") | takes("notices.act", "test")
     queryset = Channel.objects.all()
     serializer_class = ChannelOut
     filterset_class = ChannelFilter
@@ -152,7 +156,7 @@ class Channels(Owned):
     @action(detail=True, methods=["post"])
     def test(self, request: Request, pk: str) -> Response:
         row, user = self.get_object(), access.user_of(request)
-        access.require(user, row.site_id, to="act")
+        policy.require(self, row.site_id)
         try:
             sent = targets.test(row, actor=user)
         except Refused as error:
@@ -199,6 +203,7 @@ class SubscriptionFilter(Filters):
 )  # fmt: skip
 @documented("notifications", "subscription", "subscriptions")
 class Subscriptions(Owned):
+    policy = edited_by("notices.edit")
     queryset = Subscription.objects.all()
     serializer_class = SubscriptionOut
     filterset_class = SubscriptionFilter

@@ -13,7 +13,7 @@ from maintenance import messages
 from maintenance.models import Reader, Subscription
 from maintenance.owned_pages import Journaled, Ruled
 from sensors import show
-from sensors.desk import EDITORS, SiteFilter, column
+from sensors.desk import SiteFilter, column
 
 KIND_WORDS = {
     "alarm.opened": "Alarm",
@@ -33,6 +33,7 @@ KIND_WORDS = {
 
 @admin.register(Reader)
 class ReaderPage(Journaled):
+    edits = "notices.edit"
     form = Ruled
     list_before_template = "admin/maintenance/no_readers.html"
     list_display = ("user", "site", "zone", "quiet", "limit", "critical_at_once", "subscribed", "channels_of")
@@ -50,7 +51,7 @@ class ReaderPage(Journaled):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """A site's administrator, and whoever it is themself while they are a member."""
         own = isinstance(obj, Reader) and obj.user_id == request.user.pk and self.has_view_permission(request, obj)
-        return own or self.may(request, obj, EDITORS)
+        return own or self.may(request, obj, self.edits)
 
     @column("Time zone")
     def zone(self, row: Reader) -> str:
@@ -84,6 +85,7 @@ class SubscriptionForm(Ruled):
 
 @admin.register(Subscription)
 class SubscriptionPage(Journaled):
+    edits = "notices.edit"
     form = SubscriptionForm
     list_before_template = "admin/maintenance/no_subscriptions.html"
     list_display = ("whom", "site", "where", "lowest_label", "what")

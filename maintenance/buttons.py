@@ -21,9 +21,8 @@ from maintenance import alarms, escalations, suppressions
 from maintenance.alarm_life import ADVISORY
 from maintenance.models import Alarm, Suppression, WorkOrder
 from maintenance.refusals import Refused
-from sensors import ask
-from sensors.desk import ACTORS, Desk
-from sensors.models import Membership
+from sensors import access, ask
+from sensors.desk import Desk
 
 Fits = Callable[[Any], bool]
 
@@ -88,7 +87,7 @@ def _shelve(alarm: Alarm, actor: User, said: dict[str, Any]) -> object:
 @dataclass(frozen=True, slots=True)
 class Button:
     """``fits`` tells for which rows it is shown; ``perform`` takes row, actor and answers; ``warn`` says what is to be
-    known of the row afterwards."""
+    known of the row afterwards; ``takes`` is its permission, where it is another one than the page's buttons take."""
 
     name: str
     title: str
@@ -99,19 +98,19 @@ class Button:
     form: Callable[[Sequence[Any], Any], forms.Form] = field(default=lambda rows, data: ask.Comment(data))
     explain: str = ""
     warn: Callable[[Any], Iterable[str]] = field(default=lambda row: ())
+    takes: str = ""
 
 
-def workers(rows: Iterable[Any]) -> QuerySet[User]:
-    """Who may be given all of these alarms, orders or tools: active people who may act in each of their sites."""
-    return workers_of({row.site_id for row in rows})
+def workers(rows: Iterable[Any], *, to: str = "orders.act") -> QuerySet[User]:
+    """Who may be given all of these alarms, orders or tools: active people who may act on them in each site."""
+    return workers_of({row.site_id for row in rows}, to=to)
 
 
-def workers_of(sites: Iterable[int]) -> QuerySet[User]:
-    """Active people who may act in each of some sites."""
+def workers_of(sites: Iterable[int], *, to: str = "orders.act") -> QuerySet[User]:
+    """Active people who have a permission in each of some sites."""
     found = User.objects.filter(is_active=True)
     for site in sites:
-        able = Membership.objects.filter(site=site, role__in=ACTORS).values("user")
-        found = found.filter(Q(pk__in=able) | Q(is_superuser=True))
+        found = found.filter(Q(pk__in=access.members(site, to=to)) | Q(is_superuser=True))
     return found.order_by("username")
 
 
@@ -119,7 +118,7 @@ def assignee_form(rows: Sequence[Alarm | WorkOrder], data: Any, *, kind: type[As
     form = kind(data, initial={"assignee": rows[0].assigned_to_id if len(rows) == 1 else None})
     choice = form.fields["assignee"]
     if isinstance(choice, forms.ModelChoiceField):
-        choice.queryset = workers(rows)
+        choice.queryset = workers(rows, to="alarms.act" if kind is AlarmAssignee else "orders.act")
     return form
 
 
@@ -217,10 +216,11 @@ def fitting(
 ) -> list[Any]:
     """Of the buttons on offer those that make sense for the row, for somebody who may press them."""
     row = page.get_object(request, str(key))
-    if row is None or not page.may(request, row, ACTORS):
+    if row is None:
         return []
     prefix = f"{page.opts.app_label}_{page.opts.model_name}_"
-    return [one for one in offered if known[one.action_name.removeprefix(prefix)].fits(row)]
+    buttons = [(one, known[one.action_name.removeprefix(prefix)]) for one in offered]
+    return [one for one, button in buttons if page.may(request, row, button.takes or page.acts) and button.fits(row)]
 
 
 def _question(
@@ -243,6 +243,7 @@ def _question(
         hidden=hidden or {},
         zone=page.zone_of(rows),
         warn=button.warn,
+        takes=button.takes,
     )
 
 

@@ -21,12 +21,14 @@ from sensors.desk import Desk, SiteFilter, column
 
 
 class ItemLines(Owned):
+    edits = "orders.edit"
     model = TemplateItem
     fields = ("position", "text", "kind", "unit", "low", "high", "is_required")
 
 
 @admin.register(ChecklistTemplate)
 class TemplatePage(Journaled):
+    edits = "orders.edit"
     form = Ruled
     list_before_template = "admin/maintenance/no_templates.html"
     list_display = ("name", "site", "items_count", "permit_kind", "is_enabled", "changed_at")
@@ -50,6 +52,7 @@ class TemplatePage(Journaled):
 
 @admin.register(LabourRate)
 class RatePage(Journaled):
+    edits = "orders.edit"
     form = Ruled
     list_before_template = "admin/maintenance/no_rates.html"
     list_display = ("worker", "site", "hourly_cost", "changed_at")
@@ -63,12 +66,14 @@ class RatePage(Journaled):
 
 
 class PermitRuleLines(Owned):
+    edits = "settings.edit"
     model = PermitRule
     fields = ("maintenance_type", "kind")
 
 
 @admin.register(WorkRules)
 class RulesPage(Journaled):
+    edits = "settings.edit"
     form = Ruled
     list_before_template = "admin/maintenance/no_work_rules.html"
     list_display = ("site", "four_eyes", "currency", "needs")

@@ -22,7 +22,7 @@ from maintenance.models import WorkOrder
 from maintenance.permit_models import Permit
 from maintenance.refusals import Refused
 from sensors import ask, desk, show
-from sensors.desk import ACTORS, Desk, column
+from sensors.desk import Desk, column
 
 NAME, FILE = "carry-out", "attachment"
 
@@ -35,7 +35,7 @@ def view(request: HttpRequest, order_id: int) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, order: WorkOrder) -> HttpResponse:
-    may_act = desk.sees_all(request) or desk.roles(request).get(order.site_id) in ACTORS
+    may_act = desk.may_in(request, order.site_id, "orders.act")
     wrong: dict[str, Form] = {}
     if request.method == "POST":
         if not may_act:

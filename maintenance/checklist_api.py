@@ -16,6 +16,7 @@ from maintenance.checklist_models import Checklist, ChecklistItem, ChecklistTemp
 from maintenance.entry_api import TAG, AtOrder, Entries, entering, rows, withdrawing
 from maintenance.owned_api import Mine
 from sensors.api import Filters
+from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -58,6 +59,7 @@ class Checklists(Entries):
             model = Checklist
             fields = ["order", "template"]
 
+    policy = READS | takes("orders.act", "create", "destroy", "answer")
     queryset = rows(Checklist, "order").prefetch_related("items")
     serializer_class = ChecklistOut
     filterset_class = ChecklistFilter

@@ -82,13 +82,15 @@ def attach(order_id: int, *, actor: User, template: ChecklistTemplate, now: date
 def detach(checklist_id: int, *, actor: User, now: datetime | None = None) -> None:
     """Take a checklist off its order, while nobody answered anything in it. Raises ``Refused``.
 
-    Whoever attached it does that, or an administrator of the site; one that asks for a permit only the latter.
+    Whoever attached it does that, or who may correct what others entered; one that asks for a permit is taken off by
+    who issues permits.
     """
     with transaction.atomic():
         row = Checklist.objects.get(pk=checklist_id)
         order = _locked(row.order_id)
         is_mine = actor.pk == row.attached_by_id and not row.permit_kind
-        if not is_mine and not access.sites(actor, to="edit").filter(pk=order.site_id).exists():
+        takes = "permits.issue" if row.permit_kind else "orders.edit"
+        if not is_mine and not access.may(actor, order.site_id, to=takes):
             raise NotYours
         if row.items.filter(passed__isnull=False).exists():
             raise Answered

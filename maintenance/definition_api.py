@@ -12,9 +12,10 @@ from rest_framework.response import Response
 
 from maintenance import definition_book
 from maintenance.definition_models import AlarmDefinition
-from sensors import access
+from sensors import access, policy
 from sensors.api import Filters, Scoped
 from sensors.models import Equipment
+from sensors.policy import edited_by
 from sensors.schema import documented
 
 
@@ -86,6 +87,7 @@ class AlarmDefinitions(Scoped):
                 "created_at",
             ]  # fmt: skip
 
+    policy = edited_by("alarms.edit")
     queryset = AlarmDefinition.objects.all()
     serializer_class = DefinitionOut
     filterset_class = DefinitionFilter
@@ -120,13 +122,13 @@ class AlarmDefinitions(Scoped):
     def destroy(self, request: Request, pk: str) -> Response:
         row = self.get_object()
         user = access.user_of(request)
-        access.require(user, row.site_id, to="edit")
+        policy.require(self, row.site_id)
         definition_book.delete(row, actor=user)
         return Response(status=204)
 
     def _save(self, request: Request, row: AlarmDefinition) -> Any:
         user = access.user_of(request)
-        access.require(user, row.site_id, to="edit")
+        policy.require(self, row.site_id)
         try:
             saved = definition_book.save(row, actor=user)
         except ValidationError as error:

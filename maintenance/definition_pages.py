@@ -54,7 +54,7 @@ class ModeFilter(admin.SimpleListFilter):
 
 @admin.register(AlarmDefinition)
 class DefinitionPage(Desk):
-    owned = True
+    edits = "alarms.edit"
     form = DefinitionForm
     list_before_template = "admin/maintenance/no_definitions.html"
     change_form_outer_after_template = "admin/maintenance/definition_holds_for.html"

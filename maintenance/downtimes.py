@@ -96,7 +96,7 @@ def withdraw(downtime_id: int, *, actor: User, now: datetime | None = None) -> N
     """It was entered by mistake. Raises ``Refused``."""
     with transaction.atomic():
         row = _locked(downtime_id)
-        if actor.pk != row.entered_by_id and not access.sites(actor, to="edit").filter(pk=row.site_id).exists():
+        if actor.pk != row.entered_by_id and not access.may(actor, row.site_id, to="orders.edit"):
             raise NotYours
         _note("downtime.withdrawn", row, actor, now or timezone.now(), from_at=row.from_at.isoformat())
         row.delete()

@@ -134,7 +134,7 @@ def _worked_on(order_id: int) -> WorkOrder:
 
 
 def _require_editor(actor: User, site_id: int) -> None:
-    if not access.sites(actor, to="edit").filter(pk=site_id).exists():
+    if not access.may(actor, site_id, to="orders.edit"):
         raise NotYours
 
 

@@ -20,6 +20,7 @@ from maintenance.models import WorkOrder
 from maintenance.owned_api import Mine
 from sensors.api import Filters
 from sensors.models import Equipment
+from sensors.policy import READS, takes
 from sensors.schema import documented
 
 NOTE: dict[str, Any] = {"max_length": 300, "required": False, "default": "", "allow_blank": True}
@@ -82,6 +83,7 @@ class LabourLines(Entries):
             model = Labour
             fields = ["order", "worker"]
 
+    policy = READS | takes("orders.act", "create", "destroy")
     queryset = rows(Labour, "order")
     serializer_class = LabourOut
     filterset_class = LabourFilter
@@ -120,6 +122,7 @@ class OtherCosts(Entries):
             model = OrderCost
             fields = ["order", "kind"]
 
+    policy = READS | takes("orders.act", "create", "destroy")
     queryset = rows(OrderCost, "order")
     serializer_class = CostOut
     filterset_class = CostFilter
@@ -176,6 +179,7 @@ class DowntimeFilter(SpanFilter):
 
 @documented(TAG, "downtime of a machine", "downtimes of machines")
 class Downtimes(Entries):
+    policy = READS | takes("orders.act", "create", "destroy", "end")
     site_path = "site"
     queryset = Downtime.objects.all()
     serializer_class = DowntimeOut

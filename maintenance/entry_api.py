@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from maintenance.models import WorkOrder
 from maintenance.owned_api import Mine
 from maintenance.refusals import Refused
-from sensors import access
+from sensors import access, policy
 from sensors.api import Scoped
 from sensors.problems import Problem
 
@@ -41,7 +41,7 @@ class Entries(Scoped):
         body = form(data=request.data, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
         said = dict(body.validated_data)
-        access.require(access.user_of(request), said[of].site_id, to="act")
+        policy.require(self, said[of].site_id)
         row = self.write(lambda: write(said.pop(of), actor=access.user_of(request), **said))
         return Response(self.get_serializer(self.get_queryset().get(pk=row.pk)).data, status=201)
 
@@ -51,7 +51,7 @@ class Entries(Scoped):
         """Do something to the row of the address. Raises a problem."""
         row = self.get_object()
         user = access.user_of(request)
-        access.require(user, self.site_of(row), to="act")
+        policy.require(self, self.site_of(row))
         said: dict[str, Any] = {}
         if form is not None:
             body = form(data=request.data, context=self.get_serializer_context())

@@ -19,6 +19,7 @@ from maintenance.models import Channel, Reader
 from maintenance.owned_api import Mine, Owned, written
 from sensors.api import Filters
 from sensors.models import Site
+from sensors.policy import READS, edited_by, takes
 from sensors.schema import documented
 
 MOST_STEPS = 50
@@ -60,6 +61,7 @@ class Escalations(Acting):
                 "started_at", "ended_at", "ended", "stopped_by", "stop_reason", "calls",
             ]  # fmt: skip
 
+    policy = READS | takes("alarms.act", "stop")
     queryset = Escalation.objects.prefetch_related("calls")
     serializer_class = EscalationOut
     filterset_class = EscalationFilter
@@ -132,6 +134,7 @@ class ChainOut(serializers.ModelSerializer[Chain]):
 )  # fmt: skip
 @documented("alarms", "escalation chain", "escalation chains")
 class Chains(Owned):
+    policy = edited_by("notices.edit")
     queryset = Chain.objects.prefetch_related("steps")
     serializer_class = ChainOut
     filterset_class = ChainFilter

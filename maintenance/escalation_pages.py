@@ -39,6 +39,7 @@ class Steps(OfOneSite):
 
 
 class StepLines(Owned):
+    edits = "notices.edit"
     model = ChainStep
     formset = Steps
     fields = ("position", "after_minutes", "reader", "channel", "rota", "medium", "times", "every_minutes")
@@ -49,6 +50,7 @@ class StepLines(Owned):
 
 @admin.register(Chain)
 class ChainPage(Journaled):
+    edits = "notices.edit"
     form = Ruled
     list_before_template = "admin/maintenance/no_chains.html"
     list_display = ("name", "site", "lowest_label", "is_enabled", "in_words", "at_work")
@@ -109,6 +111,7 @@ class CallLines(Lines):
 
 @admin.register(Escalation)
 class EscalationPage(Desk):
+    acts = "alarms.act"
     list_before_template = "admin/maintenance/no_escalations.html"
     list_display = ("started_at", "alarm_page", "priority_label", "chain_name", "state_label", "next_step", "due_label")
     list_filter = (SiteFilter, RunningFilter, "ended", "priority")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,7 +13,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core import signing
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -52,20 +54,20 @@ class Kind:
 
 KINDS = {
     "equipment": Kind(
-        "Equipment", EquipmentRows, "edit",
+        "Equipment", EquipmentRows, "equipment.edit",
         lambda site: Equipment.objects.filter(site=site).select_related("parent").order_by("machine_id", "tag"),
     ),
     "sensors": Kind(
-        "Sensors and their settings", SensorRows, "edit",
+        "Sensors and their settings", SensorRows, "equipment.edit",
         lambda site: Sensor.objects.filter(site=site).select_related("equipment", "gateway").order_by("external_id"),
     ),
-    "parts": Kind("Parts", PartRows, "edit", lambda site: Part.objects.filter(site=site).order_by("number")),
+    "parts": Kind("Parts", PartRows, "parts.edit", lambda site: Part.objects.filter(site=site).order_by("number")),
     "plans": Kind(
-        "Preventive plans", PlanRows, "edit",
+        "Preventive plans", PlanRows, "plans.edit",
         lambda site: Plan.objects.filter(site=site).select_related("machine", "sensor", "meter").order_by("id"),
     ),
     "work-orders": Kind(
-        "Work orders (an import asks for work)", OrderRows, "act",
+        "Work orders (an import asks for work)", OrderRows, "orders.request",
         lambda site: WorkOrder.objects.filter(site=site).select_related("machine", "requested_by", "assigned_to"),
     ),
 }  # fmt: skip
@@ -106,7 +108,8 @@ def _user(request: HttpRequest) -> Any:
 
 def may_import(request: HttpRequest) -> QuerySet[Site]:
     """The sites into which whoever asks may import anything."""
-    return access.sites(_user(request), to="act").order_by("name", "id")
+    able = (Q(pk__in=access.sites(_user(request), to=to)) for to in {kind.takes for kind in KINDS.values()})
+    return Site.objects.filter(functools.reduce(operator.or_, able)).order_by("name", "id")
 
 
 def view(request: HttpRequest) -> HttpResponse:

@@ -15,6 +15,8 @@ from maintenance.flood_models import Flood
 from maintenance.models import Alarm
 from sensors.api import Filters, Scoped
 from sensors.paging import ByNumberPagination
+from sensors.permissions import READ
+from sensors.policy import READS, takes
 from sensors.schema import documented
 
 
@@ -49,6 +51,7 @@ class Floods(Scoped):
                 "activations",
             ]  # fmt: skip
 
+    policy = READS | takes(READ, "alarms")
     queryset = Flood.objects.all()
     serializer_class = FloodOut
     filterset_class = FloodFilter

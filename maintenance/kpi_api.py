@@ -18,6 +18,8 @@ from maintenance import kpi_book, kpi_report
 from maintenance.kpi_report import Report
 from maintenance.report_api import Fields
 from sensors import access, problems
+from sensors.permissions import READ
+from sensors.policy import by_method
 from sensors.problems import Problem
 
 KEY: dict[str, Any] = {"min_value": 1, "max_value": 2**63 - 1}
@@ -90,6 +92,8 @@ class KpisOut(Fields):
 
 
 class Kpis(APIView):
+    policy = by_method(get=READ)
+
     @extend_schema(
         tags=["kpis"],
         summary="The figures of maintenance over a period",
@@ -103,6 +107,8 @@ class Kpis(APIView):
 
 
 class KpiTable(APIView):
+    policy = by_method(get=READ)
+
     @extend_schema(
         tags=["kpis"],
         summary="The figures of maintenance as CSV",

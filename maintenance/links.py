@@ -91,7 +91,7 @@ def check(token: str, *, purpose: str) -> Permit:
     reader = row.channel.reader if row is not None else None
     if row is None or alarm is None or reader is None or reader.user_id != user_id:
         raise Unusable
-    if not access.sites(reader.user, to="act").filter(pk=alarm.site_id).exists():
+    if not access.may(reader.user, alarm.site_id, to="alarms.act"):
         raise Unusable
     key = f"{purpose}/notification/{notification_id}/alarm/{alarm_id}"
     if LinkUse.objects.filter(key=key).exists():

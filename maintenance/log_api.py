@@ -14,10 +14,11 @@ from maintenance import log
 from maintenance.api import example
 from maintenance.models import LogLine
 from maintenance.refusals import Refused
-from sensors import access
+from sensors import access, policy
 from sensors.api import Filters, Scoped
 from sensors.models import Equipment
 from sensors.paging import ByIdPagination
+from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -65,7 +66,7 @@ class LogEntryIn(serializers.Serializer[Any]):
         found = access.scope(Equipment.objects.filter(level=Equipment.Level.MACHINE), user).filter(pk=key).first()
         if found is None:
             raise serializers.ValidationError(f"There is no machine {key} in your sites.")
-        access.require(user, found.site_id, to="act")
+        policy.require(self.context["view"], found.site_id)
         return found
 
 
@@ -79,6 +80,7 @@ class Log(Scoped):
                 "activity",
             ]  # fmt: skip
 
+    policy = READS | takes("machines.act", "create")
     queryset = LogLine.objects.all()
     serializer_class = LogLineOut
     filterset_class = LogFilter
@@ -89,7 +91,7 @@ class Log(Scoped):
         description="What no order says. An entry is never changed: another one corrects it.",
     )  # fmt: skip
     def create(self, request: Request) -> Response:
-        body = LogEntryIn(data=request.data, context={"request": request})
+        body = LogEntryIn(data=request.data, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
         said = dict(body.validated_data)
         try:

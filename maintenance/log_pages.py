@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from maintenance import log
 from maintenance.models import LogEntry, LogLanguage, LogLine
 from sensors import desk, show
-from sensors.desk import ACTORS, Desk, SiteFilter, column
+from sensors.desk import Desk, SiteFilter, column
 from sensors.models import Equipment, Site
 
 
@@ -63,27 +63,25 @@ class LogPage(Desk):
 class LogEntryPage(Desk):
     """Technicians write entries; nobody changes one."""
 
+    adds = "machines.act"
     list_display = ("at", "machine_page", "title", "author", "worker")
     list_filter = (SiteFilter,)
     list_select_related = ("machine", "author")
     search_fields = ("title", "machine__tag")
     fields = ("machine", "at", "title", "found", "fixed", "worker")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, None, ACTORS)
-
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "machine":
             machines = Equipment.objects.filter(level=Equipment.Level.MACHINE).order_by("tag")
             if not desk.sees_all(request):
-                machines = machines.filter(site__in=desk.sites_in_role(request, ACTORS))
+                machines = machines.filter(site__in=desk.sites_where(request, self.adds))
             kwargs["queryset"] = machines
             return super(desk.Scoped, self).formfield_for_foreignkey(db_field, request, **kwargs)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         entry: Any = obj
-        if change or not self.may(request, entry.machine, ACTORS):
+        if change or not self.may(request, entry.machine, self.adds):
             raise PermissionDenied
         said = {name: getattr(entry, name) for name in ("title", "found", "fixed", "worker", "at")}
         made = log.add(entry.machine, actor=request.user, **said)  # type: ignore[arg-type]
@@ -97,7 +95,7 @@ class LogEntryPage(Desk):
 
 @admin.register(LogLanguage)
 class LogLanguagePage(Desk):
-    owned = True
+    edits = "settings.edit"
     list_display = ("site", "language")
     list_select_related = ("site",)
 

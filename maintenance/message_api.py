@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from maintenance.models import Attempt, Notification
 from sensors.api import Filters, Scoped
+from sensors.policy import READS
 from sensors.schema import documented
 
 
@@ -37,6 +38,7 @@ class Notifications(Scoped):
                 "tries",
             ]  # fmt: skip
 
+    policy = READS
     queryset = Notification.objects.prefetch_related("tries")
     serializer_class = NotificationOut
     filterset_class = NotificationFilter

@@ -16,7 +16,7 @@ from maintenance.models import Attempt, Channel, Notification
 from maintenance.owned_pages import Journaled, Ruled
 from maintenance.refusals import Refused
 from sensors import ask, show
-from sensors.desk import ACTORS, Desk, Lines, SiteFilter, column
+from sensors.desk import Desk, Lines, SiteFilter, column
 
 
 class ChannelForm(Ruled):
@@ -55,6 +55,8 @@ FIELDS = (
 
 @admin.register(Channel)
 class ChannelPage(Journaled):
+    acts = "notices.act"
+    edits = "notices.edit"
     form = ChannelForm
     list_display = ("name", "site", "kind", "target", "reader", "lowest_label", "is_enabled", "why_disabled", "waiting")
     list_filter = (SiteFilter, "kind", "is_enabled")
@@ -80,7 +82,7 @@ class ChannelPage(Journaled):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         row = self.get_object(request, str(object_id))
-        return super().get_actions_detail(request, object_id) if self.may(request, row, ACTORS) else []
+        return super().get_actions_detail(request, object_id) if self.may(request, row, self.acts) else []
 
     def save_model(self, request: HttpRequest, obj: Channel, form: Any, change: bool) -> None:
         actor: Any = request.user

@@ -18,6 +18,8 @@ from maintenance.plan_models import Meter, MeterReading
 from sensors import access
 from sensors.api import Filters
 from sensors.models import Equipment, Sensor, Site
+from sensors.permissions import READ
+from sensors.policy import READS, takes
 from sensors.schema import documented
 
 
@@ -69,6 +71,8 @@ class Meters(Writing):
                 "per_day", "created_by", "created_at",
             ]  # fmt: skip
 
+    policy = READS | takes("plans.edit", "create", "partial_update")
+    policy |= takes("machines.act", "enter") | takes(READ, "readings")
     queryset = Meter.objects.all()
     serializer_class = MeterOut
     filterset_class = MeterFilter

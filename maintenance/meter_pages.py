@@ -63,7 +63,8 @@ class ReadingLines(Lines):
 
 @admin.register(Meter)
 class MeterPage(Desk):
-    owned = True
+    acts = "machines.act"
+    edits = "plans.edit"
     form = MeterForm
     list_before_template = "admin/maintenance/no_meters.html"
     list_display = ("name", "machine_page", "unit", "source", "total_shown", "rate", "read_at")

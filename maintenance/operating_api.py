@@ -14,10 +14,11 @@ from maintenance import operating, operating_book
 from maintenance.api import example
 from maintenance.operating_models import OperatingState
 from maintenance.refusals import Refused
-from sensors import access
+from sensors import access, policy
 from sensors.api import Filters, Scoped
 from sensors.models import Equipment, Sensor, Site
 from sensors.operating_models import OperatingRule
+from sensors.policy import READS, edited_by, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -76,7 +77,7 @@ class RuleIn(RuleChanges):
         found = access.sites(user).filter(pk=key).first()
         if found is None:
             raise serializers.ValidationError(f"There is no site {key} among yours.")
-        access.require(user, found.pk, to="edit")
+        policy.require(self.context["view"], found.pk)
         return found
 
     def validate_machine(self, key: int | None) -> Equipment | None:
@@ -102,6 +103,7 @@ class OperatingRules(Scoped):
             fields = ["id", *operating_book.SCOPE, *operating_book.SAYS, "revision", "updated_by", "updated_at",
                       "created_at"]  # fmt: skip
 
+    policy = edited_by("alarms.edit")
     queryset = OperatingRule.objects.all()
     serializer_class = RuleOut
     filterset_class = RuleFilter
@@ -135,13 +137,13 @@ class OperatingRules(Scoped):
     def destroy(self, request: Request, pk: str) -> Response:
         row = self.get_object()
         user = access.user_of(request)
-        access.require(user, row.site_id, to="edit")
+        policy.require(self, row.site_id)
         operating_book.delete(row, actor=user)
         return Response(status=204)
 
     def _save(self, request: Request, row: OperatingRule) -> Any:
         user = access.user_of(request)
-        access.require(user, row.site_id, to="edit")
+        policy.require(self, row.site_id)
         try:
             saved = operating_book.save(row, actor=user)
         except ValidationError as error:
@@ -176,6 +178,7 @@ class OperatingStates(Scoped):
             fields = ["id", "site", "machine", "state", "since", "starts_until", "source", "told_by", "heard_at",
                       "confirmed_at"]  # fmt: skip
 
+    policy = READS | takes("machines.act", "create")
     queryset = OperatingState.objects.all()
     serializer_class = StateOut
     filterset_class = StateFilter
@@ -191,7 +194,7 @@ class OperatingStates(Scoped):
         body = Telling(data=request.data, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
         said, user = body.validated_data, access.user_of(request)
-        access.require(user, said["machine"].site_id, to="act")
+        policy.require(self, said["machine"].site_id)
         try:
             row = operating.tell(
                 said["machine"], said["state"], actor=user, at=said.get("at"), reason=said.get("reason", "")

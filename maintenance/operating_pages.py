@@ -17,7 +17,7 @@ from maintenance.definition_pages import MODES
 from maintenance.operating_models import OperatingState
 from maintenance.refusals import Refused
 from sensors import ask, show
-from sensors.desk import ACTORS, Desk, KeepsSite, SiteFilter, column
+from sensors.desk import Desk, KeepsSite, SiteFilter, column
 from sensors.models import Equipment, Sensor
 from sensors.operating_models import OperatingRule
 
@@ -53,7 +53,7 @@ class RuleForm(KeepsSite):
 
 @admin.register(OperatingRule)
 class RulePage(Desk):
-    owned = True
+    edits = "alarms.edit"
     form = RuleForm
     list_before_template = "admin/maintenance/no_operating_rules.html"
     list_display = ("place", "known_by", "starts_for", "hidden_off", "hidden_startup", "holds", "site")
@@ -141,6 +141,7 @@ class TellForm(Said, forms.ModelForm):  # type: ignore[type-arg]  # the class ta
 
 @admin.register(OperatingState)
 class StatePage(Desk):
+    acts = adds = "machines.act"
     list_before_template = "admin/maintenance/no_operating_states.html"
     list_display = ("machine_page", "state_label", "since", "starts_until", "source", "said_last", "hides")
     list_filter = (SiteFilter, "state")
@@ -163,16 +164,13 @@ class StatePage(Desk):
         """The first word on a machine is said on the form of a new row, others by the button."""
         return super().get_form(request, obj, change, **(kwargs if obj else kwargs | {"form": TellForm}))
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, None, ACTORS)
-
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def save_model(self, request: HttpRequest, obj: Any, form: forms.ModelForm[Any], change: bool) -> None:
         actor: Any = request.user
         said = form.cleaned_data
-        if not self.may(request, OperatingState(site_id=said["machine"].site_id), ACTORS):
+        if not self.may(request, OperatingState(site_id=said["machine"].site_id), self.acts):
             raise PermissionDenied
         row = operating.tell(said["machine"], said["state"], actor=actor, reason=said["reason"])
         obj.pk, obj.state, obj.site_id = row.pk, row.state, row.site_id

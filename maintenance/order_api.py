@@ -17,9 +17,11 @@ from maintenance.approval_api import Deciding
 from maintenance.effort_api import Costed
 from maintenance.models import Priority, WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
-from sensors import access
+from sensors import access, policy
 from sensors.api import Filters
 from sensors.models import Equipment
+from sensors.permissions import READ
+from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -59,8 +61,15 @@ class OrderRequest(serializers.Serializer[Any]):
         found = access.scope(Equipment.objects.filter(level=Equipment.Level.MACHINE), user).filter(pk=key).first()
         if found is None:
             raise serializers.ValidationError(f"There is no machine {key} in your sites.")
-        access.require(user, found.site_id, to="act")
+        policy.require(self.context["view"], found.site_id)
         return found
+
+
+STEPS = (
+    "approve", "assign", "cancel", "close", "complete", "defer", "hold", "modify", "plan", "reject", "reopen", "resume",
+    "start",
+)  # fmt: skip
+"""What is done with an order; whether somebody may approve goes by their authority (``maintenance.approvers``)."""
 
 
 @example(start="2026-03-03T07:00:00Z", minutes=90)
@@ -128,6 +137,7 @@ class WorkOrders(Deciding, Costed):
                 "closed_at", "transitions",
             ]  # fmt: skip
 
+    policy = READS | takes("orders.request", "create") | takes(READ, "costs") | takes("orders.act", *STEPS)
     queryset = WorkOrder.objects.prefetch_related("transitions")
     serializer_class = WorkOrderOut
     filterset_class = WorkOrderFilter
@@ -137,7 +147,7 @@ class WorkOrders(Deciding, Costed):
         description="It waits for approval. A machine has one open order for a failure mode.",
     )  # fmt: skip
     def create(self, request: Request) -> Response:
-        body = OrderRequest(data=request.data, context={"request": request})
+        body = OrderRequest(data=request.data, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
         said = dict(body.validated_data)
         try:

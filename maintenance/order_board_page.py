@@ -17,7 +17,7 @@ from unfold import widgets
 from maintenance import buttons, order_board, order_buttons
 from maintenance.models import WorkOrder
 from sensors import desk
-from sensors.desk import ACTORS, Desk
+from sensors.desk import Desk
 from sensors.models import Site
 
 NAME, MOVE = "order-board", "order-board-move"
@@ -37,7 +37,7 @@ def orders_page() -> Desk:
 
 def acts_in(request: HttpRequest, site_id: int) -> bool:
     """Whether whoever asks may take steps with the orders of a site."""
-    return desk.sees_all(request) or desk.roles(request).get(site_id) in ACTORS
+    return desk.may_in(request, site_id, "orders.act")
 
 
 def view(request: HttpRequest) -> HttpResponse:
@@ -62,7 +62,7 @@ def view(request: HttpRequest) -> HttpResponse:
         "columns": [(column, _listed(column.status, query)) for column in columns],
         "any": any(column.total for column in columns),
         "days": order_board.COMPLETED_DAYS,
-        "may_request": orders_page().has_act_permission(request),
+        "may_request": orders_page().may(request, None, "orders.request"),
         "several_sites": len(sites) > 1,
         "zones": sorted(zones),
         "back": f"?{request.GET.urlencode()}" if request.GET else "",

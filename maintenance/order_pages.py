@@ -65,6 +65,7 @@ class StandingFilter(admin.SimpleListFilter):
 
 @admin.register(WorkOrder)
 class OrderPage(InSiteTime, HasDeferral, HasParts, CarriedOut):
+    acts = "orders.act"
     change_form_outer_after_template = "admin/maintenance/similar_panel.html"
     list_display = (
         "number", "title", "status_label", "priority_label", "machine_page", "type_words", "assigned_to",
@@ -142,7 +143,7 @@ class OrderPage(InSiteTime, HasDeferral, HasParts, CarriedOut):
         {"title": "Parts", "icon": "settings", "items": HasParts.part_actions},
     )  # fmt: skip
 
-    @action(description="Request work", url_path="request-work", permissions=["act"], icon="add_task")
+    @action(description="Request work", url_path="request-work", permissions=["orders_request"], icon="add_task")
     def request_work(self, request: HttpRequest) -> HttpResponse:
         return order_request_page.view(self, request)
 

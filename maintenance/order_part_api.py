@@ -19,8 +19,9 @@ from maintenance.models import WorkOrder
 from maintenance.owned_api import Mine
 from maintenance.part_api import STORES, TAG, Doing, quantity, reason
 from maintenance.part_models import OrderPart, Part
-from sensors import access
+from sensors import access, policy
 from sensors.api import Filters
+from sensors.policy import READS, takes
 from sensors.schema import documented
 
 
@@ -76,6 +77,7 @@ class OrderParts(Doing):
             model = OrderPart
             fields = ["order", "part", "store"]
 
+    policy = READS | takes("parts.act", "create", "issue", "release", "give_back")
     site_path = "order__site"
     queryset = shortages.with_elsewhere(OrderPart.objects.select_related("part__site", "store", "order"))
     serializer_class = OrderPartOut
@@ -94,7 +96,7 @@ class OrderParts(Doing):
         said = dict(body.validated_data)
         order: WorkOrder = said.pop("order")
         user = access.user_of(request)
-        access.require(user, order.site_id, to="act")
+        policy.require(self, order.site_id)
         line = self.tried(lambda: reservations.reserve(order.pk, actor=user, **said))
         return self.shown(line.pk, status=201)
 
@@ -104,7 +106,7 @@ class OrderParts(Doing):
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def release(self, request: Request, pk: str) -> Response:
-        return self.shown(self.do(request, None, reservations.release, to="act").pk)
+        return self.shown(self.do(request, None, reservations.release).pk)
 
     @extend_schema(
         tags=[TAG], summary="Issue a part", request=Amount, responses={200: OrderPartOut},
@@ -112,7 +114,7 @@ class OrderParts(Doing):
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def issue(self, request: Request, pk: str) -> Response:
-        return self.shown(self.do(request, Amount, reservations.issue_line, to="act").pk)
+        return self.shown(self.do(request, Amount, reservations.issue_line).pk)
 
     @extend_schema(
         tags=[TAG], summary="Return a part", request=Back, responses={200: OrderPartOut},
@@ -120,4 +122,4 @@ class OrderParts(Doing):
     )  # fmt: skip
     @action(detail=True, methods=["post"], url_path="return")
     def give_back(self, request: Request, pk: str) -> Response:
-        return self.shown(self.do(request, Back, reservations.give_back, to="act").pk)
+        return self.shown(self.do(request, Back, reservations.give_back).pk)

@@ -77,23 +77,26 @@ class HasParts(Desk):
     part_actions = ("reserve", "issue", "issue_reserved", "release", "give_back")
     part_inlines = (OrderPartLines, OrderToolLines)
 
-    @action(description="Reserve part", url_path="reserve", permissions=["act"], icon="bookmark_add")
+    @action(description="Reserve part", url_path="reserve", permissions=["parts_act"], icon="bookmark_add")
     def reserve(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return buttons.on_one(self, request, object_id, part_buttons.RESERVE)
 
-    @action(description="Issue part", url_path="issue", permissions=["act"], icon="outbound")
+    @action(description="Issue part", url_path="issue", permissions=["parts_act"], icon="outbound")
     def issue(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return buttons.on_one(self, request, object_id, part_buttons.ISSUE)
 
-    @action(description="Issue reserved", url_path="issue-reserved", permissions=["act"], icon="shopping_cart_checkout")
+    @action(
+        description="Issue reserved", url_path="issue-reserved", permissions=["parts_act"],
+        icon="shopping_cart_checkout",
+    )  # fmt: skip
     def issue_reserved(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return buttons.on_one(self, request, object_id, part_buttons.ISSUE_RESERVED)
 
-    @action(description="Release part", url_path="release", permissions=["act"], icon="bookmark_remove")
+    @action(description="Release part", url_path="release", permissions=["parts_act"], icon="bookmark_remove")
     def release(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return buttons.on_one(self, request, object_id, part_buttons.RELEASE)
 
-    @action(description="Return part", url_path="give-back", permissions=["act"], icon="keyboard_return")
+    @action(description="Return part", url_path="give-back", permissions=["parts_act"], icon="keyboard_return")
     def give_back(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return buttons.on_one(self, request, object_id, part_buttons.GIVE_BACK)
 

@@ -68,7 +68,7 @@ class WorkRequest(forms.Form):
 def view(page: Desk, request: HttpRequest) -> HttpResponse:
     """Ask, or request it and go to the new order. Only machines of sites in which whoever asks may act are offered."""
     actor: Any = request.user
-    sites = access.sites(actor, to="act")
+    sites = access.sites(actor, to="orders.request")
     machines = Equipment.objects.filter(level=Equipment.Level.MACHINE, site__in=sites)
     asked_for = cast(Desk, admin.site._registry[Equipment]).get_object(request, request.GET.get("machine", ""))
     zone = common_zone(sites) if asked_for is None else page.zone_of([asked_for])

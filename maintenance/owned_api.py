@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from maintenance import owned
 from maintenance.owned import Invalid
 from maintenance.refusals import Refused
-from sensors import access
+from sensors import access, policy
 from sensors.api import Scoped
 from sensors.problems import Problem
 
@@ -46,7 +46,7 @@ class Owned(Scoped):
         body.is_valid(raise_exception=True)
         said, lines = self._apart(body.validated_data)
         row = self.form.Meta.model(**said)
-        access.require(access.user_of(request), self.site_of(row), to="edit")
+        policy.require(self, self.site_of(row))
         stored = self._write(lambda: owned.add(row, actor=access.user_of(request), lines=lines))
         return Response(self._shown(stored), status=201)
 
@@ -61,7 +61,7 @@ class Owned(Scoped):
 
     def destroy(self, request: Request, pk: str) -> Response:
         row = self.get_object()
-        access.require(access.user_of(request), self.site_of(row), to="edit")
+        policy.require(self, self.site_of(row))
         self._write(lambda: owned.delete(row, actor=access.user_of(request)))
         return Response(status=204)
 
@@ -70,7 +70,7 @@ class Owned(Scoped):
 
     def require(self, request: Request, row: Any) -> None:
         """Raises a problem where whoever asks may not change the row."""
-        access.require(access.user_of(request), self.site_of(row), to="edit")
+        policy.require(self, self.site_of(row))
 
     def _shown(self, row: Model) -> Any:
         """As the list shows it, with all that was looked up for it."""

@@ -26,8 +26,6 @@ class Ruled(KeepsSite):
 class Journaled(Desk):
     """A page whose rows, with their lines, are in the journal whenever somebody adds, changes or deletes one."""
 
-    owned = True
-
     def save_form(self, request: HttpRequest, form: Any, change: bool) -> Any:
         row = form.instance
         stored = type(row)._default_manager.select_for_update().get(pk=row.pk) if change else None

@@ -109,8 +109,8 @@ def _rate(row: LabourRate) -> Wrong:
 
 def _worker(row: Worker) -> Wrong:
     """Somebody who is named has to be able to work in the home site; who has left it can still be changed."""
-    able = row.user.memberships.filter(site=row.site_id, role__in=access.MAY["act"]).exists() or row.user.is_superuser
-    outsider = {"user": "This person is neither technician nor administrator of the site."}
+    able = access.may(row.user, row.site_id, to="orders.act")
+    outsider = {"user": "This person is not somebody whom work in the site may be given to."}
     return _elsewhere(row, row.site_id, "team") | (outsider if row._state.adding and not able else {})
 
 

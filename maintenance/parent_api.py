@@ -12,6 +12,7 @@ from maintenance.owned_api import Mine, Owned, written
 from maintenance.parent_models import ParentRule
 from sensors.api import Filters
 from sensors.models import Equipment, Site
+from sensors.policy import edited_by
 from sensors.schema import documented
 
 FIELDS = ["site", "machine", "failure_mode", "equipment", "hides", "most_hours", "is_enabled"]
@@ -54,6 +55,7 @@ class ParentRules(Owned):
             model = ParentRule
             fields = ["site", "machine", "equipment", "is_enabled"]
 
+    policy = edited_by("alarms.edit")
     queryset = ParentRule.objects.all()
     serializer_class = ParentRuleOut
     filterset_class = ParentRuleFilter

@@ -29,6 +29,7 @@ class ParentForm(Ruled):
 
 @admin.register(ParentRule)
 class ParentRulePage(Journaled):
+    edits = "alarms.edit"
     form = ParentForm
     list_before_template = "admin/maintenance/no_parent_rules.html"
     list_display = ("machine_page", "mode_words", "below", "what", "most", "is_enabled", "hidden_by_it", "site")

@@ -18,9 +18,10 @@ from maintenance.api import example
 from maintenance.owned_api import Mine, Owned, written
 from maintenance.part_models import Movement, Part, Stock, Store
 from maintenance.refusals import Refused
-from sensors import access
+from sensors import access, policy
 from sensors.api import Filters, Scoped
 from sensors.models import Site
+from sensors.policy import READS, edited_by, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -41,11 +42,11 @@ def reason(*, needed: bool = False) -> serializers.CharField:
 class Doing(Scoped):
     """Rows of a site on which people do something that may be refused."""
 
-    def do(self, request: Request, form: type[serializers.Serializer[Any]] | None, what: Any, *, to: str) -> Any:
+    def do(self, request: Request, form: type[serializers.Serializer[Any]] | None, what: Any) -> Any:
         """Do ``what`` to the row with what the body says, if the role allows it."""
         row = self.get_object()
         user = access.user_of(request)
-        access.require(user, self.site_id_of(row), to=to)
+        policy.require(self, self.site_id_of(row))
         said: dict[str, Any] = {}
         if form is not None:
             body = form(data=request.data, context={**self.get_serializer_context(), "site_id": self.site_id_of(row)})
@@ -138,6 +139,7 @@ class Parts(Owned, Doing):
             model = Part
             fields = ["site", "number", "is_active"]
 
+    policy = edited_by("parts.edit") | takes("parts.edit", "adjust") | takes("parts.act", "receive", "transfer")
     queryset = shortages.with_stock(Part.objects.all())
     serializer_class = PartOut
     filterset_class = PartFilter
@@ -149,7 +151,7 @@ class Parts(Owned, Doing):
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def receive(self, request: Request, pk: str) -> Response:
-        return self.shown(self.do(request, Receipt, stores.receive, to="act").part_id)
+        return self.shown(self.do(request, Receipt, stores.receive).part_id)
 
     @extend_schema(
         tags=[TAG], summary="Bring parts to another store", request=Transfer, responses={200: PartOut},
@@ -157,7 +159,7 @@ class Parts(Owned, Doing):
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def transfer(self, request: Request, pk: str) -> Response:
-        return self.shown(self.do(request, Transfer, stores.transfer, to="act").part_id)
+        return self.shown(self.do(request, Transfer, stores.transfer).part_id)
 
     @extend_schema(
         tags=[TAG], summary="Adjust the stock", request=Count, responses={200: PartOut},
@@ -166,7 +168,7 @@ class Parts(Owned, Doing):
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def adjust(self, request: Request, pk: str) -> Response:
-        return self.shown(self.do(request, Count, stores.adjust, to="edit").part_id)
+        return self.shown(self.do(request, Count, stores.adjust).part_id)
 
 
 @example(site=1, name="Main store")
@@ -193,6 +195,7 @@ class Stores(Owned):
             model = Store
             fields = ["site", "name", "is_active"]
 
+    policy = edited_by("parts.edit")
     queryset = Store.objects.all()
     serializer_class = StoreOut
     filterset_class = StoreFilter
@@ -206,6 +209,7 @@ class Stocks(Scoped):
             model = Stock
             fields = ["part", "store"]
 
+    policy = READS
     site_path = "part__site"
     queryset = Stock.objects.all()
     serializer_class = StockOut
@@ -230,6 +234,7 @@ class Movements(Scoped):
             model = Movement
             fields = ["site", "part", "store", "kind", "order", "actor"]
 
+    policy = READS
     queryset = Movement.objects.all()
     serializer_class = MovementOut
     filterset_class = MovementFilter

@@ -14,6 +14,8 @@ from maintenance.buttons import Assignee, Button, Confirmation, by_name, workers
 from maintenance.models import WorkOrder
 from maintenance.part_models import OrderPart, Part, Store, Tool
 
+PARTS = "parts.act"
+
 PICK = widgets.UnfoldAdminSelectWidget
 TEXT = widgets.UnfoldAdminTextInputWidget
 SMALL = {"rows": 3}
@@ -159,13 +161,13 @@ TRANSFER = Button(
     explain="What nobody has reserved.",
 )  # fmt: skip
 ADJUST = Button(
-    "adjust", "Adjust the stock", "Adjust", "Adjusted", fits=lambda part: True,
+    "adjust", "Adjust the stock", "Adjust", "Adjusted", fits=lambda part: True, takes="parts.edit",
     perform=lambda part, actor, said: stores.adjust(part.pk, actor=actor, **said),
     form=_of_part(Adjust),
     explain="To what was counted. Where less lies there than is reserved, the least urgent orders lose theirs.",
 )  # fmt: skip
 RESERVE = Button(
-    "reserve", "Reserve a part", "Reserve", "Reserved for", fits=plans,
+    "reserve", "Reserve a part", "Reserve", "Reserved for", fits=plans, takes=PARTS,
     perform=lambda order, actor, said: reservations.reserve(
         order.pk, part=said["number"], store=said["store"], quantity=said["quantity"], actor=actor
     ),
@@ -174,7 +176,7 @@ RESERVE = Button(
     "approval nothing is kept, and the part counts in what it is expected to cost.",
 )  # fmt: skip
 ISSUE = Button(
-    "issue", "Issue a part", "Issue", "Issued for", fits=takes,
+    "issue", "Issue a part", "Issue", "Issued for", fits=takes, takes=PARTS,
     perform=lambda order, actor, said: reservations.issue(
         order.pk, part=said["number"], store=said["store"], quantity=said["quantity"], actor=actor
     ),
@@ -182,18 +184,19 @@ ISSUE = Button(
     explain="It leaves the store for this order: first what the order has reserved, then what is free.",
 )  # fmt: skip
 ISSUE_RESERVED = Button(
-    "issue_reserved", "Issue all that is reserved", "Issue all", "Issued for", fits=takes,
+    "issue_reserved", "Issue all that is reserved", "Issue all", "Issued for", fits=takes, takes=PARTS,
     perform=lambda order, actor, said: reservations.issue_reserved(order.pk, actor=actor),
     form=lambda rows, data: Confirmation(data),
 )  # fmt: skip
 RELEASE = Button(
-    "release", "Release a part", "Release", "Released of", fits=plans,
+    "release", "Release a part", "Release", "Released of", fits=plans, takes=PARTS,
     perform=lambda order, actor, said: reservations.release(said["line"].pk, actor=actor),
     form=_lines(OfLine, lambda line: line.wanted > line.used),
     explain="The order wants no more of it than it has used: others may have it.",
 )  # fmt: skip
 GIVE_BACK = Button(
     "give_back", "Return a part", "Return", "Returned of", fits=lambda order: order.status in part_rules.GIVES_BACK,
+    takes=PARTS,
     perform=_give_back,
     form=_lines(Back, lambda line: line.used > 0),
     explain="It was not used up and lies in its store again; the order is not charged for it.",

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
@@ -15,7 +14,7 @@ from maintenance import buttons, part_buttons, shortages
 from maintenance.owned_pages import Journaled, Ruled
 from maintenance.part_models import Movement, Part, Stock, Store
 from sensors import show
-from sensors.desk import EDITORS, Desk, Lines, SiteFilter, column, scope, site_filter
+from sensors.desk import Desk, Lines, SiteFilter, column, scope, site_filter
 
 
 def amount(value: Decimal, unit: str = "") -> str:
@@ -69,6 +68,8 @@ class StockLines(Lines):
 
 @admin.register(Part)
 class PartPage(Journaled):
+    acts = "parts.act"
+    edits = "parts.edit"
     form = Ruled
     list_before_template = "admin/maintenance/no_parts.html"
     list_display = (
@@ -100,18 +101,13 @@ class PartPage(Journaled):
     def transfer(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return buttons.on_one(self, request, object_id, part_buttons.TRANSFER)
 
-    @action(description="Adjust", url_path="adjust", permissions=["act"], icon="rule")
+    @action(description="Adjust", url_path="adjust", permissions=["parts_edit"], icon="rule")
     def adjust(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        row = self.get_object(request, object_id)
-        if row is not None and not self.may(request, row, EDITORS):
-            raise PermissionDenied
         return buttons.on_one(self, request, object_id, part_buttons.ADJUST)
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         offered = super().get_actions_detail(request, object_id)
-        shown = buttons.fitting(self, request, object_id, offered, part_buttons.OF_PARTS)
-        edits = self.may(request, self.get_object(request, str(object_id)), EDITORS)
-        return [one for one in shown if edits or not one.action_name.endswith("_adjust")]
+        return buttons.fitting(self, request, object_id, offered, part_buttons.OF_PARTS)
 
     @column("In stock", ordering="on_hand")
     def stock_label(self, row: Part) -> str:
@@ -149,6 +145,7 @@ class PartPage(Journaled):
 
 @admin.register(Store)
 class StorePage(Journaled):
+    edits = "parts.edit"
     form = Ruled
     list_before_template = "admin/maintenance/no_stores.html"
     list_display = ("name", "site", "is_active", "stock", "tools")

@@ -29,6 +29,7 @@ from maintenance.people_models import (
 )
 from sensors.api import Filters
 from sensors.models import Equipment, Site
+from sensors.policy import edited_by
 from sensors.schema import documented
 
 RELATED: Mapping[type[Model], str] = {Site: "pk", Worker: "site", WorkOrder: "site", Skill: "site", Team: "site",
@@ -40,10 +41,10 @@ WEEK = {"first_on": "2026-01-05", "days": 5, "every_days": 7, "starts": "08:00",
 
 def listed(
     model: type[Model], one: str, many: str, *, fields: Sequence[str], by: Sequence[str], fixed: Sequence[str],
-    body: Mapping[str, Any], add: str = "",
+    body: Mapping[str, Any], add: str = "", takes: str = "calendars.edit",
 ) -> Any:  # fmt: skip
     """The list of a table: ``fields`` that a body says, ``by`` which of them rows are filtered, ``fixed`` ones stay as
-    they were when the row was added; ``body`` is an example."""
+    they were when the row was added; ``body`` is an example; ``takes``: the permission to write them."""
     made = type(model.__name__ + "In", (serializers.ModelSerializer,), {
         **_named(model, fields), "Meta": type("Meta", (), {"model": model, "fields": list(fields), "validators": []}),
     })  # fmt: skip
@@ -62,7 +63,7 @@ def listed(
     view = type(model.__name__ + "List", (Owned,), {
         "queryset": model._default_manager.select_related(*([parent] if parent else [])),
         "site_path": f"{parent}__site" if parent else "site", "serializer_class": shown, "filterset_class": found,
-        "form": form, "fixed": tuple(fixed), "site_of": site_of, "__module__": __name__,
+        "policy": edited_by(takes), "form": form, "fixed": tuple(fixed), "site_of": site_of, "__module__": __name__,
     })  # fmt: skip
     article = "an" if one[0] in "aeiou" else "a"
     return written("workforce", f"{article} {one}", form=form, shown=shown, add=add)(
@@ -100,7 +101,7 @@ Workers = listed(
     Worker, "worker", "workers", fields=("site", "user", "team", "is_scheduled"),
     by=("site", "user", "team", "is_scheduled"), fixed=("site", "user"),
     body={"site": 1, "user": 7, "team": 2},
-    add="Somebody who carries out work, in every site in which the user is technician or administrator.",
+    add="Somebody who carries out work, in every site in which the user's role lets them act on orders.",
 )  # fmt: skip
 WorkerSkills = listed(
     WorkerSkill, "skill of a worker", "skills of workers", fields=("worker", "skill", "expires_on"),
@@ -127,13 +128,13 @@ RequiredSkills = listed(
     RequiredSkill, "required skill", "required skills",
     fields=("site", "skill", "order", "failure_mode", "maintenance_type"),
     by=("site", "skill", "order", "failure_mode", "maintenance_type"), fixed=("site",),
-    body={"site": 1, "skill": 5, "failure_mode": "VIB"},
+    body={"site": 1, "skill": 5, "failure_mode": "VIB"}, takes="orders.edit",
     add="Asked for by one order, or by those of a failure mode, of a type, or of both.",
 )  # fmt: skip
 Timings = listed(
     OrderTiming, "timing of an order", "timings of orders",
     fields=("order", "parts_from", "fails_from", "lead_minutes"),
-    by=("order",), fixed=("order",), body={"order": 9, "parts_from": "2026-03-04T09:00:00Z"},
+    by=("order",), fixed=("order",), body={"order": 9, "parts_from": "2026-03-04T09:00:00Z"}, takes="orders.edit",
     add="When its parts are there; the early bound of a predicted failure, and the lead before it.",
 )  # fmt: skip
 MachineTimes = listed(

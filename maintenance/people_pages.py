@@ -24,7 +24,7 @@ from maintenance.people_models import (
     WorkingHours,
 )
 from sensors import show
-from sensors.desk import EDITORS, SiteFilter, column, sees_all, site_filter, sites_in_role
+from sensors.desk import SiteFilter, column, sees_all, site_filter, sites_where
 
 
 class Line(Ruled):
@@ -38,6 +38,7 @@ class Line(Ruled):
 class Entered(Journaled):
     """Rows of a site that people enter. The site stays the same."""
 
+    edits = "calendars.edit"
     form = Ruled
     list_before_template = "admin/maintenance/no_people.html"
     list_filter: Any = (SiteFilter,)
@@ -49,7 +50,7 @@ class Entered(Journaled):
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> ModelChoiceField[Any] | None:
-        """What a row belongs to is of a site of which whoever asks is an administrator."""
+        """What a row belongs to is of a site in which whoever asks may change such rows."""
         field = super().formfield_for_foreignkey(db_field, request, **kwargs)
         if (
             field is not None
@@ -57,7 +58,7 @@ class Entered(Journaled):
             and db_field.name in ("worker", "order")
             and not sees_all(request)
         ):
-            field.queryset = field.queryset.filter(site__in=sites_in_role(request, EDITORS))
+            field.queryset = field.queryset.filter(site__in=sites_where(request, self.edits))
         return field
 
 
@@ -156,6 +157,7 @@ class TravelPage(Entered):
 
 @admin.register(RequiredSkill)
 class RequiredSkillPage(Entered):
+    edits = "orders.edit"
     list_display = ("skill", "order", "failure_mode", "maintenance_type", "site")
     list_select_related = ("skill", "order", "site")
     search_fields = ("skill__code", "skill__name", "=failure_mode", "order__title")
@@ -164,6 +166,7 @@ class RequiredSkillPage(Entered):
 
 @admin.register(OrderTiming)
 class OrderTimingPage(Entered):
+    edits = "orders.edit"
     form = Line
     parent, site_path = "order", "order__site"
     list_display = ("order", "parts_from", "fails_from", "lead_minutes")

@@ -22,6 +22,8 @@ from maintenance.checklist_models import PermitKind
 from maintenance.entry_api import TAG, AtOrder, Entries, entering, withdrawing
 from maintenance.permit_models import Permit
 from sensors.api import Filters
+from sensors.permissions import READ
+from sensors.policy import READS, takes
 from sensors.schema import documented
 
 
@@ -64,6 +66,7 @@ class PermitFilter(Filters):
 
 @documented(TAG, "safety permit", "safety permits")
 class Permits(Entries):
+    policy = READS | takes("permits.issue", "create", "revoke")
     site_path = "site"
     queryset = Permit.objects.all()
     serializer_class = PermitOut
@@ -103,6 +106,7 @@ class Attachments(Entries):
             model = Attachment
             fields = ["site", "order", "media_type"]
 
+    policy = READS | takes("orders.act", "create", "destroy") | takes(READ, "content")
     site_path = "site"
     queryset = Attachment.objects.all()
     serializer_class = AttachmentOut

@@ -128,7 +128,7 @@ def require_valid(order: WorkOrder, actor: User, now: datetime) -> None:
 
 
 def _require_issuer(actor: User, site_id: int) -> None:
-    if not access.sites(actor, to="edit").filter(pk=site_id).exists():
+    if not access.may(actor, site_id, to="permits.issue"):
         raise NotAnIssuer
 
 

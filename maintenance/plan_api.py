@@ -20,9 +20,11 @@ from maintenance.api import Acting, example
 from maintenance.owned_api import Mine
 from maintenance.plan_models import Meter, Plan, PlanOccurrence
 from maintenance.refusals import Refused
-from sensors import access
+from sensors import access, policy
 from sensors.api import Filters
 from sensors.models import Equipment, Sensor, Site
+from sensors.permissions import READ
+from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -44,7 +46,7 @@ class Writing(Acting):
         body.is_valid(raise_exception=True)
         found = dict(body.validated_data)
         site_id = found["site"].pk if row is None else row.site_id
-        access.require(access.user_of(request), site_id, to="edit")
+        policy.require(self, site_id)
         return found
 
     def write(self, change: Callable[[], Any]) -> Any:
@@ -60,7 +62,7 @@ class Writing(Acting):
 
     def editable(self, request: Request) -> Any:
         row = self.get_object()
-        access.require(access.user_of(request), row.site_id, to="edit")
+        policy.require(self, row.site_id)
         return row
 
 
@@ -142,6 +144,8 @@ class Plans(Writing):
                 "open_order", "paused_at", "paused_by", "pause_reason", "created_by", "created_at",
             ]  # fmt: skip
 
+    policy = READS | takes(READ, "occurrences", "upcoming")
+    policy |= takes("plans.edit", "create", "partial_update", "pause", "resume", "record_done", "preview")
     queryset = Plan.objects.select_related("site", "meter").annotate(open_order=Subquery(OPEN))
     serializer_class = PlanOut
     filterset_class = PlanFilter

@@ -48,12 +48,14 @@ class DoneForm(forms.Form):
 
 PAUSE = Button(
     "pause", "Pause the plan", "Pause", "Paused", fits=lambda row: row.paused_at is None,
+    takes="plans.edit",
     perform=lambda row, actor, said: plans.pause(row.pk, actor=actor, reason=said["comment"]),
     form=lambda rows, data: Saying(data),
     explain="It opens no order until it is resumed; one that is open stays. Say why.",
 )  # fmt: skip
 RESUME = Button(
     "resume", "Resume the plan", "Resume", "Resumed", fits=lambda row: row.paused_at is not None,
+    takes="plans.edit",
     perform=lambda row, actor, said: plans.resume(row.pk, actor=actor),
     form=lambda rows, data: Confirmation(data),
     explain="What became due meanwhile is due at once, as one order.",
@@ -106,7 +108,8 @@ class OccurrenceLines(Lines):
 
 @admin.register(Plan)
 class PlanPage(Desk):
-    owned = True
+    acts = "orders.act"
+    edits = "plans.edit"
     form = PlanForm
     list_before_template = "admin/maintenance/no_plans.html"
     change_form_after_template = "admin/maintenance/plan_preview_button.html"
@@ -171,29 +174,21 @@ class PlanPage(Desk):
         }
         return TemplateResponse(request, "admin/maintenance/plan_preview.html", context)
 
-    @action(description="Pause", url_path="pause", permissions=["act"], icon="pause")
+    @action(description="Pause", url_path="pause", permissions=["plans_edit"], icon="pause")
     def pause(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._edit(request, object_id, PAUSE)
+        return buttons.on_one(self, request, object_id, PAUSE)
 
-    @action(description="Resume", url_path="resume", permissions=["act"], icon="play_arrow")
+    @action(description="Resume", url_path="resume", permissions=["plans_edit"], icon="play_arrow")
     def resume(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._edit(request, object_id, RESUME)
+        return buttons.on_one(self, request, object_id, RESUME)
 
     @action(description="Was done", url_path="record-done", permissions=["act"], icon="task_alt")
     def record_done(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return buttons.on_one(self, request, object_id, DONE)
 
-    def _edit(self, request: HttpRequest, object_id: str, button: Button) -> HttpResponse:
-        row = self.get_object(request, object_id)
-        if row is not None and not self.has_change_permission(request, row):
-            raise PermissionDenied
-        return buttons.on_one(self, request, object_id, button)
-
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         offered = super().get_actions_detail(request, object_id)
-        fitting = buttons.fitting(self, request, object_id, offered, BUTTONS)
-        edits = self.has_change_permission(request, self.get_object(request, str(object_id)))
-        return [one for one in fitting if edits or one.action_name.endswith("record_done")]
+        return buttons.fitting(self, request, object_id, offered, BUTTONS)
 
     @column("Machine", ordering="machine__tag")
     def machine_page(self, row: Plan) -> str:

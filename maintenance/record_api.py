@@ -8,6 +8,7 @@ from rest_framework import serializers
 from maintenance import triage
 from maintenance.models import DetectorRecord
 from sensors.api import Filters, Scoped
+from sensors.policy import READS
 from sensors.schema import documented
 
 
@@ -35,6 +36,7 @@ class DetectorRecords(Scoped):
         def get_precision_interval(self, row: DetectorRecord) -> tuple[float, float] | None:
             return None if row.precision is None else triage.wilson(row.real, row.false)
 
+    policy = READS
     queryset = DetectorRecord.objects.all()
     serializer_class = DetectorRecordOut
     filterset_class = DetectorRecordFilter

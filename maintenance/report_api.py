@@ -14,6 +14,8 @@ from rest_framework.views import APIView
 from maintenance import alarm_report
 from maintenance.alarm_targets import Direction, Verdict
 from sensors import access, problems
+from sensors.permissions import READ
+from sensors.policy import by_method
 from sensors.problems import Problem
 
 
@@ -26,6 +28,8 @@ class Fields(serializers.Serializer[Any]):
 
 
 class AlarmReport(APIView):
+    policy = by_method(get=READ)
+
     class Asked(Fields):
         site = serializers.IntegerField(min_value=1, max_value=2**63 - 1, help_text="Id of a site of yours.")
         start = serializers.DateTimeField(required=False, help_text="Included; default: 30 days before the end.")

@@ -20,6 +20,8 @@ from maintenance.models import Reader
 from maintenance.owned_api import Mine, Owned, written
 from sensors.api import Filters
 from sensors.models import Site
+from sensors.permissions import READ
+from sensors.policy import edited_by, takes
 from sensors.schema import documented
 
 MOST_SHIFTS = 100
@@ -107,6 +109,7 @@ class Rotas(Owned):
             model = Rota
             fields = ["site", "name"]
 
+    policy = edited_by("calendars.edit") | takes(READ, "on_call")
     queryset = on_call.with_people(Rota.objects.all())
     serializer_class = RotaOut
     filterset_class = RotaFilter
@@ -155,6 +158,7 @@ class Overrides(Owned):
             model = Override
             fields = ["rota", "reader"]
 
+    policy = edited_by("calendars.edit")
     site_path = "rota__site"
     queryset = Override.objects.select_related("rota")
     serializer_class = OverrideOut

@@ -15,20 +15,20 @@ from maintenance import on_call, owned_rules
 from maintenance.escalation_models import Override, Rota, Shift
 from maintenance.owned_pages import Journaled, Ruled
 from sensors import show
-from sensors.desk import EDITORS, Scoped, SiteFilter, column, roles, sees_all
+from sensors.desk import Scoped, SiteFilter, column, may_in, sees_all, sites_where
 
 
 class Owned(Scoped, TabularInline):
     """Rows of a page's row that people own as they own that one; what they name is of its site."""
 
+    edits = ""
     extra = 0
     hide_title = True
 
     def _may(self, request: HttpRequest, obj: Any = None) -> bool:
-        if sees_all(request):
-            return True
-        mine = roles(request)
-        return mine.get(obj.site_id) in EDITORS if obj is not None else any(role in EDITORS for role in mine.values())
+        if obj is None:
+            return sees_all(request) or bool(sites_where(request, self.edits))
+        return may_in(request, obj.site_id, self.edits)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return True
@@ -51,6 +51,7 @@ class OfOneSite(forms.BaseInlineFormSet):  # type: ignore[type-arg]  # the class
 
 
 class ShiftLines(Owned):
+    edits = "calendars.edit"
     model = Shift
     formset = OfOneSite
     fields = ("reader", "first_on", "days", "every_days", "starts", "ends", "last_on")
@@ -60,6 +61,7 @@ class ShiftLines(Owned):
 
 
 class OverrideLines(Owned):
+    edits = "calendars.edit"
     model = Override
     formset = OfOneSite
     fields = ("reader", "from_at", "until_at", "reason")
@@ -70,6 +72,7 @@ class OverrideLines(Owned):
 
 @admin.register(Rota)
 class RotaPage(Journaled):
+    edits = "calendars.edit"
     form = Ruled
     list_before_template = "admin/maintenance/no_rotas.html"
     list_display = ("name", "site", "zone", "now", "until")

@@ -14,6 +14,7 @@ from maintenance.owned_api import Mine, Owned, written
 from maintenance.permit_models import PermitRule, WorkRules
 from sensors.api import Filters
 from sensors.models import Site
+from sensors.policy import edited_by
 from sensors.schema import documented
 
 MOST_ITEMS, MOST_RULES = 200, 100
@@ -71,6 +72,7 @@ class ChecklistTemplates(Owned):
             model = ChecklistTemplate
             fields = ["site", "name", "is_enabled"]
 
+    policy = edited_by("orders.edit")
     queryset = ChecklistTemplate.objects.prefetch_related("items")
     serializer_class = TemplateOut
     filterset_class = TemplateFilter
@@ -107,6 +109,7 @@ class LabourRates(Owned):
             model = LabourRate
             fields = ["site", "worker"]
 
+    policy = edited_by("orders.edit")
     queryset = LabourRate.objects.all()
     serializer_class = RateOut
     filterset_class = RateFilter
@@ -157,6 +160,7 @@ class RulesOfWork(Owned):
             model = WorkRules
             fields = ["site"]
 
+    policy = edited_by("settings.edit")
     queryset = WorkRules.objects.prefetch_related("permits")
     serializer_class = RulesOut
     filterset_class = RulesFilter

@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from maintenance.models import Suppression
 from sensors.api import Filters, Scoped
+from sensors.policy import READS
 from sensors.schema import documented
 
 
@@ -34,6 +35,7 @@ class Suppressions(Scoped):
                 "ended_by", "end_reason",
             ]  # fmt: skip
 
+    policy = READS
     queryset = Suppression.objects.all()
     serializer_class = SuppressionOut
     filterset_class = SuppressionFilter

@@ -21,6 +21,7 @@ from maintenance.part_api import TAG, Doing
 from maintenance.part_models import Store, Tool, ToolLoan
 from sensors.api import Filters, Scoped
 from sensors.models import Site
+from sensors.policy import READS, edited_by, takes
 from sensors.schema import documented
 
 
@@ -83,6 +84,7 @@ class Tools(Owned, Doing):
             model = Tool
             fields = ["site", "store", "number", "is_active"]
 
+    policy = edited_by("parts.edit") | takes("parts.act", "issue", "take_back")
     queryset = tools.with_holder(Tool.objects.all())
     serializer_class = ToolOut
     filterset_class = ToolFilter
@@ -94,12 +96,12 @@ class Tools(Owned, Doing):
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def issue(self, request: Request, pk: str) -> Response:
-        return self.shown(self.do(request, Lending, _lend, to="act").tool_id)
+        return self.shown(self.do(request, Lending, _lend).tool_id)
 
     @extend_schema(tags=[TAG], summary="Take back a tool", request=Remark, responses={200: ToolOut})
     @action(detail=True, methods=["post"], url_path="take-back")
     def take_back(self, request: Request, pk: str) -> Response:
-        return self.shown(self.do(request, Remark, tools.take_back, to="act").tool_id)
+        return self.shown(self.do(request, Remark, tools.take_back).tool_id)
 
 
 @documented(TAG, "loan of a tool", "loans of tools: who had what from when to when")
@@ -111,6 +113,7 @@ class ToolLoans(Scoped):
             model = ToolLoan
             fields = ["tool", "holder", "order"]
 
+    policy = READS
     site_path = "tool__site"
     queryset = ToolLoan.objects.all()
     serializer_class = LoanOut

@@ -57,6 +57,8 @@ class LoanLines(Lines):
 
 @admin.register(Tool)
 class ToolPage(Journaled):
+    acts = "parts.act"
+    edits = "parts.edit"
     form = Ruled
     list_before_template = "admin/maintenance/no_tools.html"
     list_display = ("number", "name", "site", "store", "holder", "since", "for_order", "is_active")

@@ -19,9 +19,10 @@ from maintenance.api import example
 from maintenance.models import MaintenanceWindow
 from maintenance.occurrences import Occurrence
 from maintenance.refusals import Refused
-from sensors import access
+from sensors import access, policy
 from sensors.api import Filters, Scoped
 from sensors.models import Equipment, Site
+from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -91,7 +92,7 @@ class WindowIn(Changes):
         found = access.sites(user).filter(pk=key).first()
         if found is None:
             raise serializers.ValidationError(f"There is no site {key} among yours.")
-        access.require(user, found.pk, to="edit")
+        policy.require(self.context["view"], found.pk)
         return found
 
 
@@ -118,6 +119,7 @@ class Windows(Scoped):
             found = windows.upcoming(row, now=timezone.now())
             return None if found is None else OccurrenceOut(found).data
 
+    policy = READS | takes("windows.edit", "create", "partial_update", "cancel")
     queryset = MaintenanceWindow.objects.select_related("site", "equipment")
     serializer_class = WindowOut
     filterset_class = WindowFilter
@@ -155,7 +157,7 @@ class Windows(Scoped):
 
     def _planned(self, request: Request) -> MaintenanceWindow:
         row: MaintenanceWindow = self.get_object()
-        access.require(access.user_of(request), row.site_id, to="edit")
+        policy.require(self, row.site_id)
         return row
 
     def _said(self, request: Request, form: type[serializers.Serializer[Any]]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from mlops.models import Deployment, ModelPolicy, ModelVersion, Prediction
 from sensors import access
 from sensors.api import Filters, Scoped
 from sensors.paging import ByNumberPagination
+from sensors.permissions import READ
+from sensors.policy import READS, takes
 from sensors.problems import Problem
 
 VERSION = [
@@ -79,6 +81,7 @@ class Rollback(serializers.Serializer[Any]):
     retrieve=extend_schema(tags=["ml"], summary="One model", description="Who speaks, and how it is looked after."),
 )
 class Models(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ModelPolicy]):
+    policy = READS | takes("models.promote", "promote", "rollback") | takes(READ, "versions")
     queryset = ModelPolicy.objects.all()
     serializer_class = ModelOut
     pagination_class = ByNumberPagination
@@ -123,7 +126,7 @@ class Models(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericV
 
     def _theirs(self, request: Request) -> str:
         name = str(self.get_object().pk)
-        owners.require(access.user_of(request), name)
+        owners.require(access.user_of(request), name, to="models.promote")
         return name
 
 
@@ -164,6 +167,7 @@ class DeploymentFilter(django_filters.FilterSet):
     retrieve=extend_schema(tags=["ml"], summary="One entry of the ledger", description="With the figures of its gate."),
 )
 class Deployments(viewsets.ReadOnlyModelViewSet[Deployment]):
+    policy = READS
     queryset = Deployment.objects.select_related("version")
     serializer_class = DeploymentOut
     filterset_class = DeploymentFilter
@@ -205,6 +209,7 @@ class Predictions(Scoped):
         def get_outputs(self, row: Prediction) -> dict[str, dict[str, Any]]:
             return predictions.shown(row.outputs)
 
+    policy = READS
     site_path = "machine__site"
     queryset = Prediction.objects.all()
     serializer_class = PredictionOut

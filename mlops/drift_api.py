@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from mlops.drift_models import DriftCheck
 from sensors.api import Filters, Scoped
+from sensors.policy import READS
 
 
 class FeatureDrift(serializers.Serializer[Any]):
@@ -46,6 +47,7 @@ class DriftChecks(Scoped):
                 "retraining", "created_at",
             ]  # fmt: skip
 
+    policy = READS
     site_path = "machine__site"
     queryset = DriftCheck.objects.all()
     serializer_class = DriftCheckOut

@@ -22,8 +22,9 @@ from unfold.decorators import action
 from mlops import ledger, owners, said
 from mlops.models import Deployment, ModelHealth, ModelPolicy, ModelVersion
 from sensors import ask, desk, show
-from sensors.desk import EDITORS, READERS, Desk, column
+from sensors.desk import Desk, column
 from sensors.models import Equipment
+from sensors.permissions import READ
 
 
 class Because(forms.Form):
@@ -36,26 +37,27 @@ class Because(forms.Form):
 
 class OfModels(Desk):
     """Rows with the name of a model. Members of any site may read those of shared models, and superusers may act; those
-    of a site's model its members may read, and its administrators may act."""
+    of a site's model its members may read, and act on by their roles there."""
+
+    acts = "models.promote"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows: QuerySet[Any] = ModelAdmin.get_queryset(self, request)
-        return owners.visible(rows, request.user) if self.may(request, None, READERS) else rows.none()
+        return owners.visible(rows, request.user) if self.may(request, None, READ) else rows.none()
 
-    def may(self, request: HttpRequest, row: Any, wanted: Any) -> bool:
+    def may(self, request: HttpRequest, row: Any, to: str) -> bool:
         if desk.sees_all(request):
             return True
+        able = desk.sites_where(request, to)
         if row is None or not row.name:
-            return bool(desk.roles(request) if wanted == READERS else desk.sites_in_role(request, EDITORS))
+            return bool(able)
         site = owners.site_of(row.name)
-        if site is None:
-            return wanted == READERS and bool(desk.roles(request))
-        return desk.roles(request).get(site) in (READERS if wanted == READERS else EDITORS)
+        return to == READ and bool(able) if site is None else site in able
 
 
 @admin.register(ModelPolicy)
 class ModelPage(OfModels):
-    owned = True
+    edits = "models.promote"
     list_before_template = "admin/mlops/no_models.html"
     list_display = ("name", "whose", "speaks", "shadow", "promotion", "retrain_days", "updated_at")
     list_filter = ("promotion",)
@@ -169,7 +171,7 @@ class VersionPage(OfModels):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         row = self.get_object(request, str(object_id))
-        shown = row is not None and not row.objections and self.may(request, row, ())
+        shown = row is not None and not row.objections and self.may(request, row, self.acts)
         return super().get_actions_detail(request, object_id) if shown else []
 
     @column("Version", ordering="name")

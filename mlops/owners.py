@@ -1,4 +1,4 @@
-"""Whose a model is: of all sites, or of one, whose members alone see it and whose administrators alone change it."""
+"""Whose a model is: of all sites, or of one, whose members alone see it and some of them change it, by their roles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models import Model, QuerySet
 
 from mlops.models import ModelPolicy
 from mlops.names import NAMES
-from sensors import access
+from sensors import access, permissions
 from sensors.models import Site
 from sensors.problems import Problem
 
@@ -21,7 +21,7 @@ NAME_LETTERS = 100
 
 def visible(rows: QuerySet[Row], user: User | AnonymousUser) -> QuerySet[Row]:
     """Of rows with the name of a model those of shared models, and of the models of the sites of whoever asks."""
-    if user.is_active and user.is_superuser:
+    if access.is_operator(user):
         return rows
     others = ModelPolicy.objects.filter(site__isnull=False).exclude(site__in=access.sites(user))
     return rows.exclude(name__in=others.order_by().values("name"))
@@ -29,7 +29,7 @@ def visible(rows: QuerySet[Row], user: User | AnonymousUser) -> QuerySet[Row]:
 
 def of_their_sites(rows: QuerySet[Row], user: User | AnonymousUser) -> QuerySet[Row]:
     """Of rows with the name of a model those of the sites of whoever asks; all for a superuser."""
-    if user.is_active and user.is_superuser:
+    if access.is_operator(user):
         return rows
     return rows.filter(name__in=ModelPolicy.objects.filter(site__in=access.sites(user)).order_by().values("name"))
 
@@ -39,19 +39,21 @@ def site_of(name: str) -> int | None:
     return ModelPolicy.objects.filter(name=name).values_list("site_id", flat=True).first()
 
 
-def may_change(user: User | AnonymousUser, name: str) -> bool:
-    """Whether somebody may train a model and change who speaks: of a shared one who looks after the installation."""
-    if user.is_active and user.is_superuser:
+def may_change(user: User | AnonymousUser, name: str, *, to: str) -> bool:
+    """Whether somebody may train a model or change who speaks: of a shared one who looks after the installation."""
+    if access.is_operator(user):
         return True
     site = site_of(name)
-    return site is not None and access.sites(user, to="edit").filter(pk=site).exists()
+    return site is not None and access.may(user, site, to=to)
 
 
-def require(user: User | AnonymousUser, name: str) -> None:
+def require(user: User | AnonymousUser, name: str, *, to: str) -> None:
     """Raises a ``forbidden`` problem where somebody may not change the model."""
-    if not may_change(user, name):
+    if not may_change(user, name, to=to):
         raise Problem(
-            "forbidden", "Only an administrator of the whole installation, or of the model's site, may do this."
+            "forbidden",
+            f"For a model of all sites this takes an administrator of the whole installation; for one of a site it "
+            f"takes {permissions.said(to)} of that site.",
         )
 
 

@@ -7,9 +7,7 @@ from typing import Any, TypeVar
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
-from rest_framework import permissions as drf
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from sensors import directory, permissions
 from sensors.models import Membership, Site
@@ -17,7 +15,6 @@ from sensors.problems import Problem
 
 Role = Membership.Role
 Row = TypeVar("Row", bound=Model)
-MAY = {name: one.roles for name, one in permissions.TABLE.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +108,6 @@ def site_for_ingest(user: User | AnonymousUser, slug: str | None) -> Site:
     if len(mine) > 1:
         raise Problem("invalid", "You may send to several sites: name one with ?site=.")
     return mine[0]
-
-
-class IsSuperuser(drf.BasePermission):
-    """For what all sites share, such as runs."""
-
-    message = "Only an administrator of the whole installation may see this."
-
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        return bool(request.user and is_operator(request.user))
 
 
 def user_of(request: Request) -> User:

@@ -40,7 +40,7 @@ __all__ = [
 class SavedByFleet(Refusing):
     """A page whose rows are saved through ``sensors.fleet``, which finds them their machine and lane."""
 
-    owned = True
+    edits = "equipment.edit"
     form = KeepsSite
 
     def save_row(self, row: Any) -> None:
@@ -55,7 +55,7 @@ class HasNewNormal(SavedByFleet, HasBacktest):
 
     actions_detail: tuple[str, ...] = ("declare", "backtest")
 
-    @action(description="New normal", url_path="new-normal", permissions=["act"], icon="restart_alt")
+    @action(description="New normal", url_path="new-normal", permissions=["labels_edit"], icon="restart_alt")
     def declare(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return label_pages.declare(self, request, object_id)
 
@@ -74,12 +74,9 @@ class MembershipLines(desk.Scoped, TabularInline):
         return super().get_queryset(request).filter(user__api_key=None).select_related("user", "site")
 
     def _may(self, request: HttpRequest, site: Any) -> bool:
-        if desk.sees_all(request):
-            return True
-        roles = desk.roles(request)
         if site is None:  # Django asks so before it looks for the rows of the site at hand
-            return not desk.EDITORS.isdisjoint(roles.values())
-        return roles.get(site.pk) in desk.EDITORS
+            return desk.sees_all(request) or bool(desk.sites_where(request, "members.edit"))
+        return desk.may_in(request, site.pk, "members.edit")
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._may(request, obj)
@@ -91,7 +88,7 @@ class MembershipLines(desk.Scoped, TabularInline):
 class SitePage(HasBacktest):
     backtest_of = "site"
     site_path = "pk"
-    owned = True
+    edits = "settings.edit"
     list_display = ("name", "slug", "time_zone", "created_at")
     search_fields = ("name", "slug")
     fields = ("name", "slug", "time_zone", "created_at")
@@ -133,7 +130,7 @@ class EquipmentPage(HasNewNormal):
     inlines = (SensorLines,)
     actions_detail = ("request_work", *HasNewNormal.actions_detail)
 
-    @action(description="Request work", url_path="request-work", permissions=["act"], icon="add_task")
+    @action(description="Request work", url_path="request-work", permissions=["orders_request"], icon="add_task")
     def request_work(self, request: HttpRequest, object_id: str) -> HttpResponse:
         # The page is of another layer: its address is known.
         return HttpResponseRedirect(reverse("admin:maintenance_workorder_request_work", query={"machine": object_id}))
@@ -234,6 +231,7 @@ class AdoptedFilter(admin.SimpleListFilter):
 
 @admin.register(DiscoveredSensor)
 class DiscoveredPage(Desk):
+    acts = "machines.act"
     list_display = ("external_id", "site", "state_label", "held", "first_seen_at", "last_seen_at", "sensor_page")
     list_filter = (SiteFilter, AdoptedFilter)
     list_select_related = ("site", "sensor")

@@ -18,6 +18,7 @@ from sensors import access, sensor_defaults, series, zones
 from sensors.columns import to_instant
 from sensors.models import Batch, BatchPart, Equipment, Sensor, Site
 from sensors.paging import ByIdPagination
+from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -33,7 +34,7 @@ QUALITIES = ("GOOD", "UNCERTAIN", "BAD")
 class Scoped(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]):
     """Rows of the sites of whoever asks, and nothing else: another site's row is not found."""
 
-    site_path = "site"
+    policy, site_path = READS, "site"
 
     def get_queryset(self) -> QuerySet[Any]:
         return access.scope(super().get_queryset(), access.user_of(self.request), path=self.site_path)
@@ -168,6 +169,7 @@ class Sensors(Scoped):
     class Lengths(Span):
         every = serializers.ChoiceField(list(LENGTHS), required=False, default="hour")
 
+    policy = READS | takes("read", "readings", "rollups")
     queryset = Sensor.objects.select_related("equipment", "machine")
     serializer_class = SensorOut
     filterset_class = SensorFilter

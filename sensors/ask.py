@@ -21,7 +21,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold import widgets
 
-from sensors.desk import ACTORS, Desk
+from sensors.desk import Desk
 
 CONFIRMED = "confirmed"
 
@@ -32,7 +32,7 @@ class Question:
 
     ``perform`` acts on one row with the cleaned answers; what it raises of ``refusals`` is told to the person, not a
     fault. ``done`` is what the person reads afterwards, in the past tense, and ``warn`` what hindered nothing but is
-    to be known of a row.
+    to be known of a row. ``takes``: the permission, where it is another one than the page's buttons take.
     """
 
     title: str
@@ -46,6 +46,7 @@ class Question:
     hidden: dict[str, Sequence[str]] = field(default_factory=dict)
     zone: tzinfo = UTC
     warn: Callable[[Any], Iterable[str]] = field(default=lambda row: ())
+    takes: str = ""
 
     @property
     def caught(self) -> tuple[type[Exception], ...]:
@@ -61,12 +62,12 @@ class Comment(forms.Form):
     )  # fmt: skip
 
 
-def row_of(page: Desk, request: HttpRequest, key: object) -> Any:
+def row_of(page: Desk, request: HttpRequest, key: object, *, takes: str = "") -> Any:
     """The row of that key, if whoever asks may act on it. Raises ``Http404`` where they may not even see it."""
     row = page.get_object(request, str(key))
     if row is None:
         raise Http404(f"There is no {page.opts.verbose_name} {key}.")
-    if not page.may(request, row, ACTORS):
+    if not page.may(request, row, takes or page.acts):
         raise PermissionDenied
     return row
 
@@ -74,7 +75,7 @@ def row_of(page: Desk, request: HttpRequest, key: object) -> Any:
 def answer(page: Desk, request: HttpRequest, rows: Sequence[Model], question: Question, *, back: str) -> HttpResponse:
     """Ask, or act on every row and go back, saying what was done and what was refused. Where all was refused it is
     asked again, with what was answered."""
-    if not all(page.may(request, row, ACTORS) for row in rows):
+    if not all(page.may(request, row, question.takes or page.acts) for row in rows):
         raise PermissionDenied
     with timezone.override(question.zone):
         confirmed = request.method == "POST" and CONFIRMED in request.POST

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from unfold.decorators import action
 
-from sensors.desk import ACTORS, Desk
+from sensors.desk import Desk
 
 
 class HasBacktest(Desk):
@@ -16,12 +17,18 @@ class HasBacktest(Desk):
 
     backtest_of = ""
     actions_detail: tuple[str, ...] = ("backtest",)
+    button_takes: Mapping[str, str] = {
+        "backtest": "backtests.run", "declare": "labels.edit", "request_work": "orders.request",
+    }  # fmt: skip
 
-    @action(description="Backtest", url_path="backtest", permissions=["act"], icon="science")
+    @action(description="Backtest", url_path="backtest", permissions=["backtests_run"], icon="science")
     def backtest(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return HttpResponseRedirect(reverse("admin:agents_backtest_ask", query={self.backtest_of: object_id}))
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
+        """Those whose permission whoever asks has in the row's site."""
         row = self.get_object(request, str(object_id))
-        shown = row is not None and self.may(request, row, ACTORS)
-        return super().get_actions_detail(request, object_id) if shown else []
+        offered = super().get_actions_detail(request, object_id) if row is not None else []
+        takes = {name: to for name, to in self.button_takes.items() if not self.may(request, row, to)}
+        prefix = f"{self.opts.app_label}_{self.opts.model_name}_"
+        return [one for one in offered if one.action_name.removeprefix(prefix) not in takes]

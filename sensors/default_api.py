@@ -12,9 +12,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sensors import access, sensor_defaults
+from sensors import access, policy, sensor_defaults
 from sensors.api import Filters, Scoped
 from sensors.default_models import SensorDefault
+from sensors.policy import edited_by
 from sensors.schema import documented
 
 
@@ -77,6 +78,7 @@ class SensorDefaults(Scoped):
                 "id", *sensor_defaults.SCOPE, *sensor_defaults.SETTINGS, "revision", "updated_by", "updated_at",
             ]  # fmt: skip
 
+    policy = edited_by("equipment.edit")
     queryset = SensorDefault.objects.all()
     serializer_class = DefaultOut
     filterset_class = DefaultFilter
@@ -91,7 +93,7 @@ class SensorDefaults(Scoped):
         body.is_valid(raise_exception=True)
         row = SensorDefault(site_id=body.validated_data.pop("site"), **body.validated_data)
         user = access.user_of(request)
-        access.require(user, row.site_id, to="edit")
+        policy.require(self, row.site_id)
         with _told():
             sensor_defaults.save(row, actor=user)
         return Response(self.get_serializer(row).data, status=201)
@@ -106,7 +108,7 @@ class SensorDefaults(Scoped):
         body = DefaultSays(row, data=request.data, partial=True, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
         user = access.user_of(request)
-        access.require(user, row.site_id, to="edit")
+        policy.require(self, row.site_id)
         with _told():
             sensor_defaults.change(row, body.validated_data, actor=user)
         return Response(self.get_serializer(self.get_object()).data)
@@ -118,7 +120,7 @@ class SensorDefaults(Scoped):
     def destroy(self, request: Request, pk: str) -> Response:
         row = self.get_object()
         user = access.user_of(request)
-        access.require(user, row.site_id, to="edit")
+        policy.require(self, row.site_id)
         with _told():
             sensor_defaults.delete(row, actor=user)
         return Response(status=204)

@@ -17,7 +17,7 @@ LIMITS = ("low_low", "low", "high", "high_high")
 
 @admin.register(SensorDefault)
 class SensorDefaultPage(Refusing):
-    owned = True
+    edits = "equipment.edit"
     form = KeepsSite
     list_before_template = "admin/sensors/no_defaults.html"
     list_display = ("scope", "limits", "deadband", "n_of_m", "delays", "no_data", "site")

@@ -1,9 +1,10 @@
 """What every page of the admin shares: who sees what and may do what.
 
 A superuser sees everything. Other staff see the rows of the sites they are a member of, in lists, on pages and in
-choices; no permission per model is needed or looked at. What they may do follows from their role in the row's site:
-a viewer reads, a technician also acts (``ACTORS``), a site's administrator also edits what people own (``EDITORS``).
-Rows that the flow writes are never edited by anyone. Everything else is denied.
+choices; no permission per model of Django's is needed or looked at. What they may do follows from their role in the
+row's site, by the table of ``sensors.permissions``: a page names the permission that its rows are edited by
+(``edits``), and the one that its buttons take (``acts``), where a button does not name its own. Rows that the flow
+writes are never edited by anyone. Everything else is denied.
 """
 
 from __future__ import annotations
@@ -23,12 +24,9 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.admin import ModelAdmin, TabularInline
 
-from sensors import access, show
+from sensors import access, permissions, show
 from sensors.models import Membership, Site
-
-ACTORS = access.MAY["act"]
-EDITORS = frozenset({Membership.Role.ADMIN})
-READERS = access.MAY["read"]
+from sensors.permissions import READ
 
 
 def roles(request: HttpRequest) -> dict[int, str]:
@@ -45,8 +43,15 @@ def sees_all(request: HttpRequest) -> bool:
     return bool(request.user.is_active and getattr(request.user, "is_superuser", False))
 
 
-def sites_in_role(request: HttpRequest, wanted: Collection[str]) -> list[int]:
-    return [site for site, role in roles(request).items() if role in wanted]
+def sites_where(request: HttpRequest, to: str) -> list[int]:
+    """The sites in which the role of whoever asks lets them do something."""
+    able = permissions.roles(to) if to else frozenset()
+    return [site for site, role in roles(request).items() if role in able]
+
+
+def may_in(request: HttpRequest, site_id: int, to: str) -> bool:
+    """Whether whoever asks may do something in a site."""
+    return sees_all(request) or site_id in sites_where(request, to)
 
 
 def scope(request: HttpRequest, rows: QuerySet[Any], *, path: str) -> QuerySet[Any]:
@@ -74,7 +79,7 @@ class Scoped:
 def _choices(page: Any, db_field: Field[Any, Any], request: HttpRequest) -> QuerySet[Any]:
     related: type[Model] = cast(type[Model], db_field.related_model)
     if related is Site:
-        return Site.objects.filter(pk__in=sites_in_role(request, EDITORS))
+        return Site.objects.filter(pk__in=sites_where(request, getattr(page, "edits", "")))
     if related is get_user_model():
         return get_user_model().objects.filter(memberships__site__in=list(roles(request))).distinct()
     registered = page.admin_site._registry.get(related)
@@ -89,10 +94,12 @@ def _without(lines: Iterable[Any], names: Collection[str]) -> tuple[Any, ...]:
 
 
 class Desk(Scoped, ModelAdmin):
-    """Base of every page. ``site_path`` leads from the row to its site; ``owned`` = people own these rows."""
+    """Base of every page. ``site_path`` leads from the row to its site. ``edits``: the permission by which people add,
+    change and delete these rows; ``adds``: by which they add them, where it is another one; ``acts``: the one that the
+    buttons take. Empty: nobody does."""
 
     site_path = "site"
-    owned = False
+    edits = adds = acts = ""
     list_per_page = 50
     list_filter_submit = False
     show_full_result_count = False
@@ -121,32 +128,42 @@ class Desk(Scoped, ModelAdmin):
         """The time zone of the rows' sites; UTC where they have several."""
         return common_zone(Site.objects.filter(pk__in={self.site_id_of(row) for row in rows}))
 
-    def may(self, request: HttpRequest, row: Model | None, wanted: Collection[str]) -> bool:
-        """Whether whoever asks has one of the roles in the row's site; without a row, in any site."""
+    def may(self, request: HttpRequest, row: Model | None, to: str) -> bool:
+        """Whether the role of whoever asks lets them do something in the row's site; without a row, in any site."""
         if sees_all(request):
             return True
-        if row is None:
-            return bool(sites_in_role(request, wanted))
-        return roles(request).get(self.site_id_of(row)) in wanted
+        able = sites_where(request, to)
+        return bool(able) if row is None else self.site_id_of(row) in able
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, None, READERS)
+        return self.may(request, None, READ)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.may(request, obj, READERS)
+        return self.may(request, obj, READ)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.owned and self.may(request, None, EDITORS)
+        return (self.adds or self.edits) != "" and self.may(request, None, self.adds or self.edits)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.owned and self.may(request, obj, EDITORS)
+        return self.edits != "" and self.may(request, obj, self.edits)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.owned and self.may(request, obj, EDITORS)
+        return self.edits != "" and self.may(request, obj, self.edits)
 
     def has_act_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """For buttons; the row itself is looked at when the button's page is asked for."""
-        return self.may(request, obj if isinstance(obj, Model) else None, ACTORS)
+        return self.may(request, obj if isinstance(obj, Model) else None, self.acts)
+
+
+def _asked(to: str) -> Callable[..., bool]:
+    def has(page: Desk, request: HttpRequest, obj: Any = None) -> bool:
+        return page.may(request, obj if isinstance(obj, Model) else None, to)
+
+    return has
+
+
+for _name in permissions.TABLE:  # so that a button can name the permission it takes: permissions=["parts_edit"]
+    setattr(Desk, f"has_{_name.replace('.', '_')}_permission", _asked(_name))
 
 
 class Refusing(Desk):

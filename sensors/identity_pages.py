@@ -21,7 +21,7 @@ class OfTheInstallation(Desk):
         rows: QuerySet[Any] = admin.ModelAdmin.get_queryset(self, request)
         return rows if desk.sees_all(request) else rows.none()
 
-    def may(self, request: HttpRequest, row: Any, wanted: Any) -> bool:
+    def may(self, request: HttpRequest, row: Any, to: str) -> bool:
         return desk.sees_all(request)
 
 

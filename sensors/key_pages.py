@@ -14,7 +14,7 @@ from django.urls import reverse
 from unfold import widgets
 from unfold.decorators import action
 
-from sensors import access, ask, keys, permissions, show
+from sensors import ask, desk, keys, permissions, show
 from sensors.desk import Desk, SiteFilter, column
 from sensors.identity_models import ApiKey
 
@@ -53,6 +53,7 @@ class Sure(forms.Form):
 
 @admin.register(ApiKey)
 class ApiKeyPage(Desk):
+    edits = acts = CHANGES
     form = KeyForm
     list_display = ("name", "site", "kind", "begins", "state", "used_at", "expires_at")
     list_filter = (SiteFilter, "kind")
@@ -68,15 +69,17 @@ class ApiKeyPage(Desk):
     )  # fmt: skip
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).filter(site__in=access.sites(request.user, to=CHANGES))
+        rows = super().get_queryset(request)
+        return rows if desk.sees_all(request) else rows.filter(site__in=desk.sites_where(request, CHANGES))
 
-    def may(self, request: HttpRequest, row: Any, wanted: Any) -> bool:
+    def may(self, request: HttpRequest, row: Any, to: str) -> bool:
         """Nobody else sees them."""
-        sites = access.sites(request.user, to=CHANGES)
-        return (sites if row is None else sites.filter(pk=row.site_id)).exists()
+        return super().may(request, row, CHANGES)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, None, ())
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    has_delete_permission = has_change_permission
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fields if obj is None else self.shown

@@ -14,9 +14,10 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sensors import access, labels, regimes
+from sensors import access, labels, policy, regimes
 from sensors.api import Filters, Scoped
 from sensors.models import Equipment, Label, Regime, Sensor
+from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -69,7 +70,7 @@ class ToldOf(Scoped):
         body.is_valid(raise_exception=True)
         said = dict(body.validated_data)
         user = access.user_of(request)
-        access.require(user, said["machine"].site_id, to="act")
+        policy.require(self, said["machine"].site_id)
         try:
             row, is_new = write(**said, actor=user)
         except ValidationError as error:
@@ -81,7 +82,7 @@ class ToldOf(Scoped):
     def take_back(self, request: Request, write: Callable[..., Model]) -> Response:
         row = self.get_object()
         user = access.user_of(request)
-        access.require(user, row.site_id, to="act")
+        policy.require(self, row.site_id)
         try:
             done = write(row.pk, actor=user)
         except (labels.AlreadyRetracted, regimes.AlreadyRetracted) as error:
@@ -126,6 +127,7 @@ class Labels(ToldOf):
         )
         note = serializers.CharField(required=False, allow_blank=True, default="", max_length=MOST_TEXT)
 
+    policy = READS | takes("labels.edit", "create", "retract")
     queryset = Label.objects.all()
     serializer_class = LabelOut
     filterset_class = LabelFilter
@@ -168,6 +170,7 @@ class Regimes(ToldOf):
         since = serializers.DateTimeField(help_text="First instant of the new normal.")
         reason = serializers.CharField(max_length=MOST_TEXT)
 
+    policy = READS | takes("labels.edit", "create", "retract")
     queryset = Regime.objects.all()
     serializer_class = RegimeOut
     filterset_class = RegimeFilter

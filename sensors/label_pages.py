@@ -17,10 +17,11 @@ from unfold import widgets
 from unfold.decorators import action
 
 from sensors import ask, labels, regimes, series, show
-from sensors.desk import ACTORS, Desk, SiteFilter, column
+from sensors.desk import Desk, SiteFilter, column
 from sensors.models import Equipment, Label, Regime, Sensor
 
 MOST_TEXT = 5_000
+TAKES = "labels.edit"
 SECOND = timedelta(seconds=1)
 TOLD = ("sensor_page", "machine_page", "site", "created_by", "created_at", "retracted_by", "retracted_at")
 
@@ -54,6 +55,7 @@ class HoldsFilter(admin.SimpleListFilter):
 class ToldPage(Desk):
     """A page of what people said: for reading, and for taking back."""
 
+    acts = TAKES
     list_select_related = ("site", "machine", "sensor", "created_by")
     search_fields = ("machine__tag", "machine__name", "sensor__external_id", "sensor__name")
     actions_detail = ("retract",)
@@ -74,7 +76,7 @@ class ToldPage(Desk):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         row = self.get_object(request, str(object_id))
-        shown = row is not None and row.retracted_at is None and self.may(request, row, ACTORS)
+        shown = row is not None and row.retracted_at is None and self.may(request, row, self.acts)
         return super().get_actions_detail(request, object_id) if shown else []
 
     @column("Sensor", ordering="sensor__external_id")
@@ -148,7 +150,7 @@ class NewNormal(forms.Form):
 
 def declare(page: Desk, request: HttpRequest, key: str) -> HttpResponse:
     """The button on the page of a machine or a sensor."""
-    row: Equipment | Sensor = ask.row_of(page, request, key)
+    row: Equipment | Sensor = ask.row_of(page, request, key, takes=TAKES)
     actor: Any = request.user
     begins = _newest(row) if request.method == "GET" else None
     question = ask.Question(
@@ -159,6 +161,7 @@ def declare(page: Desk, request: HttpRequest, key: str) -> HttpResponse:
         "judge nothing until they are warm again; what they found and is not over ends. Fixed limits stay as they are.",
         form=partial(_form, begins),
         perform=lambda row, answers: _declare(row, actor, answers),
+        takes=TAKES,
     )
     return ask.answer(page, request, [row], question, back=page_of(row))
 
@@ -182,7 +185,7 @@ def declarable(page: Desk, request: HttpRequest, key: object, offered: Sequence[
     """The buttons on offer, where the row is a machine or a sensor and whoever asks may press them."""
     row = page.get_object(request, str(key))
     is_part = isinstance(row, Equipment) and row.level != Equipment.Level.MACHINE
-    return [] if row is None or is_part or not page.may(request, row, ACTORS) else list(offered)
+    return [] if row is None or is_part else list(offered)
 
 
 class Found(forms.Form):

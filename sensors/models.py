@@ -48,6 +48,9 @@ class Site(models.Model):
             return ZoneInfo("UTC")
 
 
+ROLES = ["VIEWER", "TECHNICIAN", "PLANNER", "RELIABILITY", "DATA_SCIENTIST", "ADMIN", "AUDITOR", "INGEST"]
+
+
 class Membership(models.Model):
     """What a person or client may do in a site."""
 
@@ -63,7 +66,6 @@ class Membership(models.Model):
 
         @property
         def short(self) -> str:
-            """What people call it, without what it lets them do."""
             return str(self.label).partition(":")[0].lower()
 
     site = models.ForeignKey(Site, models.CASCADE, related_name="memberships")
@@ -74,21 +76,7 @@ class Membership(models.Model):
         ordering = ["site", "user"]
         constraints = [
             models.UniqueConstraint(fields=["site", "user"], name="membership_once"),
-            models.CheckConstraint(
-                condition=Q(
-                    role__in=[
-                        "VIEWER",
-                        "TECHNICIAN",
-                        "PLANNER",
-                        "RELIABILITY",
-                        "DATA_SCIENTIST",
-                        "ADMIN",
-                        "AUDITOR",
-                        "INGEST",
-                    ]
-                ),
-                name="membership_role_known",
-            ),
+            models.CheckConstraint(condition=Q(role__in=ROLES), name="membership_role_known"),
         ]
 
     def __str__(self) -> str:

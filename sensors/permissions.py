@@ -37,14 +37,12 @@ TABLE: dict[str, Permission] = {
     "audit.read": _to("read the audit trail of the site", Role.AUDITOR),
     SEND: _to("send readings", Role.INGEST),
     "readings.repair": _to("replay or discard what could not be processed", TECHNICIAN, RELIABILITY),
-    "alarms.act": _to(
-        "acknowledge, comment, assign and shelve alarms, label anomalies, stop escalations", TECHNICIAN, RELIABILITY
-    ),
-    "alarms.edit": _to("change alarm definitions, what suppresses alarms, and how limits are tuned", RELIABILITY),
+    "alarms.act": _to("acknowledge, comment, assign and shelve alarms, stop escalations", TECHNICIAN, RELIABILITY),
+    "alarms.edit": _to("change alarm definitions and what suppresses alarms", RELIABILITY),
     "machines.act": _to(
         "write in the log, enter meters, tell whether a machine runs, adopt a sensor", TECHNICIAN, PLANNER, RELIABILITY
     ),
-    "equipment.edit": _to("change equipment, sensors, their limits and defaults", RELIABILITY),
+    "equipment.edit": _to("change equipment and sensors, their limits, defaults and tuning", RELIABILITY),
     "labels.edit": _to("say what was a fault and from when on something is normal", TECHNICIAN, RELIABILITY, SCIENTIST),
     "orders.request": _to("ask for work", TECHNICIAN, PLANNER, RELIABILITY),
     "orders.act": _to("plan, assign and carry out work, and be given it", TECHNICIAN, PLANNER),
@@ -67,8 +65,6 @@ TABLE: dict[str, Permission] = {
     "members.edit": _to("change who is a member in which role"),
     "keys.edit": _to("make, change and revoke keys of programs and devices"),
     INSTALLATION: Permission("look after what all sites share", frozenset()),
-    "act": _to("do what a technician may do", TECHNICIAN),
-    "edit": _to("do what a site's administrator may do"),
 }
 
 

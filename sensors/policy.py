@@ -1,7 +1,8 @@
 """Which permission each operation over REST takes: every view says it, and what says nothing is shut.
 
 A view has a ``policy``: for each action of a list (``list``, ``retrieve``, ``acknowledge`` ...), or for each method of
-a plain view (``get``, ``post``), a name of the table of permissions, or ``PUBLIC``.
+a plain view (``get``, ``post``), a name of the table of permissions, or ``PUBLIC``. ``own`` names the actions that
+everybody may take with rows of their own; the view itself looks whose the row is.
 """
 
 from __future__ import annotations
@@ -10,18 +11,33 @@ from typing import Any
 
 from rest_framework import permissions as drf
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from sensors import access
-from sensors.permissions import INSTALLATION, PUBLIC, READ
+from sensors.permissions import INSTALLATION, PUBLIC, READ, SEND
 from sensors.problems import Problem
 
+LOOKED_AT_LATER = (READ, SEND)
+"""What there is to read may be nothing; and who may send is remembered (``access.site_for_ingest``)."""
 READS = {"list": READ, "retrieve": READ}
 
 
-def owned(to: str) -> dict[str, str]:
+def takes(to: str, *actions: str) -> dict[str, str]:
+    return dict.fromkeys(actions, to)
+
+
+def edited_by(to: str) -> dict[str, str]:
     """The policy of rows that members read and that are written by who has a permission."""
-    return READS | {"create": to, "partial_update": to, "destroy": to}
+    return READS | takes(to, "create", "partial_update", "destroy")
+
+
+def installation(*actions: str) -> dict[str, str]:
+    """The policy of what all sites share: of reading it as of what is done with it."""
+    return takes(INSTALLATION, *READS, *actions)
+
+
+def by_method(**takes: str) -> dict[str, str]:
+    """The policy of a plain view."""
+    return takes
 
 
 def of(view: Any, method: str) -> str | None:
@@ -43,7 +59,7 @@ def of(view: Any, method: str) -> str | None:
 class Declared(drf.BasePermission):
     """Lets in who has the permission anywhere; whether they have it in the row's site is looked at with the row."""
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
+    def has_permission(self, request: Request, view: Any) -> bool:
         try:
             takes = of(view, request.method or "")
         except LookupError:
@@ -52,16 +68,34 @@ class Declared(drf.BasePermission):
             return True
         if not (request.user and request.user.is_authenticated):
             return False
-        if takes is None or may_ask(request.user, to=takes):
+        if takes is None or may_ask(request.user, to=READ if is_for_own(view) else takes):
             return True  # None: it is answered with 405
         raise access.forbidden(takes)
 
 
+def is_for_own(view: Any) -> bool:
+    """Whether what is asked for may be done to rows of one's own without the permission: ``own`` of the view."""
+    return getattr(view, "action", None) in getattr(view, "own", ())
+
+
+def require(view: Any, site_id: int) -> None:
+    """Raises a ``forbidden`` problem where whoever asks has not, in a site, the permission of what they ask for."""
+    access.require(access.user_of(view.request), site_id, to=taken(view))
+
+
+def taken(view: Any) -> str:
+    """The permission of what is being asked for."""
+    found = of(view, view.request.method)
+    if found is None:
+        raise LookupError(f"{type(view).__name__} does not serve {view.request.method}.")
+    return found
+
+
 def may_ask(user: Any, *, to: str) -> bool:
-    """Whether an account may do something in any site at all. What there is to read may be nothing."""
+    """Whether an account may do something in any site at all."""
     limit = access.limit_of(user)
     if limit is not None and not limit.allows(to):
         return False
     if to == INSTALLATION:
         return access.is_operator(user)
-    return to == READ or access.sites(user, to=to).exists()
+    return to in LOOKED_AT_LATER or access.sites(user, to=to).exists()

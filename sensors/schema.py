@@ -8,7 +8,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_view
 
-from sensors import problems
+from sensors import permissions, policy, problems
 
 
 class BearerScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -44,6 +44,14 @@ class Schema(AutoSchema):
                     answer, str(code), [problems.MEDIA_TYPE]
                 )
         return bodies
+
+    def get_extensions(self) -> dict[str, Any]:
+        """Says of every operation which permission it takes, and which roles have it."""
+        takes = policy.of(self.view, self.method)
+        if takes is None or takes == permissions.PUBLIC:
+            return super().get_extensions()
+        roles = sorted(permissions.roles(takes))
+        return {**super().get_extensions(), "x-permission": {"name": takes, "roles": roles}}
 
     def _can_answer(self, code: int) -> bool:
         writes = self.method not in ("GET", "HEAD")

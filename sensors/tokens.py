@@ -15,7 +15,6 @@ from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from redis.exceptions import RedisError
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.fields import CharField
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework_simplejwt import serializers, views
@@ -23,6 +22,8 @@ from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
 
 from sensors import families, origin, second_factor
 from sensors.identity_models import TokenFamily
+from sensors.permissions import PUBLIC
+from sensors.policy import by_method
 from sensors.problems import Problem
 
 log = structlog.get_logger(__name__)
@@ -56,7 +57,7 @@ class LoginIn(serializers.TokenObtainPairSerializer):
 class Login(views.TokenObtainPairView):
     """User name and password for tokens; so many tries a minute, by address and by user name."""
 
-    permission_classes = (AllowAny,)  # type: ignore[assignment]  # the stubs take the library's () for the type
+    policy = by_method(post=PUBLIC)
     serializer_class = LoginIn
 
     @extend_schema(
@@ -102,7 +103,7 @@ class BlacklistIn(serializers.TokenBlacklistSerializer):
 class Refresh(views.TokenRefreshView):
     """A refresh token for new tokens. It is used up; if it comes again, its log-in ends."""
 
-    permission_classes = (AllowAny,)  # type: ignore[assignment]  # the stubs take the library's () for the type
+    policy = by_method(post=PUBLIC)
     serializer_class = RefreshIn
 
     @extend_schema(
@@ -122,7 +123,7 @@ class Refresh(views.TokenRefreshView):
 class Blacklist(views.TokenBlacklistView):
     """Log out: the refresh token and every other token of its log-in cannot be used any more."""
 
-    permission_classes = (AllowAny,)  # type: ignore[assignment]  # the stubs take the library's () for the type
+    policy = by_method(post=PUBLIC)
     serializer_class = BlacklistIn
 
     @extend_schema(

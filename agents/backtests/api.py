@@ -16,9 +16,10 @@ from agents.backtests import proposal, requests
 from agents.backtests.history import Target
 from agents.doorbell import Bell
 from agents.models import Backtest
-from sensors import access
+from sensors import access, policy
 from sensors.api import Filters, Scoped
 from sensors.models import Equipment, Sensor, Site
+from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -119,6 +120,7 @@ class Backtests(Scoped):
                 raise serializers.ValidationError("Name exactly one of site, machine and sensor.")
             return said | {"target": _target(access.user_of(self.context["request"]), named[0], said[named[0]])}
 
+    policy = READS | takes("backtests.run", "create", "again")
     queryset = Backtest.objects.all()
     filterset_class = BacktestFilter
 
@@ -139,7 +141,7 @@ class Backtests(Scoped):
         body.is_valid(raise_exception=True)
         said, user = body.validated_data, access.user_of(request)
         target: Target = said["target"]
-        access.require(user, target.site.pk, to="act")
+        policy.require(self, target.site.pk)
         try:
             row = requests.ask(
                 target,
@@ -164,7 +166,7 @@ class Backtests(Scoped):
     @action(detail=True, methods=["post"])
     def again(self, request: Request, pk: str) -> Response:
         row = self.get_object()
-        access.require(access.user_of(request), row.site_id, to="act")
+        policy.require(self, row.site_id)
         try:
             requests.again(row.pk)
         except requests.Refused as error:

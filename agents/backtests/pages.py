@@ -22,7 +22,7 @@ from agents.backtests.history import Target
 from agents.doorbell import Bell
 from agents.models import Backtest
 from sensors import ask, label_pages, series, show
-from sensors.desk import ACTORS, Desk, SiteFilter, column
+from sensors.desk import Desk, SiteFilter, column
 from sensors.models import Equipment, Sensor, Site
 
 MONTH = timedelta(days=30)
@@ -135,6 +135,7 @@ def asking(page: Backtests, request: HttpRequest) -> HttpResponse:
 
 @admin.register(Backtest)
 class Backtests(Desk):
+    acts = "backtests.run"
     list_before_template = "admin/agents/no_backtests.html"
     change_form_outer_before_template = "admin/agents/backtest.html"
     list_display = ("created_at", "place", "period", "differs", "status_label", "alarms", "asked_by")
@@ -182,7 +183,7 @@ class Backtests(Desk):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         row = self.get_object(request, str(object_id))
-        shown = row is not None and row.status == Backtest.Status.FAILED and self.may(request, row, ACTORS)
+        shown = row is not None and row.status == Backtest.Status.FAILED and self.may(request, row, self.acts)
         return super().get_actions_detail(request, object_id) if shown else []
 
     @column("Of")

@@ -21,7 +21,8 @@ from mlops import asking, ledger, owners
 from mlops.drift_api import FeatureDrift
 from mlops.drift_models import DriftCheck
 from mlops.models import ModelVersion, Question
-from sensors import access
+from sensors import access, policy
+from sensors.policy import READS, by_method
 from sensors.problems import Problem
 
 LOOK_SECONDS = 0.02
@@ -119,14 +120,13 @@ EXAMPLE = OpenApiExample(
 class Ask(APIView):
     """``experiments``: of which a model may be asked here; empty: of any. ``body``: what is sent."""
 
+    policy = by_method(post="models.ask")
     experiments: tuple[str, ...] = ()
     kind = Question.Kind.PREDICT
     body: type[serializers.Serializer[Any]] = QuestionIn
 
     def ask(self, request: Request) -> Response:
         user = access.user_of(request)
-        if not (user.is_superuser or access.sites(user, to="act").exists()):
-            raise Problem("forbidden", "Your roles do not allow this; it takes ADMIN or TECHNICIAN in a site.")
         body = self.body(data=request.data)
         body.is_valid(raise_exception=True)
         said = body.validated_data
@@ -159,7 +159,7 @@ class Ask(APIView):
             kind = f" of {' or '.join(self.experiments)}" if self.experiments else ""
             raise serializers.ValidationError({"model": f"No model{kind} named {name!r} speaks."})
         if site is not None:
-            access.require(user, site, to="act")
+            policy.require(self, site)
         return version
 
 
@@ -214,6 +214,7 @@ class DetectAnomaly(Ask):
 class Questions(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Question]):
     """Questions of whoever asks; they are forgotten after a day."""
 
+    policy = READS
     queryset = Question.objects.all()
     serializer_class = QuestionOut
     lookup_field, lookup_url_kwarg = "key", "pk"

@@ -19,9 +19,10 @@ from maintenance.audience_api import Member
 from maintenance.owned_api import Mine
 from maintenance.refusals import Refused
 from maintenance.schedule_models import Schedule, ScheduleVisit
-from sensors import access
+from sensors import access, policy
 from sensors.api import Filters, Scoped
 from sensors.models import Site
+from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
@@ -96,7 +97,7 @@ class Edited(Scoped):
 
     def change(self, request: Request, what: Any, *, form: type[serializers.Serializer[Any]] | None = None) -> None:
         row, user, said = self.get_object(), access.user_of(request), {}
-        access.require(user, self.site_of(row), to="edit")
+        policy.require(self, self.site_of(row))
         if form is not None:
             body = form(data=request.data, context=self.get_serializer_context())
             body.is_valid(raise_exception=True)
@@ -117,6 +118,7 @@ class Schedules(Edited):
             model = Schedule
             fields = ["site", "status"]
 
+    policy = READS | takes("schedule.edit", "create", "discard", "publish")
     queryset = Schedule.objects.select_related("site")
     serializer_class = ScheduleDetail
     filterset_class = ScheduleFilter
@@ -140,7 +142,7 @@ class Schedules(Edited):
         body = ScheduleRequest(data=request.data, context=self.get_serializer_context())
         body.is_valid(raise_exception=True)
         user, site = access.user_of(request), body.validated_data["site"]
-        access.require(user, site.pk, to="edit")
+        policy.require(self, site.pk)
         try:
             schedule = steps.request(site, actor=user, days=body.validated_data["days"])
         except Refused as error:
@@ -177,6 +179,12 @@ class ScheduleVisits(Edited):
             model = ScheduleVisit
             fields = ["schedule", "order", "person", "is_pinned"]
 
+    policy = READS | {
+        "destroy": "schedule.edit",
+        "move": "schedule.edit",
+        "pin": "schedule.edit",
+        "unpin": "schedule.edit",
+    }
     site_path = "schedule__site"
     queryset = ScheduleVisit.objects.select_related("schedule")
     serializer_class = VisitOut

@@ -18,8 +18,8 @@ from maintenance.models import WorkOrder
 from maintenance.order_life import Status
 from maintenance.people_models import RequiredSkill, Travel, Worker, WorkerSkill
 from maintenance.schedule_models import ScheduleVisit
-from sensors import access
-from sensors.models import Membership, Site
+from sensors import access, permissions
+from sensors.models import Site
 
 TO_DO = (Status.OPEN, Status.PLANNED, Status.ASSIGNED)
 """What is scheduled. What is requested waits for approval, what is on hold waits for something else."""
@@ -92,7 +92,7 @@ def minutes_of(order: WorkOrder) -> int:
 
 
 def _workers(site: Site) -> Sequence[Worker]:
-    able = Membership.objects.filter(site=site, role__in=access.MAY["act"]).values("user")
+    able = access.members(site.pk, to="orders.act").values("pk")
     rows = Worker.objects.filter(Q(user__in=able) | Q(user__is_superuser=True, site=site))
     rows = rows.filter(is_scheduled=True, user__is_active=True).select_related("site", "user").order_by("id")
     return list(rows.prefetch_related("hours", "absences", "skills__skill", "user__memberships"))
@@ -106,7 +106,7 @@ def _persons(workers: Sequence[Worker], site: Site, clock: Problem, end: datetim
     found = []
     for one in workers:
         skills = {held.skill.code: _until(held, one, clock) for held in one.skills.all()}
-        sites = {row.site_id for row in one.user.memberships.all() if row.role in access.MAY["act"]}
+        sites = {row.site_id for row in one.user.memberships.all() if row.role in permissions.roles("orders.act")}
         sites |= {one.site_id} if one.user.is_superuser else set()
         mine = _minutes(shifts[one.pk], clock)
         found.append(Person(one.user_id, mine, skills, frozenset(sites), round(rates.get(one.user_id, dearest))))

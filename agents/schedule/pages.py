@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.db.models import Count, Model, QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html_join
@@ -22,8 +22,8 @@ from maintenance import buttons, schedules
 from maintenance.buttons import Button, Confirmation, by_name
 from maintenance.people_models import Worker
 from maintenance.schedule_models import Schedule, ScheduleVisit
-from sensors import show
-from sensors.desk import ACTORS, EDITORS, InSiteTime, KeepsSite, SiteFilter, column, site_filter
+from sensors import access, show
+from sensors.desk import InSiteTime, KeepsSite, SiteFilter, column, site_filter
 
 WORDS = {
     Kind.NEW: "new", Kind.GIVEN: "somebody else", Kind.MOVED: "another time", Kind.DROPPED: "no longer planned",
@@ -46,8 +46,8 @@ def move_form(rows: Sequence[ScheduleVisit], data: Any) -> forms.Form:
     form = Move(data, initial={"person": rows[0].person_id, "start": rows[0].start_at})
     choice = form.fields["person"]
     if isinstance(choice, forms.ModelChoiceField):
-        of_site = {"memberships__site": rows[0].schedule.site_id, "memberships__role__in": ACTORS, "is_active": True}
-        choice.queryset = User.objects.filter(**of_site, worker__in=Worker.objects.filter(is_scheduled=True))
+        able = access.members(rows[0].schedule.site_id, to="orders.act")
+        choice.queryset = able.filter(worker__in=Worker.objects.filter(is_scheduled=True))
     return form
 
 
@@ -97,10 +97,9 @@ OF_SCHEDULES, OF_VISITS = by_name(PUBLISH, DISCARD), by_name(PIN, UNPIN, MOVE, T
 
 
 class Edited(InSiteTime):
-    """What takes a role that acts elsewhere takes an administrator of the site here."""
+    """Rows that are changed by their buttons alone."""
 
-    def may(self, request: HttpRequest, row: Model | None, wanted: Collection[str]) -> bool:
-        return super().may(request, row, EDITORS if wanted == ACTORS else wanted)
+    acts = "schedule.edit"
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -111,7 +110,7 @@ class Edited(InSiteTime):
 
 @admin.register(Schedule)
 class SchedulePage(Edited):
-    owned = True
+    edits = "schedule.edit"
     form = ScheduleForm
     list_before_template = "admin/agents/no_schedules.html"
     list_display = ("name", "site", "status_label", "orders", "left", "points", "above", "made_at", "published_at")

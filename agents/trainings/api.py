@@ -21,6 +21,7 @@ from mlops import owners
 from mlops.models import Training
 from sensors import access
 from sensors.api import Filters
+from sensors.policy import READS, by_method, takes
 from sensors.problems import Problem
 
 
@@ -80,6 +81,8 @@ class TrainingIn(serializers.Serializer[Any]):
 
 
 class Retrain(APIView):
+    policy = by_method(post="models.train")
+
     @extend_schema(
         tags=["ml"], summary="Train a model", request=TrainingIn, responses={202: TrainingOut},
         description="A worker does it: look at `status_url` until `status` is DONE or FAILED. What comes of it speaks "
@@ -107,10 +110,10 @@ def _model(said: dict[str, Any], user: User) -> str:
         site = access.sites(user).filter(slug=slug).first()
         if site is None:
             raise Problem("not-found", f"There is no site {slug!r} among yours.")
-        access.require(user, site.pk, to="edit")
+        access.require(user, site.pk, to="models.train")
         return requests.model_of(site, said.pop("equipment_class"), look_back_days=said.pop("look_back_days", None))
     name = str(said.pop("model"))
-    owners.require(user, name)
+    owners.require(user, name, to="models.train")
     return name
 
 
@@ -123,6 +126,7 @@ def _model(said: dict[str, Any], user: User) -> str:
     retrieve=extend_schema(tags=["ml"], summary="One training", description="How far it is, and what came of it."),
 )
 class Trainings(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Training]):
+    policy = READS | takes("models.train", "again")
     queryset = Training.objects.select_related("version")
     serializer_class = TrainingOut
     filterset_class = TrainingFilter
@@ -137,7 +141,7 @@ class Trainings(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gener
     @action(detail=True, methods=["post"])
     def again(self, request: Request, pk: str) -> Response:
         row = self.get_object()
-        owners.require(access.user_of(request), row.name)
+        owners.require(access.user_of(request), row.name, to="models.train")
         try:
             requests.again(row.pk)
         except requests.Refused as error:

@@ -47,7 +47,7 @@ class Wanted(forms.Form):
     def __init__(self, data: Any, *, user: Any) -> None:
         super().__init__(data)
         shared = [(name, f"{name} ({experiment})") for name, experiment in NAMES.items()] if user.is_superuser else []
-        sites = access.sites(user, to="edit")
+        sites = access.sites(user, to="models.train")
         own = ModelPolicy.objects.filter(site__in=sites).order_by("name").values_list("name", flat=True)
         fields: Any = self.fields
         fields["name"].choices = [("", "-"), *((name, f"{name} (of a site)") for name in own), *shared]
@@ -62,6 +62,7 @@ class Wanted(forms.Form):
 
 @admin.register(Training)
 class TrainingPage(OfModels):
+    acts = "models.train"
     list_before_template = "admin/agents/no_trainings.html"
     list_display = ("created_at", "name", "status_label", "progress", "cause_label", "made", "asked_by", "took")
     list_filter = ("status", "cause", "name")
@@ -96,7 +97,7 @@ class TrainingPage(OfModels):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> Any:
         row = self.get_object(request, str(object_id))
-        shown = row is not None and row.status == Training.Status.FAILED and self.may(request, row, ())
+        shown = row is not None and row.status == Training.Status.FAILED and self.may(request, row, self.acts)
         return super().get_actions_detail(request, object_id) if shown else []
 
     @column("Status", ordering="status")

@@ -104,7 +104,7 @@ def test_what_only_administrators_see_is_of_their_own_site(
     assert list(client.get(url(model, "changelist")).context["cl"].result_list) == [own]
     assert client.get(url(model, "change", own.pk)).status_code == 200
     for button in ("change", "rotate", "revoke"):
-        assert client.post(url(model, button, foreign.pk), {"confirmed": "1"}).status_code in {302, 404}
+        assert client.post(url(model, button, foreign.pk), {"confirmed": "1"}).status_code in {302, 403, 404}
     foreign.refresh_from_db()
     assert foreign.revoked_at is None
 

@@ -373,6 +373,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "bench-store",
         "bench-storms",
         "bench-urgent",
+        "matrix",
         "lint",
         "types",
         "check",
