@@ -418,7 +418,8 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
     stranger = client(factories.user(site=factories.site()))
     ids = {
         "sites": sensor.site_id, "equipment": sensor.machine_id, "sensors": sensor.pk,
-        "batches": Batch.objects.get().pk, "auth": Refresh.for_user(factories.user())["family"], "anomalies": Anomaly.objects.all()[0].pk,
+        "batches": Batch.objects.get().pk, "auth": Refresh.for_user(factories.user())["family"],
+        "anomalies": Anomaly.objects.all()[0].pk,
         "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk, "cases": 1,
         "work-orders": WorkOrder.objects.get().pk, "labels": Label.objects.get().pk,
         "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,
