@@ -22,7 +22,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents import doorbell, intake
-from sensors import access, codec, directory, idempotency, inbox, tokens
+from sensors import access, callers, codec, directory, idempotency, inbox, keys
 from sensors.contract import Contract
 from sensors.permissions import SEND
 from sensors.policy import by_method
@@ -52,7 +52,7 @@ class Ingest(Contract):
 
     policy = by_method(post=SEND)
 
-    authentication_classes = [tokens.Remembered]
+    authentication_classes = [callers.Remembered]
     parser_classes = [RawJSON]
     takes_keys = False
     _is_admitted = False
@@ -132,7 +132,7 @@ class Ingest(Contract):
             ),
         ],
         responses={202: IngestAnswer},
-        auth=[{"jwtAuth": []}],  # type: ignore[list-item]  # the types name strings, the package takes requirements
+        auth=[{"jwtAuth": []}, {"apiKey": []}],  # type: ignore[list-item]  # the types name strings, the package takes requirements
     )
     def post(self, request: Request) -> HttpResponse:
         body = _body(request)
@@ -145,7 +145,7 @@ class Ingest(Contract):
                 if directory.holds(_number(request)):
                     raise
             # Accounts or roles have changed since they were read: the answer has to rest on what holds now.
-            request.user, request.auth = tokens.caller(request)
+            request.user, request.auth = callers.caller(request)
         raise Problem("unavailable", "Accounts are being changed at this moment.", retry_after=1)
 
     def _admit(self, arriving: inbox.Arriving) -> None:
@@ -166,6 +166,7 @@ class Ingest(Contract):
                 idempotency_key=idempotency.key_of(request),
                 access=_number(request),
                 admit=self._admit,
+                only=keys.sensors_of(user),
             )
         except codec.Malformed as error:
             raise Problem("malformed", str(error)) from error
@@ -196,7 +197,7 @@ class Ingest(Contract):
 
 
 def _number(request: Request) -> int:
-    """Under which the client's account was read (``tokens.Remembered``)."""
+    """Under which the client's account was read (``callers.Remembered``)."""
     number: Any = request.auth
     return int(number)
 

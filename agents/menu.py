@@ -110,7 +110,13 @@ MENU = (
         ("Travel", "route", "maintenance_travel"),
         ("Machine hours", "more_time", "maintenance_machinehours"),
     )),
-    ("People", (("Users", "person", "auth_user"), ("Groups", "group", "auth_group"))),
+    ("People", (
+        ("Users", "person", "auth_user"),
+        ("Groups", "group", "auth_group"),
+        ("API keys", "key", "sensors_apikey"),
+        ("API sessions", "vpn_key", "sensors_tokenfamily"),
+        ("Failed log-ins", "lock", "axes_accessattempt"),
+    )),
 )  # fmt: skip
 
 PAGES = (health_page, learn_page, performance_page, kpi_page, order_board_page, order_calendar_page, exchange_page)

@@ -137,6 +137,11 @@ def forget_requests(**_: Any) -> None:
     jobs.run("forget_requests", housekeeping.forget_requests)
 
 
+@shared_task(name="agents.forget_log_ins", queue="housekeeping")
+def forget_log_ins(**_: Any) -> None:
+    jobs.run("forget_log_ins", housekeeping.forget_log_ins)
+
+
 @shared_task(name="agents.trainings", queue="housekeeping")
 def ask_for_trainings(**_: Any) -> None:
     jobs.run("trainings", lambda: doorbell.ring_all(Bell("train", key) for key in trainings.look_round()))

@@ -1,7 +1,7 @@
 """System checks of the configuration: ``manage.py check`` names what would fail or be unsafe later.
 
-E004 and E005, the limits that keep work from being done twice, and E009 hold everywhere; the others in production only
-(``check --deploy`` shows Django's own beside them).
+E004 and E005, the limits that keep work from being done twice, E009 and E010 hold everywhere; the others in
+production only (``check --deploy`` shows Django's own beside them).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 
 from agents import failpoints
 from config.celery import app
+from sensors import signing
 
 SHORTEST_SECRET = 50
 NEW_SECRET = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
@@ -39,6 +40,12 @@ def check_networks(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
             hint = "Write networks such as 10.1.0.0/16, separated by commas."
             found.append(Error(f"WEBHOOK_ALLOWED_NETWORKS: {error}.", hint=hint, id="bellwether.E009"))
     return found
+
+
+@register("keys")
+def check_signing_keys(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """The web server does not start with them (``config.wsgi``)."""
+    return [Error(fault, hint=NEW_SECRET, id="bellwether.E010") for fault in signing.faults()]
 
 
 @register("limits")

@@ -6,18 +6,24 @@ Each is a subclass of the one it stands for, so that Django's own checks find it
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django_otp.middleware import OTPMiddleware
 from django_prometheus.middleware import PrometheusAfterMiddleware
 from django_prometheus.utils import Time, TimeSince
 from django_structlog.middlewares import RequestMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
+
+from sensors import second_factor, sessions
 
 API = "/api/"
 LINKS = "/act/"
@@ -42,6 +48,31 @@ class Sessions(ForPeople, SessionMiddleware):
 
 class Authentication(ForPeople, AuthenticationMiddleware):
     """Likewise."""
+
+
+class Visits:
+    """Ends sessions that have lasted or rested too long, and notes where the others are used from."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path_info.startswith(API) and settings.SESSION_COOKIE_NAME in request.COOKIES:
+            sessions.visit(request)
+        return self.get_response(request)
+
+
+class SecondFactor(ForPeople, OTPMiddleware):
+    """Who has shown a second factor in this session; staff who have to, and have not, are sent to do so."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if request.path_info.startswith(API):
+            return self.get_response(request)
+        self._install_lazy_accessors(request)
+        if second_factor.is_asked(request):
+            to = {"next": request.get_full_path()} if request.method == "GET" else {}
+            return HttpResponseRedirect(reverse(second_factor.NAME, query=to))
+        return self.get_response(request)
 
 
 class Messages(ForPeople, MessageMiddleware):

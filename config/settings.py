@@ -39,6 +39,10 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
+    "axes",
     "rest_framework",
     "rest_framework_simplejwt.token_blacklist",
     "django_filters",
@@ -61,10 +65,13 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "config.middleware.Authentication",
+    "config.middleware.Visits",
+    "config.middleware.SecondFactor",
     "config.middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.middleware.Log",
     "config.middleware.Metrics",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -97,7 +104,21 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+
+# Log-in of people: sessions, their second factor, and when trying passwords is over for a while (sensors.lockout).
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+SESSION_ENGINE = "sensors.sessions"
+SESSION_COOKIE_AGE = env.integer("SESSION_HOURS", 12, minimum=1) * 3_600
+SESSION_IDLE_MINUTES = env.integer("SESSION_IDLE_MINUTES", 60, minimum=1)
+ADMIN_TOTP = env.flag("ADMIN_TOTP", default=PRODUCTION)
+OTP_TOTP_ISSUER = "Bellwether"
+AXES_HANDLER, AXES_LOCKOUT_PARAMETERS = "sensors.lockout.Handler", [["username", "ip_address"]]
+AXES_FAILURE_LIMIT, AXES_COOLOFF_TIME = 5, timedelta(minutes=env.integer("LOCKOUT_MINUTES", 15, minimum=1))
+AXES_CLIENT_IP_CALLABLE, AXES_USERNAME_CALLABLE = "sensors.lockout.address", "sensors.lockout.username"
+AXES_RESET_ON_SUCCESS, AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = True, False
+AXES_ENABLE_ADMIN, AXES_VERBOSE, AXES_LOCKOUT_TEMPLATE = False, False, "admin/locked.html"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -129,6 +150,8 @@ SECURE_HSTS_PRELOAD = PRODUCTION
 SECURE_PROXY_SSL_HEADER = (
     ("HTTP_X_FORWARDED_PROTO", "https") if env.flag("BEHIND_TLS_PROXY", default=PRODUCTION) else None
 )
+# So many proxies in front add to X-Forwarded-For; what stands before theirs is not believed. 0: the header is not read.
+TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0, minimum=0)
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 SESSION_COOKIE_HTTPONLY = True
@@ -156,7 +179,7 @@ METRICS_TOKEN = env.optional("METRICS_TOKEN")
 METRICS_PORT, METRICS_HOST = env.integer("METRICS_PORT", 0, minimum=0), env.text("METRICS_HOST", "127.0.0.1")
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["sensors.callers.Bearer", "sensors.callers.Key"],
     "DEFAULT_PERMISSION_CLASSES": ["sensors.policy.Declared"],
     "DEFAULT_RENDERER_CLASSES": ["sensors.problems.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "sensors.negotiation.ByAccept",
@@ -169,7 +192,10 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 
+# One key signs; those of before hold until their tokens have run out (a day). A log-in ends after so many days.
 JWT_ISSUER = "bellwether"
+JWT_PREVIOUS_KEYS = env.words("JWT_PREVIOUS_KEYS", [])
+JWT_SESSION_DAYS = env.integer("JWT_SESSION_DAYS", 30, minimum=1)
 SIMPLE_JWT = {
     "ALGORITHM": "HS256",
     "SIGNING_KEY": _secret("JWT_SIGNING_KEY"),
@@ -181,6 +207,7 @@ SIMPLE_JWT = {
     "BLACKLIST_AFTER_ROTATION": True,
     "CHECK_REVOKE_TOKEN": True,
     "UPDATE_LAST_LOGIN": False,
+    "AUTH_TOKEN_CLASSES": ["sensors.families.Access"],
 }
 
 SPECTACULAR_SETTINGS = {

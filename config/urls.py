@@ -64,11 +64,12 @@ from maintenance.window_api import Windows
 from mlops.api import Deployments, Models, Predictions
 from mlops.drift_api import DriftChecks
 from mlops.performance_api import LivePerformances
-from sensors import problems, tokens
+from sensors import my_sessions_page, problems, second_factor_page, sessions_api, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.default_api import SensorDefaults
 from sensors.deprecation import Deprecation
 from sensors.description import Description
+from sensors.key_api import ApiKeys
 from sensors.label_api import Labels, Regimes
 from sensors.permissions import PUBLIC
 from sensors.policy import by_method
@@ -95,6 +96,7 @@ router.register("sites", Sites, basename="site")
 router.register("equipment", EquipmentTree, basename="equipment")
 router.register("equipment-health", FleetHealth, basename="equipment-health")
 router.register("sensors", Sensors, basename="sensor")
+router.register("api-keys", ApiKeys, basename="api-key")
 router.register("sensor-defaults", SensorDefaults, basename="sensor-default")
 router.register("batches", Batches, basename="batch")
 router.register("labels", Labels, basename="label")
@@ -172,6 +174,8 @@ api: list[URLPattern | URLResolver] = [
         tokens.Blacklist.as_view(deprecation=_second("token-blacklist")),
         name="token-blacklist-under-token",
     ),
+    path("auth/sessions/", sessions_api.Sessions.as_view(), name="auth-sessions"),
+    path("auth/sessions/<int:pk>/", sessions_api.OneSession.as_view(), name="auth-session"),
     path("ml/predict/", Predict.as_view(), name="ml-predict"),
     path("ml/forecast/", Forecast.as_view(), name="ml-forecast"),
     path("ml/detect_anomaly/", DetectAnomaly.as_view(), name="ml-detect-anomaly"),
@@ -212,6 +216,8 @@ urlpatterns = [
         name=order_calendar_page.MOVE,
     ),
     path("admin/order-print/<int:key>/", admin.site.admin_view(order_print.view), name=order_print.NAME),
+    path("admin/second-factor/", admin.site.admin_view(second_factor_page.view), name=second_factor_page.NAME),
+    path("admin/my-sessions/", admin.site.admin_view(my_sessions_page.view), name=my_sessions_page.NAME),
     path("admin/", admin.site.urls),
     path("act/<slug:purpose>/<str:token>", link_views.act, name="act"),
     path("problems/<slug:name>", problems.page, name="problem"),

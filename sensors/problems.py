@@ -62,7 +62,7 @@ MEANINGS = {
     "Nothing of it was taken.",
     "not-authenticated": "The request has no access token, or one that has run out, was given for something else, or "
     "belongs to an account that may no longer log in. Get a new one at /api/v1/auth/token/ or /api/v1/auth/refresh/ "
-    "and send it in the header Authorization: Bearer.",
+    "and send it in the header Authorization: Bearer; or send a key that holds in Authorization: Api-Key.",
     "forbidden": "The role of the account does not allow this. Ask an administrator of the site for another role.",
     "not-found": "There is nothing at this address, or it belongs to a site that the account is no member of.",
     "method-not-allowed": "The address is right, the method is not; the header Allow names those that are.",

@@ -8,6 +8,7 @@ from datetime import timedelta
 from itertools import count
 
 import numpy as np
+from axes.models import AccessAttempt
 from django.contrib.auth.models import User
 from django.utils import timezone
 
@@ -62,8 +63,9 @@ from mlops.drift_models import DriftCheck
 from mlops.limit_models import LimitForecast
 from mlops.models import Deployment, MachineState, ModelPolicy, ModelVersion, Prediction, Training
 from mlops.performance_models import LivePerformance
-from sensors import columns, store
+from sensors import columns, keys, store
 from sensors.default_models import SensorDefault
+from sensors.identity_models import TokenFamily
 from sensors.models import (
     Batch,
     BatchPart,
@@ -149,6 +151,9 @@ def rows(site: Site, *, name: str = "") -> Rows:
     Throttle.objects.create(
         user=factories.user(site=site, role="INGEST"), readings_per_second=10, until=NOON, reason="<b>bad</b> readings"
     )
+    keys.create(site=site, name=tag, kind="DEVICE", sensors=[sensor], actor=factories.user())
+    AccessAttempt.objects.create(username=f"<b>{tag}</b>", failures_since_start=5)
+    TokenFamily.objects.create(user=factories.user(), agent="<b>app</b>")
     _models(machine, n)
     LimitForecast.objects.create(
         machine=machine, sensor=sensor, limit_name="high", limit=9.0, day=NOON.date(), asked_at=NOON, state="TREND",

@@ -47,6 +47,8 @@ from mlops.models import Deployment, ModelPolicy, Prediction, Question, Training
 from mlops.performance_models import LivePerformance
 from sensors import api, inbox, labels, problems, regimes
 from sensors.default_models import SensorDefault
+from sensors.families import Refresh
+from sensors.identity_models import ApiKey
 from sensors.models import Batch, Label, Membership, Regime, Sensor, Site
 from sensors.operating_models import OperatingRule
 from tests import factories, plant
@@ -364,7 +366,7 @@ def routes() -> list[str]:
             if isinstance(pattern, URLResolver):
                 found += walk(pattern.url_patterns, route)
             elif isinstance(pattern, URLPattern):
-                found.append(route.replace("(?P<pk>[^/.]+)", "1"))
+                found.append(route.replace("(?P<pk>[^/.]+)", "1").replace("<int:pk>", "1"))
         return found
 
     return [route for route in walk(get_resolver().url_patterns, "") if route.startswith("api/")]
@@ -388,7 +390,7 @@ def of_escalation(site: Site) -> dict[str, int]:
         "stocks": Stock, "stock-movements": Movement, "work-order-parts": OrderPart, "tools": Tool,
         "tool-loans": ToolLoan, "checklist-templates": ChecklistTemplate, "checklists": Checklist,
         "labour-rates": LabourRate, "labour": Labour, "other-costs": OrderCost, "downtimes": Downtime,
-        "work-rules": WorkRules, "permits": Permit, "attachments": Attachment, "log": LogLine,
+        "work-rules": WorkRules, "permits": Permit, "attachments": Attachment, "log": LogLine, "api-keys": ApiKey,
     }  # fmt: skip
     return {name: model._default_manager.order_by("id")[0].pk for name, model in models.items()}
 
@@ -418,7 +420,8 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
     stranger = client(factories.user(site=factories.site()))
     ids = {
         "sites": sensor.site_id, "equipment": sensor.machine_id, "sensors": sensor.pk,
-        "batches": Batch.objects.get().pk, "anomalies": Anomaly.objects.all()[0].pk,
+        "batches": Batch.objects.get().pk, "auth": Refresh.for_user(factories.user())["family"],
+        "anomalies": Anomaly.objects.all()[0].pk,
         "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk, "cases": 1,
         "work-orders": WorkOrder.objects.get().pk, "labels": Label.objects.get().pk,
         "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,

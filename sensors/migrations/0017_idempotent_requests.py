@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('sensors', '0012_sensor_feature'),
+        ('sensors', '0016_browser_sessions'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
