@@ -175,7 +175,7 @@ api: list[URLPattern | URLResolver] = [
         name="token-blacklist-under-token",
     ),
     path("auth/sessions/", sessions_api.Sessions.as_view(), name="auth-sessions"),
-    path("auth/sessions/<int:pk>/", sessions_api.OneSession.as_view(), name="auth-session"),
+    re_path("^auth/sessions/(?P<pk>[^/.]+)/$", sessions_api.OneSession.as_view(), name="auth-session"),
     path("ml/predict/", Predict.as_view(), name="ml-predict"),
     path("ml/forecast/", Forecast.as_view(), name="ml-forecast"),
     path("ml/detect_anomaly/", DetectAnomaly.as_view(), name="ml-detect-anomaly"),

@@ -53,7 +53,7 @@ class Sure(forms.Form):
 
 @admin.register(ApiKey)
 class ApiKeyPage(Desk):
-    edits = acts = CHANGES
+    sees = edits = acts = CHANGES
     form = KeyForm
     list_display = ("name", "site", "kind", "begins", "state", "used_at", "expires_at")
     list_filter = (SiteFilter, "kind")
@@ -73,8 +73,8 @@ class ApiKeyPage(Desk):
         return rows if desk.sees_all(request) else rows.filter(site__in=desk.sites_where(request, CHANGES))
 
     def may(self, request: HttpRequest, row: Any, to: str) -> bool:
-        """Nobody else sees them."""
-        return super().may(request, row, CHANGES)
+        """Nobody else sees them either."""
+        return super().may(request, row, self.sees)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

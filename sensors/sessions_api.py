@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.db.models import QuerySet
@@ -16,6 +17,8 @@ from sensors.contract import Contract
 from sensors.identity_models import TokenFamily
 from sensors.permissions import READ
 from sensors.problems import Problem
+
+NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 class SessionOut(serializers.ModelSerializer[TokenFamily]):
@@ -52,14 +55,16 @@ class Sessions(Contract):
 
 class OneSession(Contract):
     policy = {"delete": READ}
+    queryset = TokenFamily.objects.all()
 
     @extend_schema(
         operation_id="auth_sessions_end", tags=["auth"], summary="End a log-in", responses={204: None},
         description="All tokens of one of your log-ins over REST are refused from now on.",
     )  # fmt: skip
-    def delete(self, request: Request, pk: int) -> Response:
-        if not families.end(_own(request).filter(pk=pk), why=families.End.ENDED):
-            raise Problem("not-found", f"You have no log-in {pk} that has not ended.")
+    def delete(self, request: Request, pk: str) -> Response:
+        number = int(pk) if NUMBER.fullmatch(pk) else 0
+        if not families.end(_own(request).filter(pk=number), why=families.End.ENDED):
+            raise Problem("not-found", f"You have no log-in {pk[:20]!r} that has not ended.")
         return Response(status=204)
 
 

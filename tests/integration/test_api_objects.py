@@ -366,7 +366,7 @@ def routes() -> list[str]:
             if isinstance(pattern, URLResolver):
                 found += walk(pattern.url_patterns, route)
             elif isinstance(pattern, URLPattern):
-                found.append(route.replace("(?P<pk>[^/.]+)", "1").replace("<int:pk>", "1"))
+                found.append(route.replace("(?P<pk>[^/.]+)", "1"))
         return found
 
     return [route for route in walk(get_resolver().url_patterns, "") if route.startswith("api/")]
