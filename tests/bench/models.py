@@ -151,7 +151,7 @@ def predict(recipe: Recipe, trained: Trained, folder: Path) -> Path | None:
     path = results.OUT / "predictions" / f"{recipe.name}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
-        csv.writer(file).writerows(written)
+        csv.writer(file, lineterminator="\n").writerows(written)
     return path
 
 
