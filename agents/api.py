@@ -104,13 +104,6 @@ class Ingest(Contract):
                 description="The same key with the same body gives the first answer again, marked by the header "
                 "`Idempotent-Replayed`; with another body it is refused. Keys are kept as long as their batch.",
             ),
-            OpenApiParameter(
-                "Retry-After",
-                int,
-                OpenApiParameter.HEADER,
-                response=[429, 503],
-                description="Seconds to wait before the same request is sent again.",
-            ),
         ],
         request=PolymorphicProxySerializer(
             "ReadingOrSeries", [ReadingIn, SeriesIn], resource_type_field_name=None, many=True

@@ -8,7 +8,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema, extend_schema_field
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_field,
+)
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -191,8 +197,10 @@ def _errors(wrong: asking.Wrong) -> list[dict[str, str]]:
 def _documented(summary: str, about: str) -> Any:
     return extend_schema(
         tags=["ml"], summary=summary, request=QuestionIn, responses={200: QuestionOut, 202: QuestionOut},
-        examples=[EXAMPLE], description=f"{about} 202 where the answer takes longer than a moment: look at "
-        "`status_url`. Features that are missing, too many or in another unit than the model's are refused.",
+        parameters=[OpenApiParameter("explain", bool, description="As in the body; one of the two is enough.")],
+        examples=[EXAMPLE], description=f"{about} 202 where the answer takes longer than a moment, and always "
+        "with an idempotency key: look at `status_url`. Features that are missing, too many or in another unit than "
+        "the model's are refused.",
     )  # fmt: skip
 
 

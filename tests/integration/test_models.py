@@ -229,6 +229,15 @@ def test_an_answer_is_explained_by_its_features(http: Client, worker: None) -> N
     assert told["features"][1]["contribution"] in (0.0, None)
 
 
+def test_a_question_with_a_key_is_asked_once_and_its_answer_is_at_its_address(http: Client, worker: None) -> None:
+    train()
+    body, key = {"model": NAME, "features": ROW}, {"Idempotency-Key": "q-1"}
+    first, again = (http.post("/api/v1/ml/predict/", body, JSON, headers=key) for _ in range(2))
+    assert (first.status_code, again.status_code, again.content) == (202, 202, first.content)
+    sweeper.work_off([Bell("answer", Question.objects.get().pk)])
+    assert http.get(first.json()["status_url"]).json()["status"] == "DONE"
+
+
 def test_an_answer_that_takes_long_is_at_an_address_of_its_own(http: Client, settings: Settings) -> None:
     settings.ML_ANSWER_SECONDS = 0
     train()
