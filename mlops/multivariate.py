@@ -19,7 +19,7 @@ import numpy as np
 from mlops.learning.contract import Answers
 from mlops.learning.examples import Examples
 from mlops.planes import Plane, Tail, averaged, deviation, lagged, middle, plane, tail, widened
-from sensors.columns import Bool, Float64, Int64
+from sensors.columns import Float64, Int64
 
 ANYONE = ""
 """The unit that stands for all of them."""
@@ -30,8 +30,6 @@ FLOOR = 0.05
 FOLDS, PIECES = 5, 20
 FEWEST = 10
 """Normal rows of which a plane can be made."""
-LASTS = 0.95
-"""Of the rows for which an alarm has stood: so many were anomalous."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,6 @@ class Shape:
     ``step``: how far apart. ``explained``: the share of the variance that is in the plane. ``warm_up``: so many first
     rows of a track are what it is compared with, 0 = what was learned is. ``rows``: none further back counts.
     ``by_unit``: each unit has a plane of its own. ``budget``: the share of normal rows that may be called anomalous.
-    ``lasting``: what has been anomalous for so many rows is no news and not called so any more, 0 = it always is.
     """
 
     span: int = 1
@@ -53,7 +50,6 @@ class Shape:
     rows: int = 1
     by_unit: bool = False
     budget: float = 0.01
-    lasting: int = 0
 
     @property
     def reach(self) -> int:
@@ -89,33 +85,14 @@ class Multivariate:
         return cls(Shape(**parts["shape"]), planes, {unit: Tail(**one) for unit, one in parts["tails"].items()})
 
     def answer(self, examples: Examples) -> Answers:
-        rarity, limit = self._rarity(examples), -np.log10(self.shape.budget)
-        if self.shape.lasting:
-            rarity = np.where(self._stands(examples, limit), np.minimum(rarity, limit), rarity)
+        rarity = np.full(len(examples), np.nan)
+        for asked in self.asked(examples):
+            rarity[asked.place] = self.rare(asked.unit, asked.rows)
+        limit = -np.log10(self.shape.budget)
         return {
             "score": rarity / (1.0 + rarity),
             "anomalous": np.where(np.isnan(rarity), np.nan, np.where(rarity > limit, 1.0, 0.0)),
         }
-
-    def _rarity(self, examples: Examples) -> Float64:
-        rarity = np.full(len(examples), np.nan)
-        for asked in self.asked(examples):
-            rarity[asked.place] = self.rare(asked.unit, asked.rows)
-        return rarity
-
-    def _stands(self, examples: Examples, limit: float) -> Bool:
-        """(n,): whether rows have been beyond the limit for so long that it is no news."""
-        lasting, stands = self.shape.lasting, np.zeros(len(examples), np.bool_)
-        for number in np.unique(examples.track):
-            mine = np.flatnonzero(examples.track == number)
-            ends = examples.end[mine]
-            first = max(1, int(ends.min()) - lasting + 1)
-            every = np.arange(first, int(ends.max()) + 1)
-            asked = Examples(examples.tracks, np.full(len(every), number), every, np.full(len(every), np.nan))
-            beyond = np.concatenate([[0], np.cumsum(np.nan_to_num(self._rarity(asked)) > limit)])
-            known = ends - first + 1
-            stands[mine] = beyond[known] - beyond[np.maximum(0, known - lasting)] >= LASTS * lasting
-        return stands
 
     def contributions(self, examples: Examples) -> Float64:
         """(n, f): the share of each feature in the distance, by complete decomposition (Alcala and Qin,

@@ -203,10 +203,10 @@ SPACECRAFT_ANOMALY = Anomaly(
     about="Is the telemetry of a channel as it was in an earlier stretch?",
     source="SMAP and MSL telemetry, Hundman et al. 2018, NASA JPL: measured in flight, scaled; Caltech licence",
     signature=Signature(
-        features=(Feature("telemetry"),), outputs=OUTPUTS, rows=1060, least=60, period_us=TELEMETRY_PERIOD * SECOND_US
+        features=(Feature("telemetry"),), outputs=OUTPUTS, rows=60, least=60, period_us=TELEMETRY_PERIOD * SECOND_US
     ),
     target=VUS_PR,
-    shape=Shape(span=10, lags=5, step=10, explained=0.9, rows=60, by_unit=True, lasting=1_000),
+    shape=Shape(span=10, lags=5, step=10, explained=0.9, rows=60, by_unit=True),
     read=anomaly_data.spacecraft,
     taught=first_tracks,
     published={

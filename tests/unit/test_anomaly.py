@@ -21,7 +21,6 @@ from tests import oracles
 
 DRIVEN = np.array([[1.0, 0.8, -0.6, 0.3]])
 SHAPES = {
-    "lasting": Shape(span=5, rows=5, lasting=200),
     "rows": Shape(),
     "spans": Shape(span=4, lags=2, step=4, rows=12),
     "warm-up": Shape(span=4, warm_up=60, rows=5000),
@@ -61,31 +60,6 @@ def test_a_broken_sensor_is_rarer_than_what_was_normal_and_named(shape: Shape) -
     shares = learned.contributions(examples)
     assert shares[-1].sum() == pytest.approx(1.0)
     assert (shares[320:].mean(axis=0).argmax()) == 1
-
-
-def test_what_has_been_anomalous_for_long_is_no_news_and_what_comes_back_is() -> None:
-    lasting = 60
-    forever, for_a_while = broken(machine(400, seed=3), 100), broken(machine(400, seed=5), 100)
-    for_a_while[140:] = machine(400, seed=5)[140:]
-    examples = asked(forever, for_a_while)
-    always = taught(Shape(span=5, rows=5)).answer(examples)
-    said = taught(Shape(span=5, rows=5, lasting=lasting)).answer(examples)
-    beyond = always["anomalous"].reshape(2, 400) == 1
-    slow = [
-        [
-            one[row] and one[max(0, row - lasting + 1) : row + 1].sum() < multivariate.LASTS * lasting
-            for row in range(400)
-        ]
-        for one in beyond
-    ]
-    assert np.array_equal(said["anomalous"].reshape(2, 400) == 1, slow)
-    assert beyond[0, 110:].all() and not said["anomalous"][200:400].any()
-    assert said["anomalous"][400 + 110 : 400 + 140].all()
-    assert said["score"][200:400].max() <= 2 / 3 + 1e-9
-    alone = examples.take(np.array([399]))
-    later = asked(np.concatenate([forever, np.full((50, 4), 1e6)])).take(np.array([399]))
-    for told in (alone, later):
-        assert taught(Shape(span=5, rows=5, lasting=lasting)).answer(told)["score"] == pytest.approx(said["score"][399])
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
