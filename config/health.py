@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from agents import audit, figures
 from agents.models import STAGES, STATUSES
 from maintenance import nuisance
-from sensors import problems
+from sensors import problems, walls
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +86,8 @@ class NuisanceCollector:
         """Absent without the database, as the flow's gauges are."""
         family = self._family()
         try:
-            found = nuisance.look(now=timezone.now())
+            with walls.everywhere():
+                found = nuisance.look(now=timezone.now())
         except Error as error:
             log.warning("health.database-silent", error=str(error).strip())
             return
@@ -106,7 +107,7 @@ class NuisanceCollector:
 
 def _ask() -> dict[str, float]:
     try:
-        with connection.cursor() as cursor:
+        with walls.everywhere(), connection.cursor() as cursor:
             values = {}
             for name, (_, query) in GAUGES.items():
                 cursor.execute(query)

@@ -6,6 +6,7 @@ Each is a subclass of the one it stands for, so that Django's own checks find it
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +20,8 @@ from django_prometheus.utils import Time, TimeSince
 from django_structlog.middlewares import RequestMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+from sensors import walls
+
 API = "/api/"
 LINKS = "/act/"
 
@@ -30,6 +33,20 @@ class ForPeople:
         if request.path_info.startswith(API):
             return self.get_response(request)  # type: ignore[attr-defined]  # both are of the class it is mixed in with
         return super().__call__(request)  # type: ignore[misc]
+
+
+class Walls:
+    """Statements of a request see the sites of whoever asks (``sensors.walls``), those of a long answer too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        with walls.within(request):
+            response = self.get_response(request)
+        if response.streaming and getattr(response, "file_to_stream", None) is None:
+            response.streaming_content = walls.through(request, response.streaming_content)
+        return response
 
 
 class StaticFiles(ForPeople, WhiteNoiseMiddleware):

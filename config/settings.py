@@ -27,7 +27,17 @@ PUBLIC_URL = env.text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 
 DATABASE_URL = env.text("DATABASE_URL") if PRODUCTION else env.optional("DATABASE_URL") or embedded.database_url()
 REDIS_URL = env.text("REDIS_URL") if PRODUCTION else env.optional("REDIS_URL") or embedded.redis_url()
-DATABASES = {"default": addresses.database(DATABASE_URL)}
+# The web server connects as a role of its own, which row security holds to the sites of whoever asks.
+DATABASE_WEB_ROLE = "bellwether_web"
+DATABASE_WEB_URL = env.optional("DATABASE_WEB_URL") or (
+    None if env.optional("DATABASE_URL") else embedded.database_url(user=DATABASE_WEB_ROLE)
+)
+IS_WEB = env.text("BELLWETHER_ROLE", "") == "web"
+DATABASES = {
+    "default": addresses.database(DATABASE_WEB_URL) | {"WALLED": True}
+    if IS_WEB and DATABASE_WEB_URL
+    else addresses.database(DATABASE_URL)
+}
 
 INSTALLED_APPS = [
     "django_prometheus",
@@ -54,6 +64,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "config.middleware.Walls",
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.StaticFiles",
     "config.middleware.Sessions",

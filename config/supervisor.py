@@ -21,10 +21,11 @@ STEADY_SECONDS = 30  # a child that lived so long starts with a short wait again
 
 @dataclass(slots=True)
 class Child:
-    """One process that is to be running, and what is known of it."""
+    """One process that is to be running, and what is known of it. ``told``: variables of its own."""
 
     name: str
     command: Sequence[str]
+    told: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
     started_at: float = 0.0
     wait: float = FIRST_WAIT
@@ -101,7 +102,7 @@ class Supervisor:
         child.process = subprocess.Popen(
             child.command,
             cwd=self.folder,
-            env=dict(self.environment),
+            env=dict(self.environment) | dict(child.told),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -177,6 +178,7 @@ def service(
                 python, "-m", "granian", "config.wsgi:application", "--host", "127.0.0.1", "--port", str(port),
                 "--blocking-threads", str(web_threads), *WEB,
             ],
+            {"BELLWETHER_ROLE": "web"},
         ),
         worker("intake", "ingest,validate"),
         worker("judge", "detect,decide,notify"),

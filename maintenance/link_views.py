@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from maintenance import links, wording
 from maintenance.links import Permit, Unusable
 from maintenance.refusals import Refused
-from sensors import origin
+from sensors import origin, walls
 
 log = structlog.get_logger(__name__)
 
@@ -36,14 +36,20 @@ def act(request: HttpRequest, purpose: str, token: str) -> HttpResponse:
         refusal["Retry-After"] = "60"
         return refusal
     try:
-        if request.method != "POST":
-            return render(request, "links/ask.html", _context(links.check(token, purpose=purpose), purpose))
+        with walls.of_user(links.reader(token, purpose=purpose)):
+            return _answer(request, purpose, token)
+    except Unusable:
+        return render(request, "links/unusable.html", status=404)
+
+
+def _answer(request: HttpRequest, purpose: str, token: str) -> HttpResponse:
+    if request.method != "POST":
+        return render(request, "links/ask.html", _context(links.check(token, purpose=purpose), purpose))
+    try:
         permit = links.use(
             token, purpose=purpose, comment=request.POST.get("comment", ""), hours=_hours(request),
             address=origin.address(request),
         )  # fmt: skip
-    except Unusable:
-        return render(request, "links/unusable.html", status=404)
     except Refused:
         return render(request, "links/done.html", _context(links.check(token, purpose=purpose), purpose), status=409)
     log.info("maintenance.links.used", purpose=purpose, alarm_id=permit.alarm.pk, user_id=permit.user.pk)

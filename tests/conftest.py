@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,14 @@ def _readings_emptied(request: pytest.FixtureRequest) -> Iterator[None]:
             for (partition,) in cursor.fetchall():
                 cursor.execute(f"DROP TABLE {partition}")
             cursor.execute(f"TRUNCATE {', '.join(store.TABLES)}")
+
+
+@pytest.fixture(autouse=True)
+def _as_web(request: pytest.FixtureRequest) -> None:
+    """With BELLWETHER_TEST_WALLS set, requests of Django's client are held to the web server's role."""
+    if os.environ.get("BELLWETHER_TEST_WALLS"):
+        settings = request.getfixturevalue("settings")
+        settings.MIDDLEWARE = ["tests.walled.AsWeb", *settings.MIDDLEWARE]
 
 
 @pytest.fixture
