@@ -55,6 +55,8 @@ PATHS = {
     "maintenance.Decision": "machine",
     "maintenance.Attempt": "notification",
     "maintenance.LinkUse": "alarm",
+    "agents.StageAttempt": "run",
+    "agents.CaseTransition": "case",
 }
 """Of tables without a site of their own: the row that has it, or leads to it. Who sees that row sees this one."""
 
@@ -69,10 +71,6 @@ OF_NO_SITE = {
     "mlops.Deployment": "likewise",
     "mlops.ModelHealth": "likewise",
     "mlops.Question": "one person's, whoever it is about",
-    "agents.Run": "of lanes, which sites share",
-    "agents.StageAttempt": "likewise",
-    "agents.Case": "likewise",
-    "agents.CaseTransition": "likewise",
     "agents.JobRun": "of the installation",
     "agents.Heartbeat": "likewise",
     "agents.Release": "likewise",
@@ -80,6 +78,9 @@ OF_NO_SITE = {
 }
 """Apps and models whose rows belong to no site, and why: open to the web server as to the rest."""
 
+ASKED = {"agents.Run": "agents_run_seen", "agents.Case": "agents_case_seen"}
+"""Of sites as their parts are: what carries anything of a site that is not seen is not seen. To tell, a function in the
+database looks at all parts."""
 READ_BY_ALL = {"mlops.ModelPolicy"}
 """Rows of a site that say of a model whose it is: what is not a site's own is told by them, so they can be read."""
 WRITTEN_WITHOUT_SITE = {"sensors.Event"}
@@ -94,6 +95,9 @@ ALL = f"(SELECT current_setting('{walls.SETTING}', true) = '{walls.EVERYWHERE}')
 MINE = f"(SELECT nullif(nullif(current_setting('{walls.SETTING}', true), '{walls.EVERYWHERE}'), '')::bigint[])"
 """Worked out once for a statement, not for each row."""
 
+GONE_TO = "EXISTS (SELECT FROM maintenance_travel AS travel WHERE travel.to_site_id = sensors_site.id)"
+"""Of a site that somebody travels to from one that is seen, the name is seen."""
+
 SITES_OF = f"""
 CREATE OR REPLACE FUNCTION {walls.SITES_OF}(asked bigint) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -102,6 +106,23 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
         WHEN is_superuser THEN '{walls.EVERYWHERE}'
         ELSE coalesce((SELECT array_agg(site_id)::text FROM sensors_membership WHERE user_id = asked), '')
     END FROM auth_user WHERE id = asked
+$$
+"""
+RUN_SEEN = f"""
+CREATE OR REPLACE FUNCTION agents_run_seen(asked bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT {MINE} IS NOT NULL AND NOT EXISTS (
+        SELECT FROM sensors_batchpart AS part JOIN sensors_batch AS batch ON batch.id = part.batch_id
+        WHERE part.run_id = asked AND batch.site_id <> ALL ({MINE}::bigint[])
+    )
+$$
+"""
+CASE_SEEN = f"""
+CREATE OR REPLACE FUNCTION agents_case_seen(asked bigint) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT {MINE} IS NOT NULL AND NOT EXISTS (
+        SELECT FROM agents_run AS run WHERE run.case_id = asked AND NOT agents_run_seen(run.id)
+    )
 $$
 """
 # What a statement writes cannot be seen by a condition of the same statement, and batches come with their parts in one:
@@ -133,8 +154,10 @@ def policies(model: type[Model]) -> tuple[Policy, ...] | None:
     label, app = model._meta.label, model._meta.app_label
     if label in OF_NO_SITE or app in OF_NO_SITE:
         return ()
+    if label in ASKED:
+        return (Policy("sites", "ALL", f"{ALL} OR {ASKED[label]}(id)"),)
     if label == "sensors.Site":
-        return (Policy("sites", "ALL", _of_sites("id")),)
+        return Policy("read", "SELECT", f"{_of_sites('id')} OR {GONE_TO}"), *_writes(_of_sites("id"))
     site = next((field for field in model._meta.concrete_fields if field.name == "site"), None)
     if site is None:
         return None if label not in PATHS else _through(model, model._meta.get_field(PATHS[label]))  # type: ignore[arg-type]
@@ -179,8 +202,8 @@ def secure() -> list[str]:
     """Make the database as declared; the tables that were changed. Each in a transaction of its own."""
     role = settings.DATABASE_WEB_ROLE
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(SITES_OF)
-        cursor.execute(SEES_BATCH)
+        for function in (SITES_OF, RUN_SEEN, CASE_SEEN, SEES_BATCH):
+            cursor.execute(function)
         for view in VIEWS:
             cursor.execute(f"ALTER VIEW {view} SET (security_invoker = true)")
     has_role = _role(role)

@@ -73,7 +73,7 @@ def through(request: HttpRequest, pieces: Iterable[Any]) -> Iterator[Any]:
 def hold(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     """One of Django's wrappers around each statement: puts before it what it may see."""
     sites = _sites()
-    if sites == NOWHERE:
+    if sites == NOWHERE and not connection.in_atomic_block:  # there an earlier statement's lasts until its end
         return execute(sql, params, many, context)
     if context["cursor"].cursor.name is None:
         text = sql if isinstance(sql, str) else sql.as_string(context["cursor"].cursor)
