@@ -32,6 +32,8 @@ from sensors.problems import Problem
 log = structlog.get_logger(__name__)
 
 TRIES = 3
+MOST_RATIO, SMALL_BODY = 200, 100_000
+"""So much smaller gzip may have made a body; readings shrink to a tenth or so. One that is small anyway may be any."""
 KEY = re.compile(r"[ !#-\[\]-~]{1,255}")
 
 
@@ -54,6 +56,7 @@ class Ingest(APIView):
 
     authentication_classes = [tokens.Remembered]
     parser_classes = [RawJSON]
+    limit = "ingest"
     _is_admitted = False
 
     class ReadingIn(serializers.Serializer[Any]):
@@ -242,6 +245,8 @@ def _inflate(packed: bytes, *, most: int) -> bytes:
         raise Problem("malformed", f"The body is not gzip: {error}.") from error
     if len(body) > most:
         raise Problem("too-large", f"The body unpacks to more than {most} bytes. Send it in parts.")
+    if len(body) > max(SMALL_BODY, MOST_RATIO * len(packed)):
+        raise Problem("too-large", f"The body unpacks to more than {MOST_RATIO} times its size, which no readings do.")
     if unpacker.unused_data:
         raise Problem("malformed", "The gzip body has more behind its end; send one gzip member.")
     if not unpacker.eof:

@@ -65,6 +65,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
     "config.middleware.Walls",
+    "config.middleware.Limits",
     "django.middleware.security.SecurityMiddleware",
     "config.middleware.StaticFiles",
     "config.middleware.Sessions",
@@ -167,6 +168,7 @@ METRICS_TOKEN = env.optional("METRICS_TOKEN")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
+    "DEFAULT_THROTTLE_CLASSES": ["agents.request_limits.Requests"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["sensors.problems.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "sensors.negotiation.ByAccept",
@@ -211,6 +213,14 @@ UNFOLD = appearance.UNFOLD
 
 RATELIMIT_USE_CACHE = "default"
 RATELIMIT_FAIL_OPEN = True  # Redis down must not stop the intake (P9); the password hasher bounds guessing meanwhile
+# Requests of the API in a window, by whose they are, or none. Each login and each link has its own besides.
+REQUEST_RATES = {
+    "client": env.rate("REQUEST_CLIENT_RATE", "6000/m"),
+    "device": env.rate("REQUEST_DEVICE_RATE", "1200/m"),
+    "ingest": env.rate("REQUEST_INGEST_RATE", "none"),
+    "site": env.rate("REQUEST_SITE_RATE", "60000/m"),
+    "address": env.rate("REQUEST_ADDRESS_RATE", "1200/m"),
+}
 LOGIN_RATE, LINK_RATE = env.text("LOGIN_RATE", "10/m"), env.text("LINK_RATE", "30/m")
 NOTICE_LINK_HOURS = env.integer("NOTICE_LINK_HOURS", 48, minimum=1)  # so long a link in a message works
 
