@@ -121,6 +121,8 @@ def _told(empty: Limit, wait: float) -> str:
 
 def refused(request: HttpRequest) -> Problem | None:
     """Counts a request whose credentials were refused; the problem to answer with where there were too many."""
+    if hasattr(request, "_drawn"):  # it was counted before it was refused
+        return None
     try:
         _take(request, _limit("address", origin.network(request)))
     except Problem as problem:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -197,6 +200,20 @@ def test_what_was_opened_by_hand_is_closed_again_and_nothing_else_touched(web: L
     assert seen(web, Alarm)
     assert sorted(second_wall.secure()) == ["maintenance_alarm", "maintenance_part"]
     assert not seen(web, Alarm)
+
+
+@pytest.mark.skipif(not settings.DATABASE_WEB_URL, reason="DATABASE_WEB_URL is not given")
+def test_a_process_that_is_the_web_server_is_that_role() -> None:
+    asks = "import django; django.setup(); from django.db import connection as it; c = it.cursor();"
+    asks += (
+        " c.execute('SELECT current_user, count(*) FROM pg_class'); print(c.fetchone()[0], it.settings_dict['WALLED'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", asks],
+        env=dict(os.environ) | {"BELLWETHER_ROLE": "web", "DJANGO_SETTINGS_MODULE": "config.settings"},
+        cwd=settings.BASE_DIR, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [settings.DATABASE_WEB_ROLE, "True"]
 
 
 def asked_by(user: User) -> HttpRequest:
