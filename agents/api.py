@@ -55,6 +55,7 @@ class Ingest(Contract):
     authentication_classes = [callers.Remembered]
     parser_classes = [RawJSON]
     takes_keys = False
+    limit = "ingest"
     _is_admitted = False
 
     class ReadingIn(serializers.Serializer[Any]):

@@ -1,6 +1,6 @@
 """System checks of the configuration: ``manage.py check`` names what would fail or be unsafe later.
 
-E004 and E005, the limits that keep work from being done twice, E009 and E010 hold everywhere; the others in
+E004 and E005, the limits that keep work from being done twice, E009, E010 and W011 hold everywhere; the others in
 production only (``check --deploy`` shows Django's own beside them).
 """
 
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from agents import failpoints
 from config.celery import app
@@ -71,6 +71,21 @@ def check_limits(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Chec
             )
         )
     return found
+
+
+@register(Tags.database)
+def check_wall(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """A web server that connects as the owner of the tables is held by no row security."""
+    if settings.DATABASE_WEB_URL:
+        return []
+    kind = Error if settings.PRODUCTION and settings.IS_WEB else Warning
+    return [
+        kind(
+            "DATABASE_WEB_URL is not set: the web server is the owner of all tables, whose rows nothing keeps apart.",
+            hint=f"Let it connect as {settings.DATABASE_WEB_ROLE}; see docs/deployment.md.",
+            id="bellwether.E011" if kind is Error else "bellwether.W011",
+        )
+    ]
 
 
 def _failpoint() -> list[CheckMessage]:

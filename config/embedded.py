@@ -65,8 +65,8 @@ class EmbeddedError(RuntimeError):
     """An embedded server could not be started; the message says which and where its log is."""
 
 
-def database_url() -> str:
-    return f"postgresql://postgres@/{DATABASE}?host={quote(str(_socket_dir()), safe='')}"
+def database_url(*, user: str = "postgres") -> str:
+    return f"postgresql://{user}@/{DATABASE}?host={quote(str(_socket_dir()), safe='')}"
 
 
 def redis_url() -> str:

@@ -5,6 +5,7 @@ Each is a subclass of the one it stands for, so that Django's own checks find it
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable
 from http import HTTPStatus
@@ -23,7 +24,9 @@ from django_prometheus.utils import Time, TimeSince
 from django_structlog.middlewares import RequestMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from sensors import second_factor, sessions
+from agents import request_limits
+from sensors import problems, second_factor, sessions, tokens, walls
+from sensors.problems import Problem
 
 API = "/api/"
 LINKS = "/act/"
@@ -36,6 +39,43 @@ class ForPeople:
         if request.path_info.startswith(API):
             return self.get_response(request)  # type: ignore[attr-defined]  # both are of the class it is mixed in with
         return super().__call__(request)  # type: ignore[misc]
+
+
+class Walls:
+    """Statements of a request see the sites of whoever asks (``sensors.walls``), those of a long answer too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        with walls.within(request):
+            response = self.get_response(request)
+        if response.streaming and getattr(response, "file_to_stream", None) is None:
+            response.streaming_content = walls.through(request, response.streaming_content)
+        return response
+
+
+class Limits:
+    """Tells a program what it may still send; who comes with wrong credentials too often, or tries to log in on the
+    page too often, is told to wait."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if request.method == "POST" and request.path_info == reverse("admin:login"):
+            try:
+                tokens.count_try(request, name=request.POST.get("username", ""))
+            except Problem as problem:
+                return HttpResponse(str(problem.detail), status=429, headers={"Retry-After": tokens.MINUTE})
+        response = self.get_response(request)
+        if not request.path_info.startswith(API):
+            return response
+        if response.status_code == HTTPStatus.UNAUTHORIZED and (found := request_limits.refused(request)):
+            response = problems.plain(request, found.name, str(found.detail))
+            response["Retry-After"] = str(math.ceil(found.retry_after or 1))
+        request_limits.tell(request, response)
+        return response
 
 
 class StaticFiles(ForPeople, WhiteNoiseMiddleware):

@@ -107,6 +107,7 @@ def environment() -> dict[str, str]:
     return (
         dict(os.environ)
         | {"DATABASE_URL": settings.DATABASE_URL, "REDIS_URL": settings.REDIS_URL}
+        | ({"DATABASE_WEB_URL": settings.DATABASE_WEB_URL} if settings.DATABASE_WEB_URL else {})
         | {"FLOWER_BASIC_AUTH": f"{settings.FLOWER_USER}:{settings.FLOWER_PASSWORD}", "REMAP_SIGTERM": "SIGQUIT"}
         | dict.fromkeys(THREADS, "1")
         | {"PYTHONUNBUFFERED": "1"}

@@ -27,7 +27,17 @@ PUBLIC_URL = env.text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 
 DATABASE_URL = env.text("DATABASE_URL") if PRODUCTION else env.optional("DATABASE_URL") or embedded.database_url()
 REDIS_URL = env.text("REDIS_URL") if PRODUCTION else env.optional("REDIS_URL") or embedded.redis_url()
-DATABASES = {"default": addresses.database(DATABASE_URL)}
+# The web server connects as a role of its own, which row security holds to the sites of whoever asks.
+DATABASE_WEB_ROLE = "bellwether_web"
+DATABASE_WEB_URL = env.optional("DATABASE_WEB_URL") or (
+    None if env.optional("DATABASE_URL") else embedded.database_url(user=DATABASE_WEB_ROLE)
+)
+IS_WEB = env.text("BELLWETHER_ROLE", "") == "web"
+DATABASES = {
+    "default": addresses.database(DATABASE_WEB_URL) | {"WALLED": True}
+    if IS_WEB and DATABASE_WEB_URL
+    else addresses.database(DATABASE_URL)
+}
 
 INSTALLED_APPS = [
     "django_prometheus",
@@ -58,6 +68,8 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "config.middleware.Walls",
+    "config.middleware.Limits",
     "django.middleware.security.SecurityMiddleware",
     "config.packing.Packing",
     "config.middleware.StaticFiles",
@@ -181,6 +193,7 @@ METRICS_PORT, METRICS_HOST = env.integer("METRICS_PORT", 0, minimum=0), env.text
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["sensors.callers.Bearer", "sensors.callers.Key"],
     "DEFAULT_PERMISSION_CLASSES": ["sensors.policy.Declared"],
+    "DEFAULT_THROTTLE_CLASSES": ["agents.request_limits.Requests"],
     "DEFAULT_RENDERER_CLASSES": ["sensors.problems.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "sensors.negotiation.ByAccept",
     "DEFAULT_PARSER_CLASSES": ["sensors.bodies.JSONParser"],
@@ -229,6 +242,14 @@ UNFOLD = appearance.UNFOLD
 
 RATELIMIT_USE_CACHE = "default"
 RATELIMIT_FAIL_OPEN = True  # Redis down must not stop the intake (P9); the password hasher bounds guessing meanwhile
+# Requests of the API in a window, by whose they are, or none. Each login and each link has its own besides.
+REQUEST_RATES = {
+    "client": env.rate("REQUEST_CLIENT_RATE", "6000/m"),
+    "device": env.rate("REQUEST_DEVICE_RATE", "1200/m"),
+    "ingest": env.rate("REQUEST_INGEST_RATE", "none"),
+    "site": env.rate("REQUEST_SITE_RATE", "60000/m"),
+    "address": env.rate("REQUEST_ADDRESS_RATE", "1200/m"),
+}
 LOGIN_RATE, LINK_RATE = env.text("LOGIN_RATE", "10/m"), env.text("LINK_RATE", "30/m")
 NOTICE_LINK_HOURS = env.integer("NOTICE_LINK_HOURS", 48, minimum=1)  # so long a link in a message works
 

@@ -22,12 +22,13 @@ STEADY_SECONDS = 30  # a child that lived so long starts with a short wait again
 
 @dataclass(slots=True)
 class Child:
-    """One process that is to be running, and what is known of it."""
+    """One process that is to be running, and what is known of it. ``told``: variables of its own."""
 
     name: str
     command: Sequence[str]
     metrics_port: int = 0
     counts: Path | None = None  # the folder in which the processes it forks keep what they count
+    told: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
     started_at: float = 0.0
     wait: float = FIRST_WAIT
@@ -109,7 +110,7 @@ class Supervisor:
         child.process = subprocess.Popen(
             child.command,
             cwd=self.folder,
-            env=dict(self.environment) | own,
+            env=dict(self.environment) | dict(child.told) | own,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -175,7 +176,8 @@ def _measured(children: list[Child], *, first_port: int, folder: Path) -> list[C
 def _web(*, port: int, threads: int) -> Child:
     place = ("--host", "127.0.0.1", "--port", str(port))
     program = [sys.executable, "-m", "granian", "config.wsgi:application"]
-    return Child("web", [*program, *place, "--blocking-threads", str(threads), *WEB])
+    command = [*program, *place, "--blocking-threads", str(threads), *WEB]
+    return Child("web", command, told={"BELLWETHER_ROLE": "web"})
 
 
 def service(

@@ -15,6 +15,10 @@ from rest_framework.request import Request
 from sensors.problems import Problem
 
 
+MOST_RATIO, SMALL_BODY = 200, 100_000
+"""So much smaller gzip may have made a body; readings shrink to a tenth or so. One that is small anyway may be any."""
+
+
 class JSONParser(BaseParser):
     """Unlike the framework's own it never reads more than a body may be, and deep nesting is no stack overflow."""
 
@@ -66,6 +70,8 @@ def inflate(packed: bytes, *, most: int) -> bytes:
         raise Problem("malformed", f"The body is not gzip: {error}.") from error
     if len(body) > most:
         raise Problem("too-large", f"The body unpacks to more than {most} bytes. Send it in parts.")
+    if len(body) > max(SMALL_BODY, MOST_RATIO * len(packed)):
+        raise Problem("too-large", f"The body unpacks to more than {MOST_RATIO} times its size, which no readings do.")
     if unpacker.unused_data:
         raise Problem("malformed", "The gzip body has more behind its end; send one gzip member.")
     if not unpacker.eof:

@@ -10,6 +10,7 @@ import structlog
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.http import HttpRequest
 from django_ratelimit.core import is_ratelimited
 from drf_spectacular.utils import extend_schema, extend_schema_serializer
 from redis.exceptions import RedisError
@@ -67,8 +68,7 @@ class Login(Contract, views.TokenObtainPairView):
         description="An access token for some minutes and a refresh token for a day.", auth=[],
     )  # fmt: skip
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        limit(request, group="login-address", key="ip")
-        limit(request, group="login-name", key=lambda *_: _said(request, "username")[:150].lower())
+        count_try(request._request, name=_said(request, "username"))
         try:
             return super().post(request, *args, **kwargs)
         except AuthenticationFailed:
@@ -82,14 +82,22 @@ def _said(request: Request, name: str) -> str:
     return str(request.data.get(name, "")) if isinstance(request.data, dict) else ""
 
 
-def limit(request: Request, *, group: str, key: Any) -> None:
-    """Count a try. Raises a ``too-many-requests`` problem; counts nothing while Redis is down (P9)."""
-    try:
-        over = is_ratelimited(request._request, group=group, key=key, rate=settings.LOGIN_RATE, increment=True)
-    except (RedisError, OSError):
-        return
-    if over:
-        raise Problem("too-many-requests", "Too many tries; wait a minute.", retry_after=MINUTE)
+def count_try(request: HttpRequest, *, name: str) -> None:
+    """Count a try to log in, over REST or on a page, by its address and by the account's name.
+
+    Raises a ``too-many-requests`` problem; counts nothing while Redis is down (P9).
+    """
+    of: dict[str, str] = {"login-address": origin.network(request), "login-name": name[:150].lower()}
+    for group, whose in of.items():
+        try:
+            over = is_ratelimited(
+                request, group=group, key=lambda *_, whose=whose: whose, rate=settings.LOGIN_RATE, increment=True
+            )
+        except (RedisError, OSError) as error:
+            log.warning("sensors.tokens.not-counted", error=str(error))
+            return
+        if over:
+            raise Problem("too-many-requests", "Too many tries; wait a minute.", retry_after=MINUTE)
 
 
 @extend_schema_serializer(component_name="TokenRefresh")

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 from django.core.management import get_commands
 from django.urls import resolve
 from django_prometheus import middleware
@@ -126,12 +127,21 @@ def test_the_app_gets_every_variable_it_reads_and_no_other() -> None:
     given = set(services()["web"]["environment"])
     # Compose's image sets the folder; a file may give any value.
     assert given - FOR_CELERY == test_env.names_read() - {"BELLWETHER_HOME"}
+    shared = given - {"BELLWETHER_ROLE", "DATABASE_WEB_URL"}
     counting = {*WORKERS, "sweeper"}
     for name in APP - {"flower", "web"} - counting:
-        assert set(services()[name]["environment"]) == given
+        assert set(services()[name]["environment"]) == shared
     for name in counting:
-        assert set(services()[name]["environment"]) == given | {"PROMETHEUS_MULTIPROC_DIR"}
-    assert set(services()["flower"]["environment"]) == given | {"FLOWER_BASIC_AUTH"}
+        assert set(services()[name]["environment"]) == shared | {"PROMETHEUS_MULTIPROC_DIR"}
+    assert set(services()["flower"]["environment"]) == shared | {"FLOWER_BASIC_AUTH"}
+
+
+def test_the_web_server_alone_connects_as_the_role_that_row_security_holds() -> None:
+    role, script = settings.DATABASE_WEB_ROLE, read("deploy/postgres/web.sh")
+    assert services()["web"]["environment"]["DATABASE_WEB_URL"].startswith(f"postgresql://{role}:")
+    assert f"ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS" in script
+    children = supervisor.service(port=1, flower_port=2, beat_file=Path("beat"), concurrency=1)
+    assert {child.name: child.told for child in children if child.told} == {"web": {"BELLWETHER_ROLE": "web"}}
 
 
 def test_no_secret_stands_in_compose() -> None:
@@ -492,5 +502,5 @@ def test_a_page_names_commands_addresses_and_metrics_that_exist(page: str) -> No
 def test_deployment_names_every_service_and_every_check() -> None:
     text = read("docs/deployment.md")
     assert [name for name in services() if f"`{name}`" not in text] == []
-    ids = set(re.findall(r"bellwether\.(E\d+)", read("config/checks.py")))
+    ids = set(re.findall(r"bellwether\.([EW]\d+)", read("config/checks.py")))
     assert ids == set(re.findall(r"\b(E0\d\d)\b", text))
