@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test train-all chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining matrix lint types check lock clean
+.PHONY: help demo up down test train-all drill chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining openapi matrix lint types check lock clean
 .PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
@@ -38,6 +38,9 @@ train-all: .venv/main ## Teach every model whose data is at hand (DATA=folder) a
 test: .venv/tests ## Run all tests: unit, integration, e2e, crash points (ARGS go to pytest)
 	@$(VENV) -m agents
 	@$(VENV) -m pytest -q --numprocesses 2 --dist loadfile tests/unit tests/integration tests/e2e tests/chaos $(ARGS)
+
+drill: .venv/tests ## Lose the database while a client writes, bring it back to an instant, compare (ARGS=--smoke: seconds)
+	@$(VENV) -m tests.bench.drill $(ARGS)
 
 chaos: .venv/tests ## Break everything on purpose, and print what was lost or doubled (SEEDS=20 SECONDS=75 for longer)
 	@$(VENV) -m tests.chaos --seeds $(SEEDS) --seconds $(SECONDS) $(ARGS)
@@ -133,6 +136,9 @@ check: .venv/main ## Check migrations, production settings and the API's schema
 	$(VENV) manage.py check --deploy --fail-level WARNING && \
 	$(VENV) manage.py spectacular --validate --fail-on-warn --file /dev/null && \
 	echo "The API's schema is valid."
+
+openapi: .venv/main ## Write the OpenAPI description that is served to docs/openapi.yaml
+	@$(VENV) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
 lock: .venv/bin/python ## Compile requirements.txt and tests/requirements.txt anew from pyproject.toml
 	@$(PIP) install uv==$(UV_VERSION)

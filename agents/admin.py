@@ -14,7 +14,7 @@ from django.urls import reverse
 from unfold import widgets
 from unfold.decorators import action
 
-from agents import case_pages, dead_letters, doorbell, job_pages, throttle_pages
+from agents import backup_page, case_pages, dead_letters, doorbell, job_pages, throttle_pages
 from agents.backtests import pages as backtest_pages
 from agents.models import Run, StageAttempt
 from agents.schedule import pages as schedule_pages
@@ -23,7 +23,15 @@ from sensors import ask, columns, desk, show
 from sensors.desk import Desk, Lines, column
 from sensors.models import BatchPart
 
-__all__ = ["backtest_pages", "case_pages", "job_pages", "schedule_pages", "throttle_pages", "training_pages"]
+__all__ = [
+    "backtest_pages",
+    "backup_page",
+    "case_pages",
+    "job_pages",
+    "schedule_pages",
+    "throttle_pages",
+    "training_pages",
+]
 
 LINES = 50
 """Readings of a part that its page shows."""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import zlib
 from typing import Any, cast
 
 import orjson
 import structlog
-from django.conf import settings
 from django.http import HttpResponse
 from django.http.request import RawPostDataException
 from django.utils import timezone
@@ -23,10 +20,10 @@ from rest_framework import serializers
 from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from agents import doorbell, intake
-from sensors import access, codec, directory, inbox, tokens
+from sensors import access, callers, codec, directory, idempotency, inbox, keys
+from sensors.contract import Contract
 from sensors.permissions import SEND
 from sensors.policy import by_method
 from sensors.problems import Problem
@@ -34,7 +31,6 @@ from sensors.problems import Problem
 log = structlog.get_logger(__name__)
 
 TRIES = 3
-KEY = re.compile(r"[ !#-\[\]-~]{1,255}")
 
 
 class RawJSON(BaseParser):
@@ -51,13 +47,15 @@ class NameOrId(serializers.CharField):
     """Text is a name, a number is an id."""
 
 
-class Ingest(APIView):
-    """Readings in."""
+class Ingest(Contract):
+    """Readings in. Its idempotency keys are kept with what was stored (``sensors.inbox``)."""
 
     policy = by_method(post=SEND)
 
-    authentication_classes = [tokens.Remembered]
+    authentication_classes = [callers.Remembered]
     parser_classes = [RawJSON]
+    takes_keys = False
+    limit = "ingest"
     _is_admitted = False
 
     class ReadingIn(serializers.Serializer[Any]):
@@ -107,40 +105,28 @@ class Ingest(APIView):
                 description="The same key with the same body gives the first answer again, marked by the header "
                 "`Idempotent-Replayed`; with another body it is refused. Keys are kept as long as their batch.",
             ),
-            OpenApiParameter(
-                "Retry-After",
-                int,
-                OpenApiParameter.HEADER,
-                response=[429, 503],
-                description="Seconds to wait before the same request is sent again.",
-            ),
         ],
         request=PolymorphicProxySerializer(
             "ReadingOrSeries", [ReadingIn, SeriesIn], resource_type_field_name=None, many=True
         ),
         examples=[
             OpenApiExample(
-                "Two readings",
-                [
-                    {"sensor": "pump-7/flow", "measured_at": "2026-03-01T12:00:00Z", "value": 21.5},
-                    {"sensor": "pump-7/flow", "measured_at": "2026-03-01T12:01:00Z", "value": 21.7},
-                ],
+                "A reading",
+                {"sensor": "pump-7/flow", "measured_at": "2026-03-01T12:00:00Z", "value": 21.5},
                 request_only=True,
             ),
             OpenApiExample(
                 "A series",
-                [
-                    {
-                        "sensor": "pump-7/flow",
-                        "measured_at": ["2026-03-01T12:00:00Z", "2026-03-01T12:01:00Z"],
-                        "values": [21.5, 21.7],
-                    },
-                ],
+                {
+                    "sensor": "pump-7/flow",
+                    "measured_at": ["2026-03-01T12:00:00Z", "2026-03-01T12:01:00Z"],
+                    "values": [21.5, 21.7],
+                },
                 request_only=True,
             ),
         ],
         responses={202: IngestAnswer},
-        auth=[{"jwtAuth": []}],  # type: ignore[list-item]  # the types name strings, the package takes requirements
+        auth=[{"jwtAuth": []}, {"apiKey": []}],  # type: ignore[list-item]  # the types name strings, the package takes requirements
     )
     def post(self, request: Request) -> HttpResponse:
         body = _body(request)
@@ -153,7 +139,7 @@ class Ingest(APIView):
                 if directory.holds(_number(request)):
                     raise
             # Accounts or roles have changed since they were read: the answer has to rest on what holds now.
-            request.user, request.auth = tokens.caller(request)
+            request.user, request.auth = callers.caller(request)
         raise Problem("unavailable", "Accounts are being changed at this moment.", retry_after=1)
 
     def _admit(self, arriving: inbox.Arriving) -> None:
@@ -171,9 +157,10 @@ class Ingest(APIView):
                 body=body,
                 received_at=timezone.now(),
                 correlation_id=str(structlog.contextvars.get_contextvars().get("request_id", ""))[:64],
-                idempotency_key=_key(request),
+                idempotency_key=idempotency.key_of(request),
                 access=_number(request),
                 admit=self._admit,
+                only=keys.sensors_of(user),
             )
         except codec.Malformed as error:
             raise Problem("malformed", str(error)) from error
@@ -188,11 +175,15 @@ class Ingest(APIView):
             raise Problem("unprocessable", str(error), errors=errors) from error
         doorbell.ringer.tell(taken.lanes)
         batch = taken.batch
+        if not taken.replayed:
+            intake.count(batch)
         answer = {name: getattr(batch, name) for name in ("items", "accepted", "held", "duplicates", "rejected")}
         answer |= {"batch": batch.pk, "received_at": batch.received_at, "results": batch.results}
         answer |= {"status_url": f"{request.scheme}://{request.get_host()}/api/v1/batches/{batch.pk}/"}
-        headers = {"Idempotent-Replayed": "true"} if taken.replayed else None
-        return HttpResponse(orjson.dumps(answer), status=202, content_type="application/json", headers=headers)
+        headers = {idempotency.REPLAYED: "true"} if taken.replayed else None
+        return HttpResponse(
+            orjson.dumps(answer, option=orjson.OPT_UTC_Z), status=202, content_type="application/json", headers=headers
+        )
 
     def handle_exception(self, exc: Exception) -> Response:
         intake.count_failure(exc)
@@ -200,54 +191,14 @@ class Ingest(APIView):
 
 
 def _number(request: Request) -> int:
-    """Under which the client's account was read (``tokens.Remembered``)."""
+    """Under which the client's account was read (``callers.Remembered``)."""
     number: Any = request.auth
     return int(number)
 
 
-def _key(request: Request) -> str:
-    """The idempotency key, a structured-field string (quoted) or the bare text; empty where there is none.
-
-    After draft-ietf-httpapi-idempotency-key-header. Raises ``Problem``.
-    """
-    given = request.headers.get("Idempotency-Key")
-    if given is None:
-        return ""
-    key = given[1:-1] if len(given) > 1 and given[0] == given[-1] == '"' else given
-    if not KEY.fullmatch(key):
-        raise Problem("invalid", "Idempotency-Key is 1 to 255 printable ASCII characters without quotes.")
-    return key
-
-
 def _body(request: Request) -> bytes:
     """The body, unpacked, within the limit. Raises ``Problem``."""
-    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    if "chunked" in request.headers.get("Transfer-Encoding", "").lower():
-        raise Problem("length-required", "Send the body in one piece, with Content-Length, not in chunks.")
-    declared = request.META.get("CONTENT_LENGTH") or "0"
-    if not declared.isdigit() or int(declared) > most:
-        raise Problem("too-large", f"The body is {declared} bytes; at most {most} are taken. Send it in parts.")
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip"):
-        raise Problem("unsupported-media-type", f"Content-Encoding {encoding[:30]!r} is not accepted; gzip is.")
     try:
-        body: bytes = cast(dict[str, bytes], request.data).get("body", b"")
+        return cast(dict[str, bytes], request.data).get("body", b"")
     except RawPostDataException as error:
         raise Problem("malformed", "The body could not be read.") from error
-    return _inflate(body, most=most) if encoding == "gzip" else body
-
-
-def _inflate(packed: bytes, *, most: int) -> bytes:
-    """Unpack gzip, and stop as soon as it grows beyond ``most``."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        body = unpacker.decompress(packed, most + 1)
-    except zlib.error as error:
-        raise Problem("malformed", f"The body is not gzip: {error}.") from error
-    if len(body) > most:
-        raise Problem("too-large", f"The body unpacks to more than {most} bytes. Send it in parts.")
-    if unpacker.unused_data:
-        raise Problem("malformed", "The gzip body has more behind its end; send one gzip member.")
-    if not unpacker.eof:
-        raise Problem("malformed", "The gzip body ends too early.")
-    return body

@@ -10,6 +10,7 @@ from django.db import connection
 
 from agents.admission import RESERVE, Limits, Load
 from agents.models import Run, Throttle
+from sensors import walls
 from sensors.models import Batch, BatchPart, Site
 
 KEEP_SECONDS = 1.0
@@ -68,7 +69,7 @@ and are not looked at. The sites' part, which has to look up every batch, is not
 
 def measure(limits: Limits) -> Load:
     """The figures of now."""
-    with connection.cursor() as cursor:
+    with walls.everywhere(), connection.cursor() as cursor:
         cursor.execute(QUERY, [limits.seconds * RESERVE, limits.crowded])
         rows = cursor.fetchall()
     single = {kind: int(figure) for kind, _, figure in rows if kind in ("total", "sites")}

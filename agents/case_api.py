@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from agents import case_life, cases, dead_letters, doorbell, remedies
 from agents.models import Case, CaseTransition, Run
 from sensors import access
+from sensors.contract import Contract
 from sensors.policy import installation
 from sensors.problems import Problem
 
@@ -32,7 +33,7 @@ class CaseFilter(django_filters.FilterSet):
         fields = ["status", "stage", "likely_cause", "cause"]
 
 
-class Cases(viewsets.ReadOnlyModelViewSet[Case]):
+class Cases(Contract, viewsets.ReadOnlyModelViewSet[Case]):
     """Failed work by cause; sites share causes, so only administrators of the installation see it."""
 
     class CaseOut(serializers.ModelSerializer[Case]):

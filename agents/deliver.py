@@ -22,7 +22,7 @@ from django.db import transaction
 from django.db.models import DurationField, ExpressionWrapper
 from django.db.models.functions import Coalesce, Now
 
-from agents import channels, failpoints, lease
+from agents import channels, failpoints, lease, measures
 from agents.channels import contract
 from agents.channels.contract import Message, Permanent, Transient
 from agents.doorbell import Bell
@@ -130,6 +130,7 @@ def _attempt(taken: Lease, by: Mapping[str, contract.Channel], jitter: Jitter) -
         _note(taken, row, "SENT", reference=reference)
         failpoints.reach("deliver:recording")
     failpoints.reach("deliver:recorded")
+    _count(row, "sent")
     log.info("agents.deliver.sent", kind=row.channel.kind, key=row.key, reference=reference)
     return Outcome("sent")
 
@@ -184,6 +185,10 @@ def _note(taken: Lease, row: Any, outcome: str, *, reference: str = "", error: s
     )  # fmt: skip
 
 
+def _count(row: Any, result: str) -> None:
+    measures.DELIVERIES.labels(row.channel.kind, result).inc()
+
+
 def _rest(taken: Lease, row: Any, *, until: datetime, jitter: Jitter) -> Outcome:
     """The target failed again and again: leave it alone, and spread what waits for it over some seconds."""
     reason = f"{row.channel.failures} failures in a row: nothing is sent there for a while"
@@ -204,6 +209,7 @@ def _postpone(taken: Lease, verdict: Verdict, row: Any) -> Outcome:
         notifications.retry(taken.id, reason=verdict.reason, wait=verdict.wait)
         targets.struggled(row.channel_id)
         _note(taken, row, "RETRY", error=verdict.reason)
+    _count(row, "retry")
     log.warning("agents.deliver.postponed", reason=verdict.reason, seconds=round(verdict.wait.total_seconds(), 1))
     return Outcome("retry", verdict.reason)
 
@@ -215,5 +221,6 @@ def _give_up(taken: Lease, verdict: Verdict, tried: Any = None) -> Outcome:
         notifications.failed(taken.id, reason=verdict.reason, disable=verdict.disable)
         if tried is not None:
             _note(taken, tried, "FAILED", error=verdict.reason)
+            _count(tried, "failed")
     log.error("agents.deliver.failed", reason=verdict.reason, channel_disabled=verdict.disable)
     return Outcome("failed", verdict.reason)

@@ -15,6 +15,7 @@ from functools import cache
 
 import structlog
 from celery import current_app
+from django.db import transaction
 from kombu import Connection, pools
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -70,6 +71,11 @@ def ring(bell: Bell) -> bool:
     now = time.monotonic()
     breaker.note(now=now, took=now - started, failed=failed)
     return not failed
+
+
+def ring_when_stored(bell: Bell) -> None:
+    """As soon as the transaction is through, if there is one: before that nobody would find the row."""
+    transaction.on_commit(lambda: ring(bell), robust=True)
 
 
 def ring_all(bells: Iterable[Bell]) -> None:

@@ -2,7 +2,8 @@
 worker loads it.
 
 Of each machine that a champion fits the newest rows, as many as a window of its reference has, are held against it, and
-none that were looked at before. What was found is a row. A drift is also
+none that were looked at before. What was found is a row; beside it, how good the answers were (``live_performance``).
+A drift is also
 
 1. an anomaly of the sensor that is furthest off, which takes the way of all others, as an advisory: it is noted, and
    nobody is called. While window after window drifts it is one anomaly that grows;
@@ -24,13 +25,14 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from agents import live_performance
 from agents.doorbell import Bell
 from agents.models import Run
 from agents.trainings import requests
 from maintenance import anomalies, hidden
 from maintenance.models import Anomaly
 from maintenance.sightings import Sighting
-from mlops import drift_checks, ledger, live_tracks, loader, serving
+from mlops import drift_checks, ledger, live_tracks, loader, performances, serving
 from mlops.drift.check import Criteria, Finding, Verdict
 from mlops.drift_models import DriftCheck
 from mlops.live_tracks import Wanted
@@ -64,19 +66,25 @@ def look_round() -> list[Bell]:
     """Look at what is new of every machine; bells of the trainings that were asked for."""
     machines = serving.machines()
     newest = live_tracks.newest(machines)
-    bells = [bell for name in ledger.speaking() for bell in _look(name, machines, newest)]
-    drift_checks.forget(before=timezone.now() - timedelta(days=settings.ML_PREDICTIONS_DAYS))
+    said = live_performance.said(machines)
+    bells: list[Bell] = []
+    for name in ledger.speaking():
+        try:
+            speaker = loader.champion(name)
+        except loader.Silent as error:
+            log.warning("agents.drift.silent", model=name, error=str(error))
+            continue
+        bells += _look(speaker, machines, newest)
+        live_performance.look(speaker, machines, newest, said)
+    before = timezone.now() - timedelta(days=settings.ML_PREDICTIONS_DAYS)
+    drift_checks.forget(before=before)
+    performances.forget(before=before)
     return bells
 
 
-def _look(name: str, machines: Sequence[Machine], newest: dict[int, int]) -> Iterator[Bell]:
-    try:
-        speaker = loader.champion(name)
-    except loader.Silent as error:
-        log.warning("agents.drift.silent", model=name, error=str(error))
-        return
+def _look(speaker: Speaker, machines: Sequence[Machine], newest: dict[int, int]) -> Iterator[Bell]:
     if speaker.reference is None:
-        log.info("agents.drift.no-reference", model=name, version=speaker.version)
+        log.info("agents.drift.no-reference", model=speaker.name, version=speaker.version)
         return
     for found in _newest(speaker, speaker.reference.rows, machines, newest):
         verdict = drift_checks.held_against(speaker, _plant_clock(speaker, found), found.value, CRITERIA)

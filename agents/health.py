@@ -1,4 +1,4 @@
-"""The health index of machines as they stand, each part with what it was made of. Read; ten queries for any number.
+"""The health index of machines as they stand, each part with what it was made of. Read; eleven queries for any number.
 
 A part is unknown rather than good where nothing speaks of it: anomalies where no reading came for a week, a prognosis
 where no model was shown to have answered in a week or its coverage is not proven.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +21,8 @@ from maintenance import hidden, order_priority, plans
 from maintenance.alarm_life import State
 from maintenance.models import Alarm, Anomaly, WorkOrder
 from maintenance.plan_models import Meter, Plan
+from mlops import limits
+from mlops.limit_models import LimitForecast
 from mlops.models import Prediction
 from sensors import series, ticks
 from sensors.models import Equipment, Label, Regime
@@ -123,7 +125,19 @@ def _prognoses(ids: Collection[int], now: datetime) -> Mapping[int, list[Found]]
         if answers["health"] is not None:
             share = min(max(answers["health"], 0.0), 1.0)
             found[row.machine_id].append((health_index.BEST * share, f"{who}: health {share:.2f} of 1"))
+    for machine, time in _limits_ahead(ids, now):
+        found[machine].append(time)
     return found
+
+
+def _limits_ahead(ids: Collection[int], now: datetime) -> Iterator[tuple[int, Found]]:
+    """Of sensors that are on the way to a limit, where the interval is proven."""
+    rows = LimitForecast.objects.filter(machine__in=ids, asked_at__gt=now - WINDOW, asked_at__lte=now)
+    for row in limits.current(rows):
+        if row.is_proven and row.p50 is not None:
+            left = max(row.p50 - (now - row.asked_at).total_seconds(), 0.0)
+            who = f"{row.sensor.external_id}, {row.limit_name.replace('_', ' ')} limit"
+            yield row.machine_id, (health_index.time_left(left), f"{who}: {ticks.span(left)} left")
 
 
 def _value(outputs: Mapping[str, Any], name: str) -> float | None:

@@ -11,13 +11,13 @@ from rest_framework import mixins, serializers, viewsets
 from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from agents import health
 from agents.health import Health
 from agents.health_index import CAPS, LEVELS, WEIGHTS
 from sensors import access
 from sensors.api import Filters
+from sensors.contract import Contract
 from sensors.models import Equipment
 from sensors.permissions import READ
 from sensors.policy import READS, by_method
@@ -51,7 +51,7 @@ class MachineFilter(Filters):
         fields = ["site", "parent", "criticality", "tag"]
 
 
-class FleetHealth(mixins.ListModelMixin, viewsets.GenericViewSet[Equipment]):
+class FleetHealth(mixins.ListModelMixin, Contract, viewsets.GenericViewSet[Equipment]):
     policy = READS
     queryset = Equipment.objects.filter(level=Equipment.Level.MACHINE)
     filterset_class = MachineFilter
@@ -69,7 +69,7 @@ class FleetHealth(mixins.ListModelMixin, viewsets.GenericViewSet[Equipment]):
         return self.get_paginated_response(told(list(machines or ())))
 
 
-class EquipmentHealth(APIView):
+class EquipmentHealth(Contract):
     policy = by_method(get=READ)
 
     @extend_schema(

@@ -11,9 +11,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from mlops import predictions
-from sensors import compaction, retention, store
+from sensors import compaction, families, idempotency, lockout, retention, sessions, store
 
 DAYS_AHEAD = 3
+LOG_INS_KEPT = timedelta(days=30)
 SHARE_OF_LIMIT = 0.5
 """Of the time a task may take, what compacting may; what is left over is done in the next period."""
 
@@ -38,3 +39,16 @@ def compact_readings() -> compaction.Compacted:
 def forget_predictions() -> int:
     """Delete what models said longer ago than it is kept; how many."""
     return predictions.forget(before=timezone.now() - timedelta(days=settings.ML_PREDICTIONS_DAYS))
+
+
+def forget_requests() -> int:
+    """Delete the answers to requests with idempotency keys that are older than they are kept; how many."""
+    return idempotency.forget_old()
+
+
+def forget_log_ins() -> int:
+    """Delete log-ins over REST that have been of no use for so long, sessions that ended, and tries that are too old to
+    count; how many log-ins."""
+    lockout.forget()
+    sessions.SessionStore.clear_expired()
+    return families.forget(before=timezone.now() - LOG_INS_KEPT)

@@ -10,12 +10,17 @@ from agents import admission, backlog, quota
 from agents.admission import Reason
 from sensors import problems
 from sensors.inbox import Arriving
+from sensors.models import Batch
 from sensors.problems import Problem
 
 log = structlog.get_logger(__name__)
 
 ADMITTED = Counter("pdm_intake_admitted", "Requests with readings that were let in.")
 REFUSED = Counter("pdm_intake_refused", "Requests with readings that were refused for now, by reason.", ["reason"])
+READINGS = Counter(
+    "pdm_readings_received", "Readings in requests that were let in, by what became of each.", ["result"]
+)
+_received = {name: READINGS.labels(name) for name in ("accepted", "held", "duplicates", "rejected")}
 for _reason in Reason:
     REFUSED.labels(_reason)  # a count of 0 can be told from a missing one
 
@@ -51,6 +56,12 @@ def admit(arriving: Arriving) -> None:
     )  # fmt: skip
     name = "unavailable" if refusal.reason in OVERLOAD else "too-many-requests"
     raise Problem(name, refusal.detail, retry_after=refusal.wait or problems.retry_soon())
+
+
+def count(batch: Batch) -> None:
+    """Counts the readings of a batch that was stored now."""
+    for name, series in _received.items():
+        series.inc(getattr(batch, name))
 
 
 def count_failure(error: Exception) -> None:

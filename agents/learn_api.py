@@ -12,12 +12,13 @@ from rest_framework.response import Response
 from agents import learn
 from agents.training_windows import LABEL, ORDER
 from sensors import access
+from sensors.contract import Contract
 from sensors.models import Label
 from sensors.paging import ByNumberPagination
 from sensors.policy import READS
 
 
-class TrainingWindows(viewsets.GenericViewSet[Any]):
+class TrainingWindows(Contract, viewsets.GenericViewSet[Any]):
     class TrainingWindowOut(serializers.Serializer[Any]):
         site = serializers.IntegerField()
         machine = serializers.IntegerField()

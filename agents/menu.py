@@ -53,6 +53,7 @@ MENU = (
         ("Versions", "deployed_code_history", "mlops_modelversion"),
         ("Who spoke when", "history", "mlops_deployment"),
         ("Drift", "trending_down", "mlops_driftcheck"),
+        ("Performance", "speed", "mlops_liveperformance"),
         ("Trainings", "model_training", "mlops_training"),
         ("Training windows", "dataset", learn_page.NAME),
     )),
@@ -95,6 +96,7 @@ MENU = (
         ("Machine states", "memory", "mlops_machinestate"),
         ("Journal", "history_edu", "sensors_event"),
         ("Periodic jobs", "schedule", "agents_jobrun"),
+        ("Backups", "settings_backup_restore", "agents_backup"),
     )),
     ("Workforce", (
         ("Workers", "engineering", "maintenance_worker"),
@@ -108,7 +110,13 @@ MENU = (
         ("Travel", "route", "maintenance_travel"),
         ("Machine hours", "more_time", "maintenance_machinehours"),
     )),
-    ("People", (("Users", "person", "auth_user"), ("Groups", "group", "auth_group"))),
+    ("People", (
+        ("Users", "person", "auth_user"),
+        ("Groups", "group", "auth_group"),
+        ("API keys", "key", "sensors_apikey"),
+        ("API sessions", "vpn_key", "sensors_tokenfamily"),
+        ("Failed log-ins", "lock", "axes_accessattempt"),
+    )),
 )  # fmt: skip
 
 PAGES = (health_page, learn_page, performance_page, kpi_page, order_board_page, order_calendar_page, exchange_page)

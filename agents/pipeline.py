@@ -20,7 +20,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from agents import attempts, failpoints, failures, hearsay, lanes, lease, quarantine, stages
+from agents import attempts, failpoints, failures, hearsay, lanes, lease, measures, quarantine, stages
 from agents.doorbell import Bell
 from agents.lease import Lease
 from agents.models import Run, StageAttempt
@@ -100,13 +100,13 @@ def perform(stage: str, run_id: int) -> Outcome:
     if taken is None:
         return Outcome("stale")
     started = timezone.now()
-    with structlog.contextvars.bound_contextvars(run_id=run_id, stage=stage):
+    with structlog.contextvars.bound_contextvars(run_id=run_id, stage=stage), measures.attempt(stage) as ended:
         try:
-            return _guarded(stage, taken, started)
+            return ended(_guarded(stage, taken, started))
         except lease.Fenced as error:
             log.warning("agents.pipeline.fenced", error=str(error))
             attempts.record(taken, stage, started, StageAttempt.Outcome.FENCED)
-            return Outcome("fenced")
+            return ended(Outcome("fenced"))
 
 
 def _guarded(stage: str, taken: Lease, started: datetime) -> Outcome:
@@ -120,6 +120,7 @@ def _guarded(stage: str, taken: Lease, started: datetime) -> Outcome:
         raise
     except Exception as error:
         verdict = failures.judge(error, stage=stage, attempt=taken.attempt)
+        measures.FAILURES.labels(stage.lower(), verdict.kind.lower()).inc()
         if verdict.kind is failures.Kind.INFRASTRUCTURE:
             raise  # no verdict: the lease runs out and the run resumes
         log.exception("agents.pipeline.failed", attempt=taken.attempt, kind=verdict.kind)
@@ -179,6 +180,7 @@ def _afterwards(stage: str, run: Run, finish: stages.Finish, following: Run.Stag
         if following is not None:
             return (Bell(following.lower(), run.pk),)
         log.info("agents.pipeline.done", readings=run.readings)
+        measures.JUDGED.inc(run.readings)
         return _lanes_again(run, rest=_rest(run))
     except Exception:
         log.exception("agents.pipeline.failed-when-done")

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from agents import dead_letters, doorbell
 from agents.models import Run, StageAttempt
 from sensors import access, columns
+from sensors.contract import Contract
 from sensors.policy import installation
 from sensors.problems import Problem
 
@@ -34,7 +35,7 @@ class Standing(serializers.Serializer[Any]):
     status = serializers.ChoiceField(Run.Status.choices)
 
 
-class Runs(viewsets.ReadOnlyModelViewSet[Run]):
+class Runs(Contract, viewsets.ReadOnlyModelViewSet[Run]):
     """Runs of the flow; lanes are shared by sites, so only administrators of the installation see them."""
 
     class RunOut(serializers.ModelSerializer[Run]):

@@ -24,6 +24,7 @@ from agents import (
     failpoints,
     failures,
     ingest,
+    measures,
     notify,
     outcomes,
     running,
@@ -271,15 +272,16 @@ def decide_step(run: Run, attempt: int, only: Units = None) -> Finish:
     clocks = {int(machine): clock for machine, clock in run.findings["clocks"].items()}
     if only is not None:
         clocks = {machine: clocks[machine] for machine in only}
+    told: list[int] = []
     decide.decide(alarms.situations(clocks, clocks=clocks))  # what cannot be decided fails before anything is locked
 
     def commit() -> tuple[Bell, ...]:
         fresh = alarms.situations(clocks, clocks=clocks, lock=True)
-        alarms.apply(decide.decide(fresh), run_id=run.pk)
+        told.extend(alarms.apply(decide.decide(fresh), run_id=run.pk))
         operating_hides.end_passed(fresh)
         return ()
 
-    return Finish(commit=commit)
+    return Finish(commit=commit, after=lambda: measures.alarms_of(run.pk) if told else None)
 
 
 def notify_step(run: Run, attempt: int, only: Units = None) -> Finish:

@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import Any
 
 from celery import shared_task
-from celery.signals import celeryd_after_setup
+from celery.signals import celeryd_after_setup, worker_ready
 
 from agents import deliver as delivery
 from agents import doctor as rounds
-from agents import doorbell, housekeeping, jobs, pipeline, warm, watch_alarms
+from agents import doorbell, exposition, housekeeping, jobs, pipeline, warm, watch_alarms
 from agents import watchdog as dog
 from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
@@ -29,6 +29,12 @@ def load_before_forking(instance: Any, **_: object) -> None:
         warm.up()
     if "answer" in queues:
         questions.warm_up()
+
+
+@worker_ready.connect
+def show_figures(**_: object) -> None:
+    """When the pool is forked: what listens is the parent's alone."""
+    exposition.serve_if_asked()
 
 
 @shared_task(name="agents.ingest", queue="ingest")
@@ -111,6 +117,11 @@ def drift(**_: Any) -> None:
     jobs.run("drift", lambda: doorbell.ring_all(import_module("agents.drift").look_round()))
 
 
+@shared_task(name="agents.limit_forecasts", queue="answer")
+def limit_forecasts(**_: Any) -> None:
+    jobs.run("limit_forecasts", lambda: import_module("agents.limit_forecasts").look_round())
+
+
 @shared_task(name="agents.model_breaches", queue="answer")
 def model_breaches(**_: Any) -> None:
     jobs.run("model_breaches", lambda: import_module("agents.breaches").look_round())
@@ -119,6 +130,16 @@ def model_breaches(**_: Any) -> None:
 @shared_task(name="agents.forget_predictions", queue="housekeeping")
 def forget_predictions(**_: Any) -> None:
     jobs.run("forget_predictions", housekeeping.forget_predictions)
+
+
+@shared_task(name="agents.forget_requests", queue="housekeeping")
+def forget_requests(**_: Any) -> None:
+    jobs.run("forget_requests", housekeeping.forget_requests)
+
+
+@shared_task(name="agents.forget_log_ins", queue="housekeeping")
+def forget_log_ins(**_: Any) -> None:
+    jobs.run("forget_log_ins", housekeeping.forget_log_ins)
 
 
 @shared_task(name="agents.trainings", queue="housekeeping")

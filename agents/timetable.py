@@ -20,8 +20,11 @@ PERIODS: dict[str, timedelta] = {
     "forget_questions": timedelta(hours=6),
     "drift": timedelta(hours=1),
     "predict": timedelta(minutes=1),
+    "limit_forecasts": timedelta(hours=1),
     "model_breaches": timedelta(minutes=10),
     "forget_predictions": timedelta(hours=6),
+    "forget_requests": timedelta(hours=1),
+    "forget_log_ins": timedelta(hours=6),
 }
 """Name of a job, which is that of its task without ``agents.``, and the period in which it is done once."""
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 # Tailwind's blue.
 BLUE = {
@@ -32,6 +33,12 @@ UNFOLD: dict[str, Any] = {
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
     "COLORS": {"primary": BLUE},
+    "ACCOUNT": {
+        "navigation": [
+            {"title": "Where you are logged in", "link": reverse_lazy("my-sessions")},
+            {"title": "Second factor", "link": reverse_lazy("second-factor")},
+        ]
+    },
     "DASHBOARD_CALLBACK": "agents.dashboard.callback",
     "STYLES": [lambda request: static("sensors/desk.css")],
     "SIDEBAR": {"show_search": True, "navigation": "agents.menu.navigation"},

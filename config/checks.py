@@ -1,7 +1,7 @@
 """System checks of the configuration: ``manage.py check`` names what would fail or be unsafe later.
 
-E004 and E005, the limits that keep work from being done twice, and E009 hold everywhere; the others in production only
-(``check --deploy`` shows Django's own beside them).
+E004 and E005, the limits that keep work from being done twice, E009, E010 and W011 hold everywhere; the others in
+production only (``check --deploy`` shows Django's own beside them).
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Tags, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 
 from agents import failpoints
 from config.celery import app
+from sensors import signing
 
 SHORTEST_SECRET = 50
 NEW_SECRET = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
@@ -39,6 +40,12 @@ def check_networks(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Ch
             hint = "Write networks such as 10.1.0.0/16, separated by commas."
             found.append(Error(f"WEBHOOK_ALLOWED_NETWORKS: {error}.", hint=hint, id="bellwether.E009"))
     return found
+
+
+@register("keys")
+def check_signing_keys(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """The web server does not start with them (``config.wsgi``)."""
+    return [Error(fault, hint=NEW_SECRET, id="bellwether.E010") for fault in signing.faults()]
 
 
 @register("limits")
@@ -64,6 +71,21 @@ def check_limits(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[Chec
             )
         )
     return found
+
+
+@register(Tags.database)
+def check_wall(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """A web server that connects as the owner of the tables is held by no row security."""
+    if settings.DATABASE_WEB_URL:
+        return []
+    kind = Error if settings.PRODUCTION and settings.IS_WEB else Warning
+    return [
+        kind(
+            "DATABASE_WEB_URL is not set: the web server is the owner of all tables, whose rows nothing keeps apart.",
+            hint=f"Let it connect as {settings.DATABASE_WEB_ROLE}; see docs/deployment.md.",
+            id="bellwether.E011" if kind is Error else "bellwether.W011",
+        )
+    ]
 
 
 def _failpoint() -> list[CheckMessage]:

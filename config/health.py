@@ -19,8 +19,9 @@ from redis.exceptions import RedisError
 
 from agents import audit, figures
 from agents.models import STAGES, STATUSES
+from config import gauges
 from maintenance import nuisance
-from sensors import problems
+from sensors import problems, walls
 
 log = structlog.get_logger(__name__)
 
@@ -86,7 +87,8 @@ class NuisanceCollector:
         """Absent without the database, as the flow's gauges are."""
         family = self._family()
         try:
-            found = nuisance.look(now=timezone.now())
+            with walls.everywhere():
+                found = nuisance.look(now=timezone.now())
         except Error as error:
             log.warning("health.database-silent", error=str(error).strip())
             return
@@ -106,7 +108,7 @@ class NuisanceCollector:
 
 def _ask() -> dict[str, float]:
     try:
-        with connection.cursor() as cursor:
+        with walls.everywhere(), connection.cursor() as cursor:
             values = {}
             for name, (_, query) in GAUGES.items():
                 cursor.execute(query)
@@ -119,6 +121,8 @@ def _ask() -> dict[str, float]:
 
 REGISTRY.register(FlowCollector())
 REGISTRY.register(NuisanceCollector())
+for collector in gauges.COLLECTORS:
+    REGISTRY.register(collector())
 
 
 @require_safe

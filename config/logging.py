@@ -45,6 +45,7 @@ def configure(*, json: bool, level: str) -> dict[str, Any]:
             "django.request": {"level": "ERROR"},
             "kombu": {"level": "WARNING"},
             "celery": {"level": "WARNING"},
+            "axes": {"level": "WARNING"},
             "mail.log": {"level": "WARNING"},
         },
     }

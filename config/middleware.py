@@ -5,19 +5,28 @@ Each is a subclass of the one it stands for, so that Django's own checks find it
 
 from __future__ import annotations
 
+import math
 import uuid
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django_otp.middleware import OTPMiddleware
 from django_prometheus.middleware import PrometheusAfterMiddleware
 from django_prometheus.utils import Time, TimeSince
 from django_structlog.middlewares import RequestMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
+
+from agents import request_limits
+from sensors import problems, second_factor, sessions, tokens, walls
+from sensors.problems import Problem
 
 API = "/api/"
 LINKS = "/act/"
@@ -32,6 +41,43 @@ class ForPeople:
         return super().__call__(request)  # type: ignore[misc]
 
 
+class Walls:
+    """Statements of a request see the sites of whoever asks (``sensors.walls``), those of a long answer too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        with walls.within(request):
+            response = self.get_response(request)
+        if response.streaming and getattr(response, "file_to_stream", None) is None:
+            response.streaming_content = walls.through(request, response.streaming_content)
+        return response
+
+
+class Limits:
+    """Tells a program what it may still send; who comes with wrong credentials too often, or tries to log in on the
+    page too often, is told to wait."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if request.method == "POST" and request.path_info == reverse("admin:login"):
+            try:
+                tokens.count_try(request, name=request.POST.get("username", ""))
+            except Problem as problem:
+                return HttpResponse(str(problem.detail), status=429, headers={"Retry-After": tokens.MINUTE})
+        response = self.get_response(request)
+        if not request.path_info.startswith(API):
+            return response
+        if response.status_code == HTTPStatus.UNAUTHORIZED and (found := request_limits.refused(request)):
+            response = problems.plain(request, found.name, str(found.detail))
+            response["Retry-After"] = str(math.ceil(found.retry_after or 1))
+        request_limits.tell(request, response)
+        return response
+
+
 class StaticFiles(ForPeople, WhiteNoiseMiddleware):
     """Styles, scripts and pictures."""
 
@@ -42,6 +88,31 @@ class Sessions(ForPeople, SessionMiddleware):
 
 class Authentication(ForPeople, AuthenticationMiddleware):
     """Likewise."""
+
+
+class Visits:
+    """Ends sessions that have lasted or rested too long, and notes where the others are used from."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path_info.startswith(API) and settings.SESSION_COOKIE_NAME in request.COOKIES:
+            sessions.visit(request)
+        return self.get_response(request)
+
+
+class SecondFactor(ForPeople, OTPMiddleware):
+    """Who has shown a second factor in this session; staff who have to, and have not, are sent to do so."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if request.path_info.startswith(API):
+            return self.get_response(request)
+        self._install_lazy_accessors(request)
+        if second_factor.is_asked(request):
+            to = {"next": request.get_full_path()} if request.method == "GET" else {}
+            return HttpResponseRedirect(reverse(second_factor.NAME, query=to))
+        return self.get_response(request)
 
 
 class Messages(ForPeople, MessageMiddleware):

@@ -33,10 +33,18 @@ class PortTaken(RuntimeError):
 
 
 def prepare(
-    *, port: int, flower_port: int, mlflow_port: int = 0, concurrency: int = 1, extra: Mapping[str, str] | None = None
+    *,
+    port: int,
+    flower_port: int,
+    mlflow_port: int = 0,
+    metrics_port: int = 0,
+    concurrency: int = 1,
+    extra: Mapping[str, str] | None = None,
 ) -> Supervisor:
-    """Migrate, and describe the children (not started yet); no MLflow server at port 0. Raises ``PortTaken``."""
-    for number in (port, flower_port, mlflow_port):
+    """Migrate, and describe the children (not started yet); no MLflow server and no figures of the workers where their
+    port is 0. Raises ``PortTaken``."""
+    measured = range(metrics_port, metrics_port + len(supervisor.MEASURED)) if metrics_port else ()
+    for number in (port, flower_port, mlflow_port, *measured):
         if number and not is_free(number):
             raise PortTaken(f"Port {number} is in use: stop what listens there, or choose another one.")
     call_command("migrate", verbosity=0)
@@ -45,6 +53,8 @@ def prepare(
         port=port,
         flower_port=flower_port,
         mlflow_port=mlflow_port,
+        metrics_port=metrics_port,
+        backup=bool(settings.BACKUP_TO),
         beat_file=home() / "beat",
         concurrency=concurrency,
     )
@@ -97,6 +107,7 @@ def environment() -> dict[str, str]:
     return (
         dict(os.environ)
         | {"DATABASE_URL": settings.DATABASE_URL, "REDIS_URL": settings.REDIS_URL}
+        | ({"DATABASE_WEB_URL": settings.DATABASE_WEB_URL} if settings.DATABASE_WEB_URL else {})
         | {"FLOWER_BASIC_AUTH": f"{settings.FLOWER_USER}:{settings.FLOWER_PASSWORD}", "REMAP_SIGTERM": "SIGQUIT"}
         | dict.fromkeys(THREADS, "1")
         | {"PYTHONUNBUFFERED": "1"}
@@ -122,13 +133,17 @@ def free_port(preferred: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def where_to_look(*, port: int, flower_port: int, mlflow_port: int = 0) -> list[str]:
+def _of_workers(first: int) -> str:
+    return f", and of the workers at ports {first} to {first + len(supervisor.MEASURED) - 1}" if first else ""
+
+
+def where_to_look(*, port: int, flower_port: int, mlflow_port: int = 0, metrics_port: int = 0) -> list[str]:
     name, password = settings.MLFLOW_TRACKING_USERNAME, settings.MLFLOW_TRACKING_PASSWORD
     mlflow = [f"MLflow      http://127.0.0.1:{mlflow_port}/ as {name}, password {password}"] if mlflow_port else []
     return [
         f"Admin       http://127.0.0.1:{port}/admin/",
         f"REST API    http://127.0.0.1:{port}/api/v1/docs/",
-        f"Metrics     http://127.0.0.1:{port}/metrics",
+        f"Metrics     http://127.0.0.1:{port}/metrics{_of_workers(metrics_port)}",
         f"Flower      http://127.0.0.1:{flower_port}/ as {settings.FLOWER_USER}, password {settings.FLOWER_PASSWORD}",
         *mlflow,
     ]

@@ -27,7 +27,17 @@ PUBLIC_URL = env.text("PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 
 DATABASE_URL = env.text("DATABASE_URL") if PRODUCTION else env.optional("DATABASE_URL") or embedded.database_url()
 REDIS_URL = env.text("REDIS_URL") if PRODUCTION else env.optional("REDIS_URL") or embedded.redis_url()
-DATABASES = {"default": addresses.database(DATABASE_URL)}
+# The web server connects as a role of its own, which row security holds to the sites of whoever asks.
+DATABASE_WEB_ROLE = "bellwether_web"
+DATABASE_WEB_URL = env.optional("DATABASE_WEB_URL") or (
+    None if env.optional("DATABASE_URL") else embedded.database_url(user=DATABASE_WEB_ROLE)
+)
+IS_WEB = env.text("BELLWETHER_ROLE", "") == "web"
+DATABASES = {
+    "default": addresses.database(DATABASE_WEB_URL) | {"WALLED": True}
+    if IS_WEB and DATABASE_WEB_URL
+    else addresses.database(DATABASE_URL)
+}
 
 INSTALLED_APPS = [
     "django_prometheus",
@@ -39,6 +49,10 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
+    "axes",
     "rest_framework",
     "rest_framework_simplejwt.token_blacklist",
     "django_filters",
@@ -54,16 +68,22 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "config.middleware.Walls",
+    "config.middleware.Limits",
     "django.middleware.security.SecurityMiddleware",
+    "config.packing.Packing",
     "config.middleware.StaticFiles",
     "config.middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "config.middleware.Authentication",
+    "config.middleware.Visits",
+    "config.middleware.SecondFactor",
     "config.middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "config.middleware.Log",
     "config.middleware.Metrics",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -96,7 +116,21 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+
+# Log-in of people: sessions, their second factor, and when trying passwords is over for a while (sensors.lockout).
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+SESSION_ENGINE = "sensors.sessions"
+SESSION_COOKIE_AGE = env.integer("SESSION_HOURS", 12, minimum=1) * 3_600
+SESSION_IDLE_MINUTES = env.integer("SESSION_IDLE_MINUTES", 60, minimum=1)
+ADMIN_TOTP = env.flag("ADMIN_TOTP", default=PRODUCTION)
+OTP_TOTP_ISSUER = "Bellwether"
+AXES_HANDLER, AXES_LOCKOUT_PARAMETERS = "sensors.lockout.Handler", [["username", "ip_address"]]
+AXES_FAILURE_LIMIT, AXES_COOLOFF_TIME = 5, timedelta(minutes=env.integer("LOCKOUT_MINUTES", 15, minimum=1))
+AXES_CLIENT_IP_CALLABLE, AXES_USERNAME_CALLABLE = "sensors.lockout.address", "sensors.lockout.username"
+AXES_RESET_ON_SUCCESS, AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = True, False
+AXES_ENABLE_ADMIN, AXES_VERBOSE, AXES_LOCKOUT_TEMPLATE = False, False, "admin/locked.html"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -128,6 +162,8 @@ SECURE_HSTS_PRELOAD = PRODUCTION
 SECURE_PROXY_SSL_HEADER = (
     ("HTTP_X_FORWARDED_PROTO", "https") if env.flag("BEHIND_TLS_PROXY", default=PRODUCTION) else None
 )
+# So many proxies in front add to X-Forwarded-For; what stands before theirs is not believed. 0: the header is not read.
+TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0, minimum=0)
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 SESSION_COOKIE_HTTPONLY = True
@@ -151,10 +187,13 @@ INTAKE_CLIENT_READINGS_PER_SECOND = env.integer("INTAKE_CLIENT_READINGS_PER_SECO
 INTAKE_SITE_READINGS_PER_SECOND = env.integer("INTAKE_SITE_READINGS_PER_SECOND", 0, minimum=0)
 
 METRICS_TOKEN = env.optional("METRICS_TOKEN")
+# A worker's or the sweep's own figures; web shows its at /metrics. 0: it shows none.
+METRICS_PORT, METRICS_HOST = env.integer("METRICS_PORT", 0, minimum=0), env.text("METRICS_HOST", "127.0.0.1")
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["sensors.callers.Bearer", "sensors.callers.Key"],
     "DEFAULT_PERMISSION_CLASSES": ["sensors.policy.Declared"],
+    "DEFAULT_THROTTLE_CLASSES": ["agents.request_limits.Requests"],
     "DEFAULT_RENDERER_CLASSES": ["sensors.problems.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "sensors.negotiation.ByAccept",
     "DEFAULT_PARSER_CLASSES": ["sensors.bodies.JSONParser"],
@@ -166,7 +205,10 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 
+# One key signs; those of before hold until their tokens have run out (a day). A log-in ends after so many days.
 JWT_ISSUER = "bellwether"
+JWT_PREVIOUS_KEYS = env.words("JWT_PREVIOUS_KEYS", [])
+JWT_SESSION_DAYS = env.integer("JWT_SESSION_DAYS", 30, minimum=1)
 SIMPLE_JWT = {
     "ALGORITHM": "HS256",
     "SIGNING_KEY": _secret("JWT_SIGNING_KEY"),
@@ -178,6 +220,7 @@ SIMPLE_JWT = {
     "BLACKLIST_AFTER_ROTATION": True,
     "CHECK_REVOKE_TOKEN": True,
     "UPDATE_LAST_LOGIN": False,
+    "AUTH_TOKEN_CLASSES": ["sensors.families.Access"],
 }
 
 SPECTACULAR_SETTINGS = {
@@ -192,12 +235,21 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": enum_names.NAMES,
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "sensors.samples.add"],
 }
 
 UNFOLD = appearance.UNFOLD
 
 RATELIMIT_USE_CACHE = "default"
 RATELIMIT_FAIL_OPEN = True  # Redis down must not stop the intake (P9); the password hasher bounds guessing meanwhile
+# Requests of the API in a window, by whose they are, or none. Each login and each link has its own besides.
+REQUEST_RATES = {
+    "client": env.rate("REQUEST_CLIENT_RATE", "6000/m"),
+    "device": env.rate("REQUEST_DEVICE_RATE", "1200/m"),
+    "ingest": env.rate("REQUEST_INGEST_RATE", "none"),
+    "site": env.rate("REQUEST_SITE_RATE", "60000/m"),
+    "address": env.rate("REQUEST_ADDRESS_RATE", "1200/m"),
+}
 LOGIN_RATE, LINK_RATE = env.text("LOGIN_RATE", "10/m"), env.text("LINK_RATE", "30/m")
 NOTICE_LINK_HOURS = env.integer("NOTICE_LINK_HOURS", 48, minimum=1)  # so long a link in a message works
 
@@ -243,6 +295,14 @@ TRAINING_SECONDS = env.integer("TRAINING_SECONDS", 3_600, minimum=10)
 ML_ANSWER_SECONDS = env.integer("ML_ANSWER_SECONDS", 5, minimum=0)
 # What models said of machines is kept so long.
 ML_PREDICTIONS_DAYS = env.integer("ML_PREDICTIONS_DAYS", 90, minimum=1)
+
+# Backups: where they go (a folder, or s3://bucket/prefix; none: nothing is backed up), age's public key for which they
+# are encrypted, how often a whole one is made, how long they are kept, and how soon what is written is shipped.
+BACKUP_TO, BACKUP_RECIPIENT = env.optional("BACKUP_TO"), env.optional("BACKUP_RECIPIENT")
+BACKUP_HOURS, BACKUP_DAYS = env.integer("BACKUP_HOURS", 24, minimum=1), env.integer("BACKUP_DAYS", 30, minimum=1)
+BACKUP_SHIP_SECONDS = env.integer("BACKUP_SHIP_SECONDS", 5, minimum=1)
+BACKUP_SPOOL = Path(env.text("BACKUP_SPOOL", str(HOME / "spool")))
+POSTGRES_BIN = env.optional("POSTGRES_BIN")
 
 # Shelving: how long a person may hide an alarm at most, and how long before its end those concerned are told.
 SHELVE_MAX_HOURS = env.integer("SHELVE_MAX_HOURS", 24, minimum=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,10 +22,13 @@ STEADY_SECONDS = 30  # a child that lived so long starts with a short wait again
 
 @dataclass(slots=True)
 class Child:
-    """One process that is to be running, and what is known of it."""
+    """One process that is to be running, and what is known of it. ``told``: variables of its own."""
 
     name: str
     command: Sequence[str]
+    metrics_port: int = 0
+    counts: Path | None = None  # the folder in which the processes it forks keep what they count
+    told: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
     started_at: float = 0.0
     wait: float = FIRST_WAIT
@@ -98,10 +102,15 @@ class Supervisor:
 
     def _launch(self, child: Child) -> None:
         child.started_at = time.monotonic()
+        own = {"METRICS_PORT": str(child.metrics_port)}
+        if child.counts is not None:
+            shutil.rmtree(child.counts, ignore_errors=True)
+            child.counts.mkdir(parents=True, mode=0o700)
+            own["PROMETHEUS_MULTIPROC_DIR"] = str(child.counts)  # looked at once, by what is imported first
         child.process = subprocess.Popen(
             child.command,
             cwd=self.folder,
-            env=dict(self.environment),
+            env=dict(self.environment) | dict(child.told) | own,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -137,6 +146,9 @@ QUIET = ("-l", "WARNING", "--without-gossip", "--without-mingle")
 
 
 LONG = "backtest,schedule,train"
+BACKUP = ("manage.py", "backup", "--keep")
+MEASURED = ("intake", "judge", "outbox", "aside", "models", "long", "sweep")
+"""The processes that have figures of their own; beat and Flower have none, and web and MLflow a page."""
 WEB = (
     "--interface", "wsgi", "--http", "1", "--no-ws", "--log-level", "warning",
     "--workers", "1",  # the counters of /metrics are those of one process
@@ -153,6 +165,21 @@ WEB_THREADS = 16
 """Requests in hand at once. Most of the time they wait for a commit, which they share: 16 share it better than 8."""
 
 
+def _measured(children: list[Child], *, first_port: int, folder: Path) -> list[Child]:
+    """A port and a folder for each process that counts, where there are ports."""
+    counting = [child for child in children if child.name in MEASURED]
+    for port, child in enumerate(counting if first_port else (), start=first_port):
+        child.metrics_port, child.counts = port, folder / child.name
+    return children
+
+
+def _web(*, port: int, threads: int) -> Child:
+    place = ("--host", "127.0.0.1", "--port", str(port))
+    program = [sys.executable, "-m", "granian", "config.wsgi:application"]
+    command = [*program, *place, "--blocking-threads", str(threads), *WEB]
+    return Child("web", command, told={"BELLWETHER_ROLE": "web"})
+
+
 def service(
     *,
     port: int,
@@ -160,9 +187,14 @@ def service(
     beat_file: Path,
     concurrency: int,
     mlflow_port: int = 0,
+    metrics_port: int = 0,
+    backup: bool = False,
     web_threads: int = WEB_THREADS,
 ) -> list[Child]:
-    """The processes of one node: web, a worker for each group of stages, beat, sweep, Flower, and MLflow at a port."""
+    """The processes of one node: web, a worker for each group of stages, beat, sweep, Flower, and MLflow at a port.
+
+    ``metrics_port``: the first of those at which workers and sweep show their figures; 0: they show none.
+    """
     python = sys.executable
     celery = [python, "-m", "celery", "-A", "config"]
 
@@ -170,14 +202,8 @@ def service(
         options = ["-n", f"{name}@%h", "-Q", queues, "--concurrency", str(concurrency), *QUIET]
         return Child(name, [*celery, "worker", *options])
 
-    return [
-        Child(
-            "web",
-            [
-                python, "-m", "granian", "config.wsgi:application", "--host", "127.0.0.1", "--port", str(port),
-                "--blocking-threads", str(web_threads), *WEB,
-            ],
-        ),
+    children = [
+        _web(port=port, threads=web_threads),
         worker("intake", "ingest,validate"),
         worker("judge", "detect,decide,notify"),
         worker("outbox", "deliver,housekeeping"),  # no stage: it waits for targets that may hang
@@ -197,7 +223,9 @@ def service(
             ],
         ),
         *([tracking(port=mlflow_port)] if mlflow_port else []),
+        *([Child("backup", [python, *BACKUP])] if backup else []),
     ]  # fmt: skip
+    return _measured(children, first_port=metrics_port, folder=beat_file.parent / "metrics")
 
 
 def tracking(*, port: int) -> Child:

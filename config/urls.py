@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from django.contrib import admin
 from django.http import HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.routers import DefaultRouter
 
 from agents import health_page, learn_page, tuning_page
@@ -61,9 +63,13 @@ from maintenance.tool_api import ToolLoans, Tools
 from maintenance.window_api import Windows
 from mlops.api import Deployments, Models, Predictions
 from mlops.drift_api import DriftChecks
-from sensors import problems, tokens
+from mlops.performance_api import LivePerformances
+from sensors import my_sessions_page, problems, second_factor_page, sessions_api, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
 from sensors.default_api import SensorDefaults
+from sensors.deprecation import Deprecation
+from sensors.description import Description
+from sensors.key_api import ApiKeys
 from sensors.label_api import Labels, Regimes
 from sensors.permissions import PUBLIC
 from sensors.policy import by_method
@@ -76,12 +82,13 @@ class Router(DefaultRouter):
     include_format_suffixes = False
 
 
-class Description(SpectacularAPIView):
-    policy = by_method(get=PUBLIC)
-
-
 class Explorer(SpectacularSwaggerView):
     policy = by_method(get=PUBLIC)
+
+
+def _second(name: str) -> Deprecation:
+    """Of an address that is the second one of the same."""
+    return Deprecation(since=date(2026, 11, 28), until=date(2027, 11, 28), instead=name)
 
 
 router = Router()
@@ -89,6 +96,7 @@ router.register("sites", Sites, basename="site")
 router.register("equipment", EquipmentTree, basename="equipment")
 router.register("equipment-health", FleetHealth, basename="equipment-health")
 router.register("sensors", Sensors, basename="sensor")
+router.register("api-keys", ApiKeys, basename="api-key")
 router.register("sensor-defaults", SensorDefaults, basename="sensor-default")
 router.register("batches", Batches, basename="batch")
 router.register("labels", Labels, basename="label")
@@ -144,6 +152,7 @@ router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")
 router.register("ml/models", Models, basename="ml-model")
 router.register("ml/drift-checks", DriftChecks, basename="ml-drift-check")
+router.register("ml/performances", LivePerformances, basename="ml-performance")
 router.register("ml/deployments", Deployments, basename="ml-deployment")
 router.register("ml/predictions", Predictions, basename="ml-prediction")
 router.register("ml/trainings", Trainings, basename="ml-training")
@@ -155,8 +164,18 @@ api: list[URLPattern | URLResolver] = [
     path("auth/token/", tokens.Login.as_view(), name="token"),
     path("auth/refresh/", tokens.Refresh.as_view(), name="token-refresh"),
     path("auth/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist"),
-    path("auth/token/refresh/", tokens.Refresh.as_view(), name="token-refresh-under-token"),
-    path("auth/token/blacklist/", tokens.Blacklist.as_view(), name="token-blacklist-under-token"),
+    path(
+        "auth/token/refresh/",
+        tokens.Refresh.as_view(deprecation=_second("token-refresh")),
+        name="token-refresh-under-token",
+    ),
+    path(
+        "auth/token/blacklist/",
+        tokens.Blacklist.as_view(deprecation=_second("token-blacklist")),
+        name="token-blacklist-under-token",
+    ),
+    path("auth/sessions/", sessions_api.Sessions.as_view(), name="auth-sessions"),
+    re_path("^auth/sessions/(?P<pk>[^/.]+)/$", sessions_api.OneSession.as_view(), name="auth-session"),
     path("ml/predict/", Predict.as_view(), name="ml-predict"),
     path("ml/forecast/", Forecast.as_view(), name="ml-forecast"),
     path("ml/detect_anomaly/", DetectAnomaly.as_view(), name="ml-detect-anomaly"),
@@ -197,6 +216,8 @@ urlpatterns = [
         name=order_calendar_page.MOVE,
     ),
     path("admin/order-print/<int:key>/", admin.site.admin_view(order_print.view), name=order_print.NAME),
+    path("admin/second-factor/", admin.site.admin_view(second_factor_page.view), name=second_factor_page.NAME),
+    path("admin/my-sessions/", admin.site.admin_view(my_sessions_page.view), name=my_sessions_page.NAME),
     path("admin/", admin.site.urls),
     path("act/<slug:purpose>/<str:token>", link_views.act, name="act"),
     path("problems/<slug:name>", problems.page, name="problem"),

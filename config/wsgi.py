@@ -4,5 +4,9 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from config import slow_bodies
+from sensors import signing
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-application = get_wsgi_application()
+application = slow_bodies.guarded(get_wsgi_application())
+signing.refuse_faults()

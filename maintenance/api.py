@@ -60,6 +60,7 @@ class Anomalies(Scoped):
     policy = READS
     queryset = Anomaly.objects.all()
     serializer_class = AnomalyOut
+    orderings = ("started_at", "last_at")
     filterset_class = AnomalyFilter
 
 
@@ -189,6 +190,7 @@ class Alarms(Acting):
         hidden.with_state(Alarm.objects.select_related("definition").prefetch_related("transitions"))
     )
     serializer_class = AlarmOut
+    orderings = ("raised_at",)
     filterset_class = AlarmFilter
 
     @extend_schema(

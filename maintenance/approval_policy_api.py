@@ -92,8 +92,8 @@ def _told(error: ValidationError) -> serializers.ValidationError:
 @documented("work-orders", "approval policy", "approval policies: what goes ahead by itself, and what waits for whom")
 class Policies(Scoped):
     class ApprovalPolicyOut(serializers.ModelSerializer[ApprovalPolicy]):
-        approver = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
-        then_approver = serializers.SlugRelatedField[Any](slug_field="username", read_only=True)
+        approver = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
+        then_approver = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
 
         class Meta:
             model = ApprovalPolicy

@@ -12,12 +12,12 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from maintenance import kpi_book, kpi_report
 from maintenance.kpi_report import Report
 from maintenance.report_api import Fields
 from sensors import access, problems
+from sensors.contract import Contract
 from sensors.permissions import READ
 from sensors.policy import by_method
 from sensors.problems import Problem
@@ -91,7 +91,7 @@ class KpisOut(Fields):
     between_failures = KpiCurve()
 
 
-class Kpis(APIView):
+class Kpis(Contract):
     policy = by_method(get=READ)
 
     @extend_schema(
@@ -106,7 +106,7 @@ class Kpis(APIView):
         return Response(KpisOut(kpi_report.plain(_made(request))).data)
 
 
-class KpiTable(APIView):
+class KpiTable(Contract):
     policy = by_method(get=READ)
 
     @extend_schema(

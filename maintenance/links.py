@@ -100,6 +100,12 @@ def check(token: str, *, purpose: str) -> Permit:
     return Permit(key, reader.user, alarm, alarm.suppression, notification_id, row.channel.language, zone)
 
 
+def reader(token: str, *, purpose: str) -> int:
+    """Id of whom the link was sent to. Raises ``Unusable`` where it was never ours, or is too old."""
+    _, user_id, _ = _read(token, purpose)
+    return user_id
+
+
 def _read(token: str, purpose: str) -> tuple[int, int, int]:
     if purpose not in PURPOSES:
         raise Unusable

@@ -13,11 +13,12 @@ from rest_framework.response import Response
 from maintenance import meters
 from maintenance.api import example
 from maintenance.owned_api import Mine
-from maintenance.plan_api import NEWEST, Writing
+from maintenance.plan_api import Writing
 from maintenance.plan_models import Meter, MeterReading
 from sensors import access
 from sensors.api import Filters
 from sensors.models import Equipment, Sensor, Site
+from sensors.paging import ByIdPagination
 from sensors.permissions import READ
 from sensors.policy import READS, takes
 from sensors.schema import documented
@@ -61,6 +62,10 @@ class MeterReadingOut(serializers.ModelSerializer[MeterReading]):
         fields = ["at", "value", "total", "replaced", "entered", "entered_by"]
 
 
+class NewestShown(ByIdPagination):
+    ordering = ("-at", "-id")
+
+
 @documented("work-orders", "meter", "meters: running totals of machines")
 class Meters(Writing):
     class MeterOut(serializers.ModelSerializer[Meter]):
@@ -99,11 +104,12 @@ class Meters(Writing):
 
     @extend_schema(
         tags=["work-orders"], summary="Readings of a meter", responses={200: MeterReadingOut(many=True)}, filters=False,
-        description=f"The newest {NEWEST}: each that was entered, and of a sensor's one a day.",
+        description="The newest first: each that was entered, and of a sensor's one a day.",
     )  # fmt: skip
-    @action(detail=True, methods=["get"], pagination_class=None)
+    @action(detail=True, methods=["get"], pagination_class=NewestShown, filterset_class=None)
     def readings(self, request: Request, pk: str) -> Response:
-        return Response(MeterReadingOut(self.get_object().readings.all()[:NEWEST], many=True).data)
+        rows = self.paginate_queryset(self.get_object().readings.all())
+        return self.get_paginated_response(MeterReadingOut(rows, many=True).data)
 
     @extend_schema(
         tags=["work-orders"], summary="Enter a reading", request=MeterReadingIn, responses={200: MeterOut},

@@ -140,6 +140,7 @@ class WorkOrders(Deciding, Costed):
     policy = READS | takes("orders.request", "create") | takes(READ, "costs") | takes("orders.act", *STEPS)
     queryset = WorkOrder.objects.prefetch_related("transitions")
     serializer_class = WorkOrderOut
+    orderings = ("opened_at",)
     filterset_class = WorkOrderFilter
 
     @extend_schema(

@@ -23,12 +23,12 @@ from maintenance.refusals import Refused
 from sensors import access, policy
 from sensors.api import Filters
 from sensors.models import Equipment, Sensor, Site
+from sensors.paging import ByIdPagination
 from sensors.permissions import READ
 from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
-NEWEST = 100
 """Of what became of a plan, and of a meter's readings, in one answer."""
 OPEN = PlanOccurrence.objects.filter(plan=OuterRef("pk"), outcome="").values("order_id")[:1]
 
@@ -132,6 +132,10 @@ class PauseReason(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=2_000)
 
 
+class NewestDue(ByIdPagination):
+    ordering = "-number"
+
+
 @documented("work-orders", "preventive plan", "preventive plans")
 class Plans(Writing):
     class PlanOut(serializers.ModelSerializer[Plan]):
@@ -192,11 +196,12 @@ class Plans(Writing):
 
     @extend_schema(
         tags=["work-orders"], summary="What became of a plan", responses={200: OccurrenceOfPlan(many=True)},
-        filters=False, description=f"The newest {NEWEST} times it was due, newest first.",
+        filters=False, description="The times it was due, newest first.",
     )  # fmt: skip
-    @action(detail=True, methods=["get"], pagination_class=None)
+    @action(detail=True, methods=["get"], pagination_class=NewestDue, filterset_class=None)
     def occurrences(self, request: Request, pk: str) -> Response:
-        return Response(OccurrenceOfPlan(self.get_object().occurrences.all()[:NEWEST], many=True).data)
+        rows = self.paginate_queryset(self.get_object().occurrences.all())
+        return self.get_paginated_response(OccurrenceOfPlan(rows, many=True).data)
 
     @extend_schema(
         tags=["work-orders"], summary="Record work that was done", request=WasDone, responses={200: PlanOut},

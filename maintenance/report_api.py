@@ -9,11 +9,11 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from maintenance import alarm_report
 from maintenance.alarm_targets import Direction, Verdict
 from sensors import access, problems
+from sensors.contract import Contract
 from sensors.permissions import READ
 from sensors.policy import by_method
 from sensors.problems import Problem
@@ -27,7 +27,7 @@ class Fields(serializers.Serializer[Any]):
         return {("from" if name == "start" else name): field for name, field in fields.items()}
 
 
-class AlarmReport(APIView):
+class AlarmReport(Contract):
     policy = by_method(get=READ)
 
     class Asked(Fields):

@@ -16,7 +16,8 @@ from mlops import ledger, owners, predictions
 from mlops.models import Deployment, ModelPolicy, ModelVersion, Prediction
 from sensors import access
 from sensors.api import Filters, Scoped
-from sensors.paging import ByNumberPagination
+from sensors.contract import Contract
+from sensors.paging import ByIdPagination, ByNumberPagination
 from sensors.permissions import READ
 from sensors.policy import READS, takes
 from sensors.problems import Problem
@@ -80,7 +81,7 @@ class Rollback(serializers.Serializer[Any]):
     list=extend_schema(tags=["ml"], summary="List models", description="With who speaks, by name."),
     retrieve=extend_schema(tags=["ml"], summary="One model", description="Who speaks, and how it is looked after."),
 )
-class Models(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ModelPolicy]):
+class Models(mixins.ListModelMixin, mixins.RetrieveModelMixin, Contract, viewsets.GenericViewSet[ModelPolicy]):
     policy = READS | takes("models.promote", "promote", "rollback") | takes(READ, "versions")
     queryset = ModelPolicy.objects.all()
     serializer_class = ModelOut
@@ -95,11 +96,10 @@ class Models(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericV
 
     @extend_schema(tags=["ml"], summary="Versions of a model", responses=VersionOut(many=True), filters=False,
                    description="The newest first, with what each was measured at.")  # fmt: skip
-    @action(detail=True)
+    @action(detail=True, pagination_class=ByIdPagination)
     def versions(self, request: Request, pk: str) -> Response:
-        pages = ByNumberPagination()
-        page = pages.paginate_queryset(ModelVersion.objects.filter(name=self.get_object().pk), request, view=self)
-        return pages.get_paginated_response(VersionOut(page or [], many=True).data)
+        versions: QuerySet[Any] = ModelVersion.objects.filter(name=self.get_object().pk)
+        return self.get_paginated_response(VersionOut(self.paginate_queryset(versions) or [], many=True).data)
 
     @extend_schema(
         tags=["ml"], summary="Promote a version", request=Promotion, responses=DeploymentOut,
@@ -166,7 +166,7 @@ class DeploymentFilter(django_filters.FilterSet):
     list=extend_schema(tags=["ml"], summary="The ledger", description="Who spoke from when to when, by whom and why."),
     retrieve=extend_schema(tags=["ml"], summary="One entry of the ledger", description="With the figures of its gate."),
 )
-class Deployments(viewsets.ReadOnlyModelViewSet[Deployment]):
+class Deployments(Contract, viewsets.ReadOnlyModelViewSet[Deployment]):
     policy = READS
     queryset = Deployment.objects.select_related("version")
     serializer_class = DeploymentOut

@@ -13,17 +13,18 @@ from mlops.learning.evaluation import Comparison, Interval
 from mlops.learning.run import Trained
 
 
-def card(recipe: Recipe, trained: Trained) -> str:
-    return "\n".join(_lines(recipe, trained)) + "\n"
+def card(recipe: Recipe, trained: Trained, *, pictures: Mapping[str, str]) -> str:
+    """``pictures``: title by the name of the file, which lies beside the card."""
+    return "\n".join(_lines(recipe, trained, pictures)) + "\n"
 
 
-def _lines(recipe: Recipe, trained: Trained) -> Iterator[str]:
+def _lines(recipe: Recipe, trained: Trained, pictures: Mapping[str, str]) -> Iterator[str]:
     signature = recipe.signature
     yield f"# {recipe.name}\n"
     yield f"{recipe.about}\n"
     yield f"- Data: {recipe.source}"
     yield f"- Data, sha256: `{trained.fingerprint}`"
-    yield f"- Learned from {trained.learn:,} questions, measured at {len(trained.held):,} that were held out"
+    yield f"- {_judged(trained)}"
     yield f"- Hyper-parameters: {_settings(trained.settings)} ({trained.trials} tried)"
     yield f"- Machines: {signature.equipment_class or 'any class'}"
     yield f"- Looks back at most {signature.rows} rows, needs {signature.least}"
@@ -43,6 +44,18 @@ def _lines(recipe: Recipe, trained: Trained) -> Iterator[str]:
     yield from (f"- Against it: {why}" for why in trained.objections)
     if not trained.objections:
         yield "- Nothing speaks against it."
+    if pictures:
+        yield "\n## Pictures\n"
+        yield from (f"- [{title}]({name})" for name, title in pictures.items())
+
+
+def _judged(trained: Trained) -> str:
+    if trained.turns == 1:
+        return f"Learned from {trained.learn:,} questions, measured at {len(trained.held):,} that were held out"
+    return (
+        f"Learned from all {trained.learn:,} questions. They were measured in {trained.turns} turns, each by a model "
+        "that was taught the others in the same way: the gate judged the way this model is made, not this very one"
+    )
 
 
 def _settings(settings: Mapping[str, object]) -> str:

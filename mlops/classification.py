@@ -83,7 +83,7 @@ class Classifier:
             chances = self._chances(inputs)
             place = self._named(chances)
             label[known] = self.classes[place]
-            told = np.ones_like(place) if self._one_sided else place
+            told = np.ones_like(place) if self.is_one_sided else place
             probability[known] = np.take_along_axis(chances, told[:, None], axis=1)[:, 0]
         return {self.outputs[0]: label, self.outputs[1]: probability}
 
@@ -97,7 +97,7 @@ class Classifier:
         column = np.zeros(len(examples), np.int64)
         if known.any():
             chances = self._chances(some)
-            column[known] = 1 if self._one_sided else self._named(chances)
+            column[known] = 1 if self.is_one_sided else self._named(chances)
         shares = _shares(features, self.derived)
         if hasattr(self.estimator, "steps"):
             weights, base = _log_odds(self.estimator, self.mean)
@@ -105,11 +105,12 @@ class Classifier:
         return Trees(self.estimator, inputs, column, shares)
 
     @property
-    def _one_sided(self) -> bool:
+    def is_one_sided(self) -> bool:
+        """Whether one of two classes is what matters."""
         return not np.isnan(self.threshold)
 
     def _named(self, chances: Float64) -> Int64:
-        if self._one_sided:
+        if self.is_one_sided:
             return (chances[:, 1] >= self.threshold).astype(np.int64)
         return np.asarray(chances.argmax(axis=1), np.int64)
 

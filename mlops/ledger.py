@@ -93,14 +93,22 @@ def live_at(name: str, instant: datetime, *, alias: str = Alias.CHAMPION) -> Mod
     return None if entry is None else entry.version
 
 
-def settle(version: ModelVersion) -> Deployment | None:
+def settle(version: ModelVersion, *, beside: ModelVersion | None) -> Deployment | None:
     """What becomes of a version that was just registered: champion where the gate lets it and the policy is to do so by
-    itself, else challenger where there is a champion to be set beside. In the transaction of the caller."""
+    itself, else challenger where there is a champion to be set beside. In the transaction of the caller.
+
+    ``beside``: who was champion when it was compared, None = nobody. Where somebody else is by now, nobody knows
+    whether it is better than that one, and it waits in the shadow."""
+    _alone(version.name)
+    now, who = champion(version.name), f"training {version.training_id}"
     managed = policy(version.name).promotion == ModelPolicy.Promotion.MANAGED
-    who = f"training {version.training_id}"
+    if now is not None and now != beside:
+        compared = "nobody spoke" if beside is None else f"{beside} spoke"
+        told = f"Not compared with {now}, which speaks now: when it was measured {compared}. Train it anew, or decide."
+        return challenge(version, actor=who, reason=" ".join([told, *version.objections]))
     if not version.objections and managed:
         return promote(version, actor=who, reason="Better than every baseline and the champion on what was held out.")
-    if champion(version.name) is not None:
+    if now is not None:
         waits = "A person is to decide." if not version.objections else " ".join(version.objections)
         return challenge(version, actor=who, reason=waits)
     return None

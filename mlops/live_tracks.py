@@ -113,7 +113,7 @@ def _by_period(one: Wanted, features: list[Feature], signature: Signature) -> Fe
     period = signature.period_us
     last = one.until // period
     at = np.arange(one.since // period - signature.rows - SLACK_ROWS + 1, last + 1, dtype=np.int64) * period
-    value = _last_values(features, at, period)
+    value = last_values(features, at, period)
     complete = np.flatnonzero(np.isfinite(value).all(axis=1))
     begun = np.flatnonzero(np.isfinite(value).any(axis=1))
     if not len(complete):
@@ -124,12 +124,12 @@ def _by_period(one: Wanted, features: list[Feature], signature: Signature) -> Fe
 def _by_slowest(features: list[Feature]) -> Feature:
     at = min((at for at, _ in features), key=len)
     usual = int(np.median(np.diff(at))) if len(at) > 1 else 0
-    value = _last_values(features, at, max(1, usual))
+    value = last_values(features, at, max(1, usual))
     complete = np.isfinite(value).all(axis=1)
     return at[complete], value[complete]
 
 
-def _last_values(features: list[Feature], instants: Int64, younger_than: int) -> Float64:
+def last_values(features: list[Feature], instants: Int64, younger_than: int) -> Float64:
     """(instants, features): the last value at or before each instant that is younger than that, NaN where none is."""
     value = np.full((len(instants), len(features)), np.nan)
     for column, (at, values) in enumerate(features):

@@ -19,7 +19,7 @@ from django.utils.safestring import SafeString
 from unfold import widgets
 from unfold.decorators import action
 
-from mlops import ledger, owners, said
+from mlops import ledger, owners, performance_pages, said
 from mlops.models import Deployment, ModelHealth, ModelPolicy, ModelVersion
 from sensors import ask, desk, show
 from sensors.desk import Desk, column
@@ -65,10 +65,10 @@ class ModelPage(OfModels):
     search_fields = ("name",)
     ordering = ("name",)
     fields = (
-        "name", "whose", "speaks", "shadow", "health", "versions", "entries", "promotion", "look_back_days",
-        "retrain_labels", "retrain_days", "cooldown_hours", "most_a_month", "challenger_share",
+        "name", "whose", "speaks", "shadow", "health", "performance", "versions", "entries", "promotion",
+        "look_back_days", "retrain_labels", "retrain_days", "cooldown_hours", "most_a_month", "challenger_share",
     )  # fmt: skip
-    readonly_fields = ("name", "whose", "speaks", "shadow", "health", "versions", "entries")
+    readonly_fields = ("name", "whose", "speaks", "shadow", "health", "performance", "versions", "entries")
     actions_detail = ("roll_back",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -102,6 +102,11 @@ class ModelPage(OfModels):
             ),
             format_html("<div>and {} more</div>", found.more) if found.more else "",
         )  # fmt: skip
+
+    @column("Performance")
+    def performance(self, row: Any) -> SafeString:
+        """Of the same machines."""
+        return performance_pages.newest(row.pk, row.machines)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         shared = obj is not None and obj.site_id is None

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from mlops import drift_models  # noqa: F401  # Django looks for tables here
+from mlops import drift_models, limit_models, performance_models  # noqa: F401  # Django looks for tables here
 from sensors.models import Equipment, Site
 
 
@@ -182,6 +182,9 @@ class ModelVersion(models.Model):
     baselines = models.JSONField(help_text="Theirs, by name.")
     comparisons = models.JSONField(help_text="With each baseline and with the champion of the time.")
     objections = models.JSONField(help_text="Why the gate does not let it pass; empty: it does.")
+    usual_losses = models.JSONField(
+        default=list, db_default=[], help_text="Of intervals: the loss over the width, of each block that was held out."
+    )
     learned_from = models.PositiveIntegerField(help_text="Questions it was taught.")
     held_out = models.PositiveIntegerField(help_text="Questions it was measured at.")
     data_sha256 = models.CharField(max_length=64, help_text="Of the data it was taught and measured at.")

@@ -86,8 +86,8 @@ class Multivariate:
 
     def answer(self, examples: Examples) -> Answers:
         rarity = np.full(len(examples), np.nan)
-        for asked in self._asked(examples):
-            rarity[asked.place] = self.tails[asked.unit].rarity(self.planes[asked.unit].distance(asked.rows))
+        for asked in self.asked(examples):
+            rarity[asked.place] = self.rare(asked.unit, asked.rows)
         limit = -np.log10(self.shape.budget)
         return {
             "score": rarity / (1.0 + rarity),
@@ -98,14 +98,23 @@ class Multivariate:
         """(n, f): the share of each feature in the distance, by complete decomposition (Alcala and Qin,
         Reconstruction-based contribution for process monitoring, 2009); NaN = not answered."""
         out = np.full((len(examples), examples.tracks[0].value.shape[1] if examples.tracks else 0), np.nan)
-        for asked in self._asked(examples):
-            fit = self.planes[asked.unit]
-            along, off = fit.parts(asked.rows)
-            each = ((along @ fit.axes + off) ** 2).reshape(len(asked.rows), -1, out.shape[1]).sum(axis=1)
+        for asked in self.asked(examples):
+            each = self.shares(asked.unit, asked.rows).reshape(len(asked.rows), -1, out.shape[1]).sum(axis=1)
             out[asked.place] = each / np.maximum(each.sum(axis=1, keepdims=True), 1e-12)
         return out
 
-    def _asked(self, examples: Examples) -> Iterator[Asked]:
+    def rare(self, unit: str, rows: Float64) -> Float64:
+        """(n,): -log10 of the share of normal rows that are as far. ``rows``: prepared ones of a unit."""
+        return self.tails[unit].rarity(self.planes[unit].distance(rows))
+
+    def shares(self, unit: str, rows: Float64) -> Float64:
+        """(n, f * (lags + 1)): what each column of prepared rows adds to that."""
+        fit = self.planes[unit]
+        along, off = fit.parts(rows)
+        return np.asarray((along @ fit.axes + off) ** 2)
+
+    def asked(self, examples: Examples) -> Iterator[Asked]:
+        """The questions that can be answered, by what they are compared with."""
         for number in np.unique(examples.track):
             track, place = examples.tracks[number], np.flatnonzero(examples.track == number)
             unit = track.unit if self.shape.by_unit else ANYONE

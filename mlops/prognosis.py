@@ -18,10 +18,11 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from mlops import life_bands, regimes, trends
+from mlops import life_bands, overhauls, regimes, trends
 from mlops.learning.contract import Answers, Settings
 from mlops.learning.examples import Examples
 from mlops.life_bands import Bands
+from mlops.overhauls import Wear
 from mlops.regimes import Regimes
 from sensors.columns import Bool, Float64, Int64
 
@@ -56,14 +57,15 @@ class Stops:
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What is seen of a machine: its age, means and slopes of its sensors over windows of so many rows, ``rows`` at
-    most. Nothing is told before ``least`` of its rows are known."""
+    most, all since it was new or its last overhaul. Nothing is told before ``least`` of its rows are known, and no
+    slope before as many are since then."""
 
     rows: int
     least: int
     means: tuple[int, ...] = ()
     slopes: tuple[int, ...] = ()
 
-    def of(self, examples: Examples, usual: Regimes) -> tuple[Float64, Bool]:
+    def of(self, examples: Examples, usual: Regimes, wear: Wear) -> tuple[Float64, Bool]:
         """(n, signs), and (n,): whether enough is known. A sensor that is not known is taken as usual."""
         width = 1 + (len(self.means) + len(self.slopes)) * usual.middle.shape[1]
         signs, enough = np.zeros((len(examples), width)), np.zeros(len(examples), np.bool_)
@@ -71,15 +73,21 @@ class Sight:
             mine = np.flatnonzero(examples.track == number)
             ends = examples.end[mine]
             normal = usual.normal(examples.tracks[number].value[: ends.max()])
-            signs[mine] = np.hstack([np.minimum(ends, self.rows)[:, None], *self._windows(normal, ends)])
+            begun = wear.begun(normal)[ends - 1]
+            for begin in np.unique(begun):
+                here = begun == begin
+                signs[mine[here]] = self._since(normal[begin:], ends[here] - begin)
             seen = np.cumsum(np.isfinite(normal).any(axis=1))[ends - 1]
             enough[mine] = seen >= self.least
         return signs, enough
 
-    def _windows(self, normal: Float64, ends: Int64) -> list[Float64]:
-        found = [trends.means(normal, ends, rows=rows) for rows in self.means]
-        found += [trends.slopes(normal, ends, rows=rows) for rows in self.slopes]
-        return [np.nan_to_num(one) for one in found]
+    def _since(self, normal: Float64, ends: Int64) -> Float64:
+        """(n, signs)"""
+        young = (ends < self.least)[:, None]
+        found = [np.minimum(ends, self.rows)[:, None].astype(np.float64)]
+        found += [trends.means(normal, ends, rows=rows) for rows in self.means]
+        found += [np.where(young, 0.0, trends.slopes(normal, ends, rows=rows)) for rows in self.slopes]
+        return np.nan_to_num(np.hstack(found))
 
 
 @dataclass(frozen=True)
@@ -87,18 +95,19 @@ class LifeLeft:
     """P10, P50 and P90 of the life left, and whether intervals at such a life are proven to cover what they promise.
 
     ``groups``: for each group of machines the estimators that were taught the others; ``shares``: how much each of them
-    counts.
+    counts; ``wear``: by which overhauls are seen.
     """
 
     sight: Sight
     usual: Regimes
+    wear: Wear
     groups: Sequence[Sequence[Any]]
     shares: Float64
     bands: Bands
     kind = "life-left"
 
     def answer(self, examples: Examples) -> Answers:
-        signs, enough = self.sight.of(examples, self.usual)
+        signs, enough = self.sight.of(examples, self.usual, self.wear)
         answers = np.full((4, len(examples)), np.nan)
         if enough.any():
             told = np.mean([self.shares @ _told(group, signs[enough]) for group in self.groups], axis=0)
@@ -109,8 +118,8 @@ class LifeLeft:
     def parts(self) -> dict[str, Any]:
         return {
             "sight": {name: list(one) if isinstance(one, tuple) else one for name, one in asdict(self.sight).items()},
-            "usual": asdict(self.usual), "groups": [list(group) for group in self.groups], "shares": self.shares,
-            "bands": asdict(self.bands),
+            "usual": asdict(self.usual), "wear": asdict(self.wear), "groups": [list(group) for group in self.groups],
+            "shares": self.shares, "bands": asdict(self.bands),
         }  # fmt: skip
 
     @classmethod
@@ -118,7 +127,8 @@ class LifeLeft:
         sight = parts["sight"]
         seen = Sight(sight["rows"], sight["least"], tuple(sight["means"]), tuple(sight["slopes"]))
         usual, bands = Regimes(**parts["usual"]), Bands(**parts["bands"])
-        return cls(seen, usual, parts["groups"], parts["shares"], bands)
+        worn = Wear(**parts["wear"]) if "wear" in parts else overhauls.never(usual.middle.shape[1])  # of before: none
+        return cls(seen, usual, worn, parts["groups"], parts["shares"], bands)
 
 
 Learner = Callable[[Float64, Float64, Float64, Settings, int], Any]
@@ -153,20 +163,21 @@ def learn(
     examples: Examples, sight: Sight, stops: Stops, learners: Sequence[Learner], settings: Settings,
     *, columns: int, ways: int, seed: int,
 ) -> LifeLeft:  # fmt: skip
-    """``truth``: rows left until it fails. ``columns``: how many of the first say how it is run, ``ways``: in how many
-    ways. What comes nearer to the failure than any is stopped is learned as well.
+    """``truth``: rows left until it fails or is overhauled. ``columns``: how many of the first say how it is run,
+    ``ways``: in how many ways. What comes nearer to the failure than any is stopped is learned as well.
 
     Raises ``ValueError`` for fewer than two machines of which enough is known.
     """
     rows = np.concatenate([examples.tracks[number].value for number in np.unique(examples.track)])
     usual = regimes.learn(rows, settings=columns, regimes=ways, seed=seed)
-    signs, enough = sight.of(examples, usual)
+    wear = overhauls.learn(examples, usual, furthest=stops.furthest)
+    signs, enough = sight.of(examples, usual, wear)
     known = enough & np.isfinite(examples.truth)
     asked, signs = examples.take(known), signs[known]
     machines = np.unique(asked.track)
     if len(machines) < 2:
         raise ValueError("a life is learned from two machines that failed, at least")
-    weight = replace(stops, nearest=0.0).chance(asked.truth, asked.end + asked.truth, least=sight.least)
+    weight = replace(stops, nearest=0.0).chance(asked.truth, overhauls.lives(asked), least=sight.least)
     weight /= weight[weight > 0].mean()
     lot = np.random.default_rng(seed).permutation(len(machines)) % min(GROUPS, len(machines))
     group = lot[np.searchsorted(machines, asked.track)]
@@ -178,7 +189,7 @@ def learn(
         told[:, mine] = _told(taught[-1], signs[mine])
     shares = _shares(told, asked.truth, weight)
     bands = life_bands.learn(shares @ told, asked.truth, weight, asked.track, group)
-    return LifeLeft(sight, usual, taught, shares, bands)
+    return LifeLeft(sight, usual, wear, taught, shares, bands)
 
 
 def _told(estimators: Sequence[Any], signs: Float64) -> Float64:

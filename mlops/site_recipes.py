@@ -21,7 +21,7 @@ from mlops.models import Training
 from mlops.multivariate import Multivariate
 from mlops.recipes import RECIPES
 from mlops.recipes.anomaly import OUTPUTS
-from mlops.recipes.machine_anomaly import SHAPE, Stored, taught_anew, with_moved_limit
+from mlops.recipes.machine_anomaly import SHAPE, Stored, step, taught_anew
 from mlops.serving import Fit, Machine
 from mlops.thresholds import NothingSaid
 from sensors import labels, regimes, series
@@ -45,15 +45,17 @@ class Window:
 
 
 def recipe_of(training: Training) -> Recipe:
-    """Raises ``NotAtHand`` and, where the champion's limit is to be moved, ``loader.Silent``."""
+    """Raises ``NotAtHand`` and, where there is a champion that cannot be opened, ``loader.Silent``."""
     if "site" not in training.options:
         return RECIPES[training.name]
     site, kind = Site.objects.get(pk=training.options["site"]), training.options["equipment_class"]
-    machines = _machines(site, kind)
-    champion = _champion(training.name) if training.options.get("incremental") else None
-    signature = _signature(machines, site, kind) if champion is None else champion[1]
+    machines, champion = _machines(site, kind), _champion(training.name)
+    is_step = bool(training.options.get("incremental"))
+    if is_step and champion is None:
+        raise NotAtHand(f"A champion of {training.name} to go on from")
+    signature = champion[1] if is_step and champion is not None else _signature(machines, site, kind)
     windows = _windows(machines, signature, days=training.options["look_back_days"])
-    if champion is None:
+    if not is_step:
         signature = replace(signature, period_us=_period(windows))
     stored = _stored(windows, signature)
     if not stored.tracks:
@@ -62,19 +64,20 @@ def recipe_of(training: Training) -> Recipe:
         "name": training.name, "about": f"Does a {kind} of {site} run as it did before?", "signature": signature,
         "source": _source(stored, signature, site, kind),
     }  # fmt: skip
-    if champion is None:
-        return taught_anew(stored, **named)
+    before = champion[0] if champion is not None and champion[1].features == signature.features else None
+    if not is_step or before is None:
+        return taught_anew(stored, before, **named)
     try:
-        return with_moved_limit(stored, champion[0], **named)
+        return step(stored, before, **named)
     except NothingSaid as error:
-        raise NotAtHand("A label in the earlier part of the readings, by which the limit would move,") from error
+        raise NotAtHand("A label in the earlier part of the readings that the champion does not know") from error
 
 
-def _champion(name: str) -> tuple[Multivariate, Signature]:
+def _champion(name: str) -> tuple[Multivariate, Signature] | None:
     version = ledger.champion(name)
     speaker = None if version is None else loader.opened(version)
     if speaker is None or not isinstance(speaker.learned, Multivariate):
-        raise NotAtHand(f"A champion of {name} whose limit could be moved")
+        return None
     return speaker.learned, speaker.signature
 
 

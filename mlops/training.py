@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from celery.exceptions import SoftTimeLimitExceeded
 
-from mlops import cards, ledger, loader, registry, site_recipes
+from mlops import cards, ledger, loader, plots, registry, site_recipes
 from mlops.learning import artifact, run
 from mlops.learning.contract import Learned, Recipe
 from mlops.learning.evaluation import Interval
@@ -32,12 +33,15 @@ def teach(training: Training, *, folder: Path, tell: Tell) -> Callable[[], Model
     """
     tell("reading", 0.0)
     recipe = site_recipes.recipe_of(training)
-    trained = run.train(recipe, folder, others=_champion(recipe), tell=tell, **_options(training))
+    champion = ledger.champion(recipe.name)
+    others = {} if champion is None else _compared(champion, recipe)
+    trained = run.train(recipe, folder, others=others, tell=tell, **_options(training))
     if trained.reference is None:
         log.info("mlops.training.no-reference", model=recipe.name, reason=trained.no_reference)
     tell("storing", 0.95)
     data = artifact.pack(trained.learned, recipe.signature, trained.reference)
-    text = cards.card(recipe, trained)
+    drawn = _pictures(recipe, trained)
+    text = cards.card(recipe, trained, pictures={name: plots.TITLES[name] for name in drawn})
     known = _columns(recipe, trained) | {"sha256": artifact.digest(data), "size": len(data), "card": text}
     recorded = registry.record(
         experiment=recipe.experiment,
@@ -49,29 +53,37 @@ def teach(training: Training, *, folder: Path, tell: Tell) -> Callable[[], Model
             "source": recipe.source, "data_sha256": trained.fingerprint, "sha256": known["sha256"],
             "kind": trained.learned.kind, "equipment_class": recipe.signature.equipment_class,
         },
-        files={MODEL: data, CARD: text.encode()},
+        files={MODEL: data, CARD: text.encode(), **drawn},
     )  # fmt: skip
     known |= {"uri": recorded.uri(MODEL), "run_id": recorded.run_id, "mlflow_version": recorded.version}
 
     def settle() -> ModelVersion:
         version = ledger.register(training, **known)
-        ledger.settle(version)
+        ledger.settle(version, beside=champion)
         return version
 
     return settle
 
 
-def _champion(recipe: Recipe) -> Mapping[str, Learned]:
-    """Whoever speaks now, to be beaten; nobody where it takes other features, since a site's sensors were tagged anew:
-    it could not answer the same questions."""
-    version = ledger.champion(recipe.name)
-    if version is None:
-        return {}
+def _compared(version: ModelVersion, recipe: Recipe) -> Mapping[str, Learned]:
+    """The champion, to be beaten; nobody where it takes other features, since a site's sensors were tagged anew: it
+    could not answer the same questions."""
     speaker = loader.opened(version)
     if speaker.signature.features != recipe.signature.features:
         log.warning("mlops.training.champion-not-compared", model=recipe.name, version=version.version)
         return {}
     return {f"champion {version.version}": speaker.learned}
+
+
+def _pictures(recipe: Recipe, trained: Trained) -> Mapping[str, bytes]:
+    """A model is none the worse for a picture that cannot be drawn: the log says why, and there is none."""
+    try:
+        return plots.draw(trained.learned, trained.answers, trained.held, recipe.signature)
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception as error:
+        log.exception("mlops.training.no-pictures", model=recipe.name, error=str(error))
+        return {}
 
 
 def _options(training: Training) -> dict[str, Any]:
@@ -90,6 +102,7 @@ def _columns(recipe: Recipe, trained: Trained) -> dict[str, Any]:
             {"other": one.other, "gain": _ends(one.gain), "worse": _plain(one.worse)} for one in trained.beside
         ],
         "objections": list(trained.objections),
+        "usual_losses": list(trained.usual),
         "learned_from": trained.learn,
         "held_out": len(trained.held),
         "data_sha256": trained.fingerprint,

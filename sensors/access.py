@@ -63,7 +63,7 @@ def people(users: QuerySet[User]) -> QuerySet[User]:
     """Of some users those who are no program: a program sends readings, and has no other role anywhere."""
     roles = Membership.objects.filter(user=OuterRef("pk"))
     sends, more = Exists(roles.filter(role=Role.INGEST)), Exists(roles.exclude(role=Role.INGEST))
-    return users.filter(Q(is_superuser=True) | ~sends | more)
+    return users.filter(Q(is_superuser=True) | ~sends | more, api_key=None)
 
 
 def may(user: User | AnonymousUser, site_id: int, *, to: str) -> bool:
@@ -80,7 +80,7 @@ def require(user: User | AnonymousUser, site_id: int, *, to: str) -> None:
 def members(site_id: int, *, to: str) -> QuerySet[User]:
     """Active people whose role in a site lets them do something."""
     able = Membership.objects.filter(site=site_id, role__in=permissions.roles(to))
-    return User.objects.filter(is_active=True, pk__in=able.values("user"))
+    return User.objects.filter(is_active=True, api_key=None, pk__in=able.values("user"))
 
 
 def forbidden(to: str) -> Problem:

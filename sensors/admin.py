@@ -6,15 +6,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.auth import get_user_model
-from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
-from unfold import forms as unfold_forms
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.decorators import action
 
 from sensors import (
@@ -22,8 +17,11 @@ from sensors import (
     default_pages,
     desk,
     fleet,
+    identity_pages,
     intake_pages,
+    key_pages,
     label_pages,
+    people_pages,
     presence_page,
     sensor_page,
     show,
@@ -34,22 +32,9 @@ from sensors.desk import Desk, KeepsSite, Lines, Refusing, SiteFilter, column
 from sensors.models import DiscoveredSensor, Equipment, Event, Membership, Sensor, Site
 from sensors.sensor_form import HasSettings
 
-__all__ = ["default_pages", "intake_pages", "label_pages", "presence_page"]
-
-admin.site.unregister([get_user_model(), Group])
-admin.site.unregister([OutstandingToken, BlacklistedToken])  # They hold tokens that still open doors.
-
-
-@admin.register(get_user_model())
-class UserPage(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
-    form = unfold_forms.UserChangeForm
-    add_form = unfold_forms.UserCreationForm
-    change_password_form = unfold_forms.AdminPasswordChangeForm
-
-
-@admin.register(Group)
-class GroupPage(GroupAdmin, ModelAdmin):
-    pass
+__all__ = [
+    "default_pages", "identity_pages", "intake_pages", "key_pages", "label_pages", "people_pages", "presence_page",
+]  # fmt: skip
 
 
 class SavedByFleet(Refusing):
@@ -86,7 +71,7 @@ class MembershipLines(desk.Scoped, TabularInline):
     autocomplete_fields = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Membership]:
-        return super().get_queryset(request).select_related("user", "site")
+        return super().get_queryset(request).filter(user__api_key=None).select_related("user", "site")
 
     def _may(self, request: HttpRequest, site: Any) -> bool:
         if site is None:  # Django asks so before it looks for the rows of the site at hand

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from sensors import access, sensor_defaults, series, zones
 from sensors.columns import to_instant
+from sensors.contract import Contract
 from sensors.models import Batch, BatchPart, Equipment, Sensor, Site
 from sensors.paging import ByIdPagination
 from sensors.policy import READS, takes
@@ -25,13 +26,12 @@ from sensors.schema import documented
 MOST_POINTS = 5_000
 MOST_READINGS = 5_000_000
 MOST_ROLLUPS = 10_000
-DAY = timedelta(days=1)
+DAY, EARLIEST = timedelta(days=1), datetime(1, 1, 1, tzinfo=UTC)
 LENGTHS = {"hour": timedelta(hours=1), "day": DAY}
-EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 QUALITIES = ("GOOD", "UNCERTAIN", "BAD")
 
 
-class Scoped(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Any]):
+class Scoped(mixins.ListModelMixin, mixins.RetrieveModelMixin, Contract, viewsets.GenericViewSet[Any]):
     """Rows of the sites of whoever asks, and nothing else: another site's row is not found."""
 
     policy, site_path = READS, "site"
@@ -257,6 +257,8 @@ class NewestReceived(ByIdPagination):
 @documented("data", "batch", "batches")
 class Batches(Scoped):
     """What became of what was sent."""
+
+    orderings = ("received_at",)
 
     class BatchOut(serializers.ModelSerializer[Batch]):
         class Meta:

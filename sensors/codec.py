@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -168,8 +168,9 @@ def keys(items: Sequence[Any]) -> tuple[set[str], set[int]]:
     return names, ids
 
 
-def decode(body: Body, *, sensors: Mapping[SensorKey, int], span: Span) -> Decoded:
-    """Items to columns. ``sensors`` maps the names and ids that are known in the caller's site to sensor ids."""
+def decode(body: Body, *, sensors: Mapping[SensorKey, int], span: Span, only: Collection[int] | None = None) -> Decoded:
+    """Items to columns. ``sensors`` maps the names and ids that are known in the caller's site to sensor ids; ``only``:
+    the ids of those the caller may send for, where not for all."""
     accepted: list[tuple[int, int, float, int]] = []
     held: dict[str, list[tuple[int, int, float, int]]] = {}
     results: list[dict[str, str]] = []
@@ -179,6 +180,8 @@ def decode(body: Body, *, sensors: Mapping[SensorKey, int], span: Span) -> Decod
         try:
             key, at, value = _reading(item, span)
             sensor = sensors.get(key)
+            if only is not None and sensor not in only:
+                raise Refused("sensor", "not-of-this-key", f"This key does not send for a sensor {key!r}.")
             if sensor is None and isinstance(key, int):
                 raise Refused("sensor", "unknown-sensor", f"There is no sensor with id {key} in this site.")
         except Refused as refusal:

@@ -16,7 +16,7 @@ from weakref import WeakSet
 import orjson
 from django.db import connection
 
-from sensors import problems
+from sensors import problems, walls
 from sensors.directory import Numbers
 from sensors.models import Batch, BatchPart
 from sensors.together import Together
@@ -119,7 +119,7 @@ def store(entries: Sequence[Entry]) -> list[Outcome]:
     """Store what may be stored, in one statement, which is a transaction of its own where none is open."""
     batches = [entry.batch for entry in entries]
     parts = [(entry.batch.pk.hex, part) for entry in entries for part in entry.parts]
-    with connection.cursor() as cursor:
+    with walls.only(batch.site_id for batch in batches), connection.cursor() as cursor:
         if connection.connection not in _prepared:
             cursor.execute(STORE)
             _prepared.add(connection.connection)

@@ -83,6 +83,7 @@ class Request:
     idempotency_key: str
     access: int | None
     admit: Callable[[Arriving], None] | None
+    only: Int64 | None
     asked: Fleet | None = None
 
     def ask(self, *, readings: int, critical: bool) -> None:
@@ -101,18 +102,20 @@ def accept(
     idempotency_key: str = "",
     access: int | None = None,
     admit: Callable[[Arriving], None] | None = None,
+    only: Int64 | None = None,
 ) -> Accepted:
     """Store a body of readings; when this returns (and the caller's transaction, if any, commits) it is durable.
 
     ``access``: the number (``sensors.directory``) under which the user was let in; None where nobody was asked.
     ``admit`` may raise to have nothing stored. It is asked with no transaction open, and not about a body that is
-    stored already under its idempotency key: the answer to that costs one query.
+    stored already under its idempotency key: the answer to that costs one query. ``only``: the ids of the sensors that
+    may be sent for, ascending; None: all of the site, and those that nobody knows yet.
 
     Raises ``codec.Malformed``, ``codec.TooManyReadings``, ``NothingAccepted``, ``KeyInFlight``, ``KeyReused`` or
     ``Outdated``.
     """
     digest = hashlib.sha256(body).hexdigest()
-    request = Request(site, user, body, digest, received_at, correlation_id, idempotency_key, access, admit)
+    request = Request(site, user, body, digest, received_at, correlation_id, idempotency_key, access, admit, only)
     if (earlier := _earlier(request)) is not None:
         return _again(earlier, digest)
     for _ in range(TRIES):
@@ -169,6 +172,8 @@ def _wholesale(request: Request, fleet: Fleet) -> tuple[Decoded, Int64] | None:
     if codes is None:
         codes = wholesale.codes(sheet, fleet.places(request.site.pk, sheet.keys))
         request.asked = fleet
+    if codes is not None and request.only is not None and not wholesale.within(codes, request.only):
+        return None
     decoded = None if codes is None else wholesale.decode(sheet, codes=codes, span=_span(request.received_at))
     if codes is None or decoded is None:
         return None
@@ -186,7 +191,8 @@ def _item_by_item(request: Request, fleet: Fleet) -> tuple[Decoded, Int64]:
     places = {key: wholesale.place(known[key]) for key in (*names, *ids) if key in known}
     request.ask(readings=len(body.items), critical=any(place.critical for place in places.values()))
     sensors = {key: place.sensor for key, place in places.items()}
-    decoded = codec.decode(body, sensors=sensors, span=_span(request.received_at))
+    only = None if request.only is None else set(request.only.tolist())
+    decoded = codec.decode(body, sensors=sensors, span=_span(request.received_at), only=only)
     return decoded, np.array([known[sensor] for sensor in decoded.accepted.sensor.tolist()], np.int64)
 
 

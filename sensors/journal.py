@@ -155,7 +155,10 @@ SCHEDULE = frozenset(
 )  # fmt: skip
 """What becomes of a schedule."""
 
-TYPES = OWNED | IMPORTED | CARRYING_OUT | SCHEDULE | frozenset(
+KEYS = frozenset(f"api_key.{what}" for what in ("added", "changed", "rotated", "revoked"))
+"""What becomes of the keys of programs and devices."""
+
+TYPES = OWNED | IMPORTED | CARRYING_OUT | SCHEDULE | KEYS | frozenset(
     {
         ANOMALY_DETECTED, INSTRUMENT_FAULT, MODEL_PROMOTED, MODEL_ROLLED_BACK, MODEL_CHALLENGED,
         ALARM_NOTED, ALARM_RE_ALARMED, DEFINITION_ADDED, DEFINITION_CHANGED, DEFINITION_DELETED,

@@ -63,6 +63,7 @@ TABLE: dict[str, Permission] = {
     "backtests.run": _to("run backtests", TECHNICIAN, RELIABILITY, SCIENTIST),
     "settings.edit": _to("change the site, its rules of work and who approves what"),
     "members.edit": _to("change who is a member in which role"),
+    "keys.edit": _to("make, change and revoke keys of programs and devices"),
     INSTALLATION: Permission("look after what all sites share", frozenset()),
 }
 

@@ -17,6 +17,7 @@ from django.http.response import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views import defaults
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import exceptions, renderers, serializers, status
 from rest_framework.response import Response
 
@@ -33,6 +34,8 @@ SHUT = (
 BEYOND_LIMITS = "54"
 """The class of codes of a statement that is too large or too deep, and will be tomorrow."""
 RETRY_SECONDS = (5, 15)
+PLAINLY = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
+BODILESS = ("GET", "HEAD", "DELETE")
 
 TITLES = {
     "invalid": (400, "The request is not valid"),
@@ -44,6 +47,7 @@ TITLES = {
     "not-acceptable": (406, "No representation in the type asked for"),
     "conflict": (409, "The state of the resource does not allow this"),
     "length-required": (411, "The length of the body is not given"),
+    "precondition-failed": (412, "The row has changed since it was read"),
     "too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "The content type is not accepted"),
     "unprocessable": (422, "The content cannot be processed"),
@@ -58,7 +62,7 @@ MEANINGS = {
     "Nothing of it was taken.",
     "not-authenticated": "The request has no access token, or one that has run out, was given for something else, or "
     "belongs to an account that may no longer log in. Get a new one at /api/v1/auth/token/ or /api/v1/auth/refresh/ "
-    "and send it in the header Authorization: Bearer.",
+    "and send it in the header Authorization: Bearer; or send a key that holds in Authorization: Api-Key.",
     "forbidden": "The role of the account does not allow this. Ask an administrator of the site for another role.",
     "not-found": "There is nothing at this address, or it belongs to a site that the account is no member of.",
     "method-not-allowed": "The address is right, the method is not; the header Allow names those that are.",
@@ -66,9 +70,11 @@ MEANINGS = {
     "conflict": "The row is in a state in which this cannot be done, for instance an alarm that has been acknowledged "
     "already; or a request with the same idempotency key is under way. Read the row again before another try.",
     "length-required": "The body came in chunks, without its length. Send it in one piece, with Content-Length.",
+    "precondition-failed": "The header If-Match names another version of the row than there is: somebody has changed "
+    "it since it was read. Nothing was changed. Read the row again, and send the change with the ETag of that answer.",
     "too-large": "The body has more bytes or more readings than one request may have. Send it in several requests.",
     "unsupported-media-type": "The body is in a type or encoding that is not read here. Send application/json, as it "
-    "is or, for readings, packed with gzip.",
+    "is or packed with gzip.",
     "unprocessable": "The body could be read, and nothing in it could be accepted; or the idempotency key belongs to "
     "a request with another body. Each refused item is named with its reason. Nothing was stored.",
     "too-many-requests": "There were too many tries within a short time, the client or its site sends more readings a "
@@ -85,7 +91,8 @@ BY_STATUS = {code: name for name, (code, _) in reversed(TITLES.items())} | {400:
 
 
 class Problem(exceptions.APIException):
-    """An answer that says what was wrong; ``errors`` are pairs of detail and JSON pointer into the body."""
+    """An answer that says what was wrong; ``errors`` say each what and where: a JSON pointer into the body, or
+    the name of a parameter of the address."""
 
     def __init__(
         self, name: str, detail: str, *, errors: list[dict[str, str]] | None = None, retry_after: float | None = None
@@ -116,7 +123,7 @@ class JSONRenderer(renderers.JSONRenderer):
     def render(self, data: Any, accepted_media_type: Any = None, renderer_context: Any = None) -> bytes:
         if data is None:
             return b""
-        return orjson.dumps(data, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(data, default=_plain, option=PLAINLY)
 
 
 def _plain(value: Any) -> Any:
@@ -141,7 +148,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     if not isinstance(error, exceptions.APIException):
         return None
     name = error.name if isinstance(error, Problem) else _name(error)
-    body = _body(name, error, instance=context["request"].get_full_path())
+    body = _body(name, error, context["request"])
     response = Response(body, status=body["status"], content_type=MEDIA_TYPE)
     response._has_been_logged = True  # type: ignore[attr-defined]  # by config.middleware.Log: Django adds no second line
     retry_after = getattr(error, "retry_after", None) or getattr(error, "wait", None)
@@ -160,12 +167,13 @@ def _name(error: exceptions.APIException) -> str:
     return "internal" if error.status_code >= status.HTTP_500_INTERNAL_SERVER_ERROR else "invalid"
 
 
-def _body(name: str, error: exceptions.APIException, *, instance: str) -> dict[str, Any]:
+def _body(name: str, error: exceptions.APIException, request: Any) -> dict[str, Any]:
     code, title = TITLES[name]
-    body: dict[str, Any] = {"type": _type(name), "title": title, "status": code, "instance": instance}
+    body: dict[str, Any] = {"type": _type(name), "title": title, "status": code, "instance": request.get_full_path()}
     if isinstance(error, exceptions.ValidationError):
         body["detail"] = "See errors."
-        body["errors"] = list(_pointers(error.detail, "#"))
+        found = _pointers(error.detail, "#")
+        body["errors"] = [_of_parameter(one) for one in found] if request.method in BODILESS else list(found)
     else:
         detail = error.detail
         body["detail"] = str(detail.get("detail", title)) if isinstance(detail, dict) else str(detail)
@@ -182,13 +190,24 @@ def _pointers(detail: Any, pointer: str) -> Iterator[dict[str, str]]:
     """Flatten DRF's nested error detail into pairs of detail and JSON pointer."""
     if isinstance(detail, dict):
         for key, value in detail.items():
-            yield from _pointers(value, pointer if key == "non_field_errors" else f"{pointer}/{key}")
+            yield from _pointers(value, pointer if key == "non_field_errors" else f"{pointer}/{_escaped(key)}")
     elif isinstance(detail, list):
         for position, value in enumerate(detail):
             nested = isinstance(value, (dict, list))
             yield from _pointers(value, f"{pointer}/{position}" if nested else pointer)
     else:
         yield {"detail": str(detail), "pointer": pointer}
+
+
+def _escaped(key: Any) -> str:
+    """A member's name in a JSON pointer (RFC 6901)."""
+    return str(key).replace("~", "~0").replace("/", "~1")
+
+
+def _of_parameter(error: dict[str, str]) -> dict[str, str]:
+    """What is wrong where there is no body is a parameter of the address."""
+    name = error["pointer"].removeprefix("#").removeprefix("/").split("/")[0]
+    return {"detail": error["detail"], **({"parameter": name} if name else {})}
 
 
 def page(request: HttpRequest, name: str) -> HttpResponse:
@@ -237,12 +256,15 @@ def is_for_clients(request: HttpRequest) -> bool:
     return request.path.startswith("/api/")
 
 
+@extend_schema_serializer(component_name="Problem")
 class Shape(serializers.Serializer[Any]):
     """Problem details (RFC 9457)."""
 
     class Fault(serializers.Serializer[Any]):
         detail = serializers.CharField()
-        pointer = serializers.CharField(help_text="JSON pointer into the body.")
+        pointer = serializers.CharField(required=False, help_text="JSON pointer into the body.")
+        parameter = serializers.CharField(required=False, help_text="Name of a parameter of the address.")
+        reason = serializers.CharField(required=False, help_text="In one word, of an item that was refused.")
 
     type = serializers.CharField(help_text="Where this kind of problem is explained.")
     title = serializers.CharField()
@@ -252,5 +274,5 @@ class Shape(serializers.Serializer[Any]):
     errors = Fault(many=True, required=False)  # type: ignore[assignment]  # a field of that name, as in the standard
 
 
-ANSWERS = {code: title for code, title in reversed(TITLES.values()) if code not in (406, 411)}
+ANSWERS = {code: title for code, title in reversed(TITLES.values())}
 """Status and title of the problems an operation may answer with."""

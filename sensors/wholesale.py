@@ -132,6 +132,11 @@ def any_critical(codes: Int64) -> bool:
     return bool((codes & 1).any())
 
 
+def within(codes: Int64, sensors: Int64) -> bool:
+    """Whether all are places of these sensors."""
+    return bool(np.isin(codes >> (LANE_BITS + 1), sensors).all())
+
+
 def decode(sheet: Sheet, *, codes: Int64, span: Span) -> Decoded | None:
     """A sheet to columns; None where an instant or a value is not plainly good or two readings may be the same.
 

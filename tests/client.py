@@ -6,7 +6,8 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.test import Client
-from rest_framework_simplejwt.tokens import RefreshToken
+
+from sensors.families import Refresh
 
 JSON = "application/json"
 
@@ -15,7 +16,7 @@ def client(user: User | None = None) -> Client:
     """Logged in as a user by a fresh token, or anonymous."""
     if user is None:
         return Client()
-    return Client(headers={"Authorization": f"Bearer {RefreshToken.for_user(user).access_token}"})
+    return Client(headers={"Authorization": f"Bearer {Refresh.for_user(user).access_token}"})
 
 
 def problem(answer: Any, *, status: int, name: str) -> dict[str, Any]:

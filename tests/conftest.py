@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection
 from django_redis import get_redis_connection
@@ -57,6 +59,20 @@ def _readings_emptied(request: pytest.FixtureRequest) -> Iterator[None]:
             for (partition,) in cursor.fetchall():
                 cursor.execute(f"DROP TABLE {partition}")
             cursor.execute(f"TRUNCATE {', '.join(store.TABLES)}")
+
+
+@pytest.fixture(autouse=True)
+def _as_web(request: pytest.FixtureRequest) -> None:
+    """With BELLWETHER_TEST_WALLS set, requests of Django's client are held to the web server's role."""
+    if os.environ.get("BELLWETHER_TEST_WALLS"):
+        given = request.getfixturevalue("settings")
+        given.MIDDLEWARE = ["tests.walled.AsWeb", *given.MIDDLEWARE]
+
+
+@pytest.fixture(autouse=True)
+def _requests_not_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All tests come from one address; those of the limits set their own."""
+    monkeypatch.setattr(settings, "REQUEST_RATES", dict.fromkeys(settings.REQUEST_RATES))
 
 
 @pytest.fixture

@@ -22,8 +22,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 embedded.ensure()
 django.setup()
 
-from rest_framework_simplejwt.tokens import RefreshToken  # noqa: E402  (models need Django)
-
+from sensors.families import Refresh  # noqa: E402  (models need Django)
 from sensors.models import Batch, Membership  # noqa: E402
 from tests import factories  # noqa: E402
 
@@ -32,7 +31,7 @@ def main() -> None:
     call_command("migrate", verbosity=0)
     sensor = factories.sensor(machine=factories.machine(site=factories.site()))
     user = factories.user(site=sensor.site, role=Membership.Role.INGEST, password=None)
-    token = RefreshToken.for_user(user).access_token
+    token = Refresh.for_user(user).access_token
     serve = get_wsgi_application()
 
     def post(minute: int) -> list[Any]:

@@ -8,9 +8,11 @@ from datetime import timedelta
 from itertools import count
 
 import numpy as np
+from axes.models import AccessAttempt
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from agents.backup_models import Backup
 from agents.models import Backtest, Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
 from maintenance.approval_models import ApprovalDecision, ApprovalPolicy, ApprovalWait, Delegation
 from maintenance.attachment_models import Attachment
@@ -58,9 +60,12 @@ from maintenance.permit_models import Permit, PermitRule, WorkRules
 from maintenance.plan_models import Meter, MeterReading, Plan, PlanOccurrence
 from maintenance.schedule_models import Schedule, ScheduleVisit
 from mlops.drift_models import DriftCheck
+from mlops.limit_models import LimitForecast
 from mlops.models import Deployment, MachineState, ModelPolicy, ModelVersion, Prediction, Training
-from sensors import columns, store
+from mlops.performance_models import LivePerformance
+from sensors import columns, keys, store
 from sensors.default_models import SensorDefault
+from sensors.identity_models import TokenFamily
 from sensors.models import (
     Batch,
     BatchPart,
@@ -146,9 +151,17 @@ def rows(site: Site, *, name: str = "") -> Rows:
     Throttle.objects.create(
         user=factories.user(site=site, role="INGEST"), readings_per_second=10, until=NOON, reason="<b>bad</b> readings"
     )
+    keys.create(site=site, name=tag, kind="DEVICE", sensors=[sensor], actor=factories.user())
+    AccessAttempt.objects.create(username=f"<b>{tag}</b>", failures_since_start=5)
+    TokenFamily.objects.create(user=factories.user(), agent="<b>app</b>")
     _models(machine, n)
+    LimitForecast.objects.create(
+        machine=machine, sensor=sensor, limit_name="high", limit=9.0, day=NOON.date(), asked_at=NOON, state="TREND",
+        p10=60.0, p50=90.0, p90=120.0, tested_at=NOON, is_proven=True,
+    )  # fmt: skip
     MachineState.objects.create(machine=machine, memory=b"memory", learned=b"learned", memory_run_id=run.pk)
     label, regime = _told(sensor)
+    Backup.objects.create(kind=Backup.Kind.WHOLE, status=Backup.Status.DONE, place="/backups", stamp=f"{n:016}")
     backtest = Backtest.objects.create(
         site=site, machine=machine, sensor=sensor, from_at=NOON, to_at=NOON + 24 * HOUR, look_back_days=14,
         status="FAILED", reason="<b>no</b> readings", finished_at=NOON,
@@ -364,6 +377,11 @@ def _models(machine: Equipment, n: int) -> None:
         machine=machine, name=name, version=1, from_at=NOON - HOUR, to_at=NOON, verdict="AS_BEFORE", reason="none",
         features=[{"feature": "<b>load</b>", "p": 0.5, "q": None, "effect": 0.1, "shift": 0.1, "drifted": False,
                    "words": "<b>no</b> more"}],
+    )  # fmt: skip
+    LivePerformance.objects.create(
+        machine=machine, name=name, version=1, from_at=NOON - HOUR, to_at=NOON, answers=200, known=3,
+        figures=[{"name": "f1", "expected": 0.7, "low": 0.6, "high": 0.8, "held_out": 0.75, "measured": 0.5}],
+        said=["label 1 says FAULT <b>LOO</b>"], changes=[{"by": "adwin", "at": NOON.isoformat()}], measured_at=NOON,
     )  # fmt: skip
 
 

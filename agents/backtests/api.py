@@ -175,7 +175,7 @@ class Backtests(Scoped):
         return self._accepted(row)
 
     def _accepted(self, row: Backtest) -> Response:
-        doorbell.ring(Bell("backtest", row.pk))
+        doorbell.ring_when_stored(Bell("backtest", row.pk))
         return Response(self.BacktestAsked(row, context=self.get_serializer_context()).data, status=202)
 
 

@@ -8,20 +8,28 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema, extend_schema_field
+from drf_spectacular.utils import (
+    OpenApiExample,
+    OpenApiParameter,
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_field,
+)
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.views import APIView
 
 from agents import doorbell
 from agents.doorbell import Bell
-from mlops import asking, ledger, owners
+from mlops import asking, ledger, limits, owners
 from mlops.drift_api import FeatureDrift
 from mlops.drift_models import DriftCheck
+from mlops.limit_api import LimitForecastOut
 from mlops.models import ModelVersion, Question
-from sensors import access, policy
+from sensors import access, idempotency, policy
+from sensors.contract import Contract
+from sensors.models import Sensor
 from sensors.policy import READS, by_method
 from sensors.problems import Problem
 
@@ -110,6 +118,10 @@ class QuestionIn(serializers.Serializer[Any]):
     each = serializers.BooleanField(default=False, help_text="Answer for each row, and not for the last one alone.")
 
 
+class OfSensor(serializers.Serializer[Any]):
+    sensor = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
+
+
 EXAMPLE = OpenApiExample(
     "A row",
     {"model": "milling-failure", "features": {"Torque": {"unit": "Nm", "values": [42.8]}}},
@@ -117,7 +129,7 @@ EXAMPLE = OpenApiExample(
 )
 
 
-class Ask(APIView):
+class Ask(Contract):
     """``experiments``: of which a model may be asked here; empty: of any. ``body``: what is sent."""
 
     policy = by_method(post="models.ask")
@@ -137,8 +149,9 @@ class Ask(APIView):
             raise Problem("invalid", str(error), errors=_errors(error)) from error
         asked = {"rows": rows, "version": version.version, **self.beside(request, said)}
         row = Question.objects.create(kind=self.kind, name=version.name, asked_by=user, asked=asked)
-        doorbell.ring(Bell("answer", row.pk))
-        row = wait_for(row)
+        doorbell.ring_when_stored(Bell("answer", row.pk))
+        if not idempotency.key_of(request):  # with a key nothing is stored before there is an answer to keep
+            row = wait_for(row)
         told = QuestionOut(row, context={"request": request}).data
         return Response(told, status=202 if row.status in UNFINISHED else 200)
 
@@ -184,8 +197,10 @@ def _errors(wrong: asking.Wrong) -> list[dict[str, str]]:
 def _documented(summary: str, about: str) -> Any:
     return extend_schema(
         tags=["ml"], summary=summary, request=QuestionIn, responses={200: QuestionOut, 202: QuestionOut},
-        examples=[EXAMPLE], description=f"{about} 202 where the answer takes longer than a moment: look at "
-        "`status_url`. Features that are missing, too many or in another unit than the model's are refused.",
+        parameters=[OpenApiParameter("explain", bool, description="As in the body; one of the two is enough.")],
+        examples=[EXAMPLE], description=f"{about} 202 where the answer takes longer than a moment, and always "
+        "with an idempotency key: look at `status_url`. Features that are missing, too many or in another unit than "
+        "the model's are refused.",
     )  # fmt: skip
 
 
@@ -202,6 +217,22 @@ class Forecast(Ask):
     def post(self, request: Request) -> Response:
         return self.ask(request)
 
+    @extend_schema(
+        tags=["ml"], summary="When a sensor will be at its limits", parameters=[OfSensor],
+        responses=LimitForecastOut(many=True), description="What was last told of each limit that is next, from the "
+        "sensor's own trend, hour by hour. Times are seconds from `asked_at`; they are null where no trend leads to "
+        "the limit within the horizon, and where the interval is not proven on what came so far.",
+    )  # fmt: skip
+    def get(self, request: Request) -> Response:
+        asked = OfSensor(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        sensor = access.scope(Sensor.objects.all(), access.user_of(request), path="site").filter(
+            pk=asked.validated_data["sensor"]
+        )
+        if (found := sensor.first()) is None:
+            raise Problem("not-found", "There is no such sensor among yours.")
+        return Response(LimitForecastOut(limits.of_sensor(found), many=True).data)
+
 
 class DetectAnomaly(Ask):
     experiments = ANOMALY
@@ -211,7 +242,7 @@ class DetectAnomaly(Ask):
         return self.ask(request)
 
 
-class Questions(mixins.RetrieveModelMixin, viewsets.GenericViewSet[Question]):
+class Questions(mixins.RetrieveModelMixin, Contract, viewsets.GenericViewSet[Question]):
     """Questions of whoever asks; they are forgotten after a day."""
 
     policy = READS

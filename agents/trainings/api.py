@@ -12,7 +12,6 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.views import APIView
 
 from agents import doorbell
 from agents.doorbell import Bell
@@ -21,6 +20,7 @@ from mlops import owners
 from mlops.models import Training
 from sensors import access
 from sensors.api import Filters
+from sensors.contract import Contract
 from sensors.policy import READS, by_method, takes
 from sensors.problems import Problem
 
@@ -62,7 +62,7 @@ class TrainingIn(serializers.Serializer[Any]):
         help_text="So many days up to the newest reading are learned from, from now on (90).",
     )
     incremental = serializers.BooleanField(
-        required=False, help_text="Only move the limit of the site's champion, by what was labelled."
+        required=False, help_text="Show the champion of the site what was labelled since, instead of training anew."
     )
     seconds = serializers.FloatField(required=False, help_text="For the search of hyper-parameters; 0: none.")
     seed = serializers.IntegerField(required=False, help_text="Of everything that is drawn by lot (1).")
@@ -80,7 +80,7 @@ class TrainingIn(serializers.Serializer[Any]):
         return attrs
 
 
-class Retrain(APIView):
+class Retrain(Contract):
     policy = by_method(post="models.train")
 
     @extend_schema(
@@ -125,7 +125,7 @@ def _model(said: dict[str, Any], user: User) -> str:
     ),
     retrieve=extend_schema(tags=["ml"], summary="One training", description="How far it is, and what came of it."),
 )
-class Trainings(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Training]):
+class Trainings(mixins.ListModelMixin, mixins.RetrieveModelMixin, Contract, viewsets.GenericViewSet[Training]):
     policy = READS | takes("models.train", "again")
     queryset = Training.objects.select_related("version")
     serializer_class = TrainingOut
@@ -151,5 +151,5 @@ class Trainings(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gener
 
 
 def accepted(row: Training, request: Request) -> Response:
-    doorbell.ring(Bell("train", row.pk))
+    doorbell.ring_when_stored(Bell("train", row.pk))
     return Response(TrainingOut(row, context={"request": request}).data, status=202)

@@ -20,8 +20,8 @@ INCREMENTAL: dict[str, Any] = {"incremental": True}
 def due(*, now: datetime) -> Iterator[tuple[str, dict[str, Any]]]:
     """Names of models of which enough was said since their last training, and the options of the next one.
 
-    A fault may lie in what the champion took for normal, so that the model is trained anew; where there were only false
-    alarms the champion's limit is moved. If that was done and the champion is the same, it is the other's turn.
+    The champion is shown what was said, which takes seconds; if that was done and the champion is the same, the model
+    is trained anew: a fault may lie in what was taken for normal. Then it is the first's turn again.
     """
     for policy in ModelPolicy.objects.filter(site__isnull=False, retrain_labels__isnull=False):
         last = Training.objects.filter(name=policy.name).order_by("-id").first()
@@ -29,7 +29,7 @@ def due(*, now: datetime) -> Iterator[tuple[str, dict[str, Any]]]:
             continue
         said = _said_since(policy, last.created_at)
         if said.count() >= (policy.retrain_labels or 0):
-            yield policy.name, _options(policy.name, said)
+            yield policy.name, _options(policy.name)
 
 
 def _said_since(policy: ModelPolicy, instant: datetime) -> QuerySet[Label]:
@@ -37,12 +37,9 @@ def _said_since(policy: ModelPolicy, instant: datetime) -> QuerySet[Label]:
     return about.filter(created_at__gt=instant, retracted_at=None)
 
 
-def _options(name: str, said: QuerySet[Label]) -> dict[str, Any]:
+def _options(name: str) -> dict[str, Any]:
     champion = ledger.champion(name)
     if champion is None:
         return ANEW
-    since = Training.objects.filter(name=name, id__gt=champion.training_id)
-    moved = since.filter(options__has_key="incremental")
-    if said.filter(kind=Label.Kind.FAULT).exists():
-        return INCREMENTAL if since.exclude(pk__in=moved).exists() and not moved.exists() else ANEW
-    return ANEW if moved.exists() and not since.exclude(pk__in=moved).exists() else INCREMENTAL
+    last = Training.objects.filter(name=name, id__gt=champion.training_id).order_by("-id").first()
+    return ANEW if last is not None and "incremental" in last.options else INCREMENTAL

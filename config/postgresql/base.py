@@ -7,6 +7,8 @@ from typing import Any
 
 from django_prometheus.db.backends.postgresql import base
 
+from sensors import walls
+
 
 class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # the package has no types
     """A server that ends a connection says so, and a restart closes it: then there is something to read.
@@ -17,6 +19,13 @@ class DatabaseWrapper(base.DatabaseWrapper):  # type: ignore[misc]  # the packag
 
     connection: Any
     errors_occurred: bool
+    settings_dict: dict[str, Any]
+    execute_wrappers: list[Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.settings_dict.get("WALLED"):
+            self.execute_wrappers.append(walls.hold)
 
     def is_usable(self) -> bool:
         if self.connection is not None and not self.connection.closed and not self.errors_occurred:

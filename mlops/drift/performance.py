@@ -7,7 +7,8 @@ proportion in which it was. Neither sees that a model has become wrong about wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,15 @@ import numpy as np
 from scipy import special
 
 from mlops.learning import figures
-from sensors.columns import Bool, Float64
+from mlops.learning.contract import Answers
+from mlops.learning.examples import Examples
+from sensors.columns import Bool, Float64, Int64
 
 DRAWS, SEED = 400, 0
 TAIL = 0.025
+QUANTILES = re.compile(r"(?P<of>(?:.*_)?)p10")
+LEAST_USUAL, MOST_USUAL = 2, 500
+"""Windows with a known truth, by which the next is judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +122,55 @@ def losses_a_width(windows: list[tuple[Intervals, Float64]]) -> Float64:
     return np.array([answers.loss(truth) / answers.width() for answers, truth in windows])
 
 
+def quantiles(outputs: Iterable[str]) -> tuple[str, str, str] | None:
+    """The names of P10, P50 and P90 of one thing, None where there are not all three."""
+    names = list(outputs)
+    for found in filter(None, map(QUANTILES.fullmatch, names)):
+        low, middle, high = (f"{found['of']}{share}" for share in ("p10", "p50", "p90"))
+        if middle in names and high in names:
+            return low, middle, high
+    return None
+
+
+def usual_losses(answers: Answers, held: Examples, blocks: Int64) -> list[float]:
+    """``losses_a_width`` of each block of what was held out; of answers that are no intervals none."""
+    names = quantiles(answers)
+    if names is None:
+        return []
+    told = np.column_stack([answers[name] for name in names])
+    known = np.isfinite(told).all(axis=1) & np.isfinite(held.truth)
+    windows = []
+    for block in np.unique(blocks[known])[:MOST_USUAL]:
+        here = known & (blocks == block)
+        answered = Intervals(*told[here].T)
+        if answered.width() > 0:
+            windows.append((answered, held.truth[here]))
+    return [float(one) for one in losses_a_width(windows)]
+
+
 def of_intervals(answers: Intervals, usual: Float64, *, truth: Float64 | None = None) -> tuple[Performance, ...]:
     """Quantile loss and coverage. ``usual``: (m,) of ``losses_a_width``, of two windows or more; the range of the loss
     is that of one more window like them (Student's t). ``truth``: (n,), NaN = not known yet."""
-    if len(usual) < 2:
+    if len(usual) < LEAST_USUAL:
         raise ValueError(f"{len(usual)} windows with a known truth say nothing of the next: it takes two")
-    labels = np.full(len(answers.low), np.nan) if truth is None else truth
-    there = ~np.isnan(labels)
-    known, count = answers.take(there), int(there.sum())
-    loss = known.loss(labels[there]) if count else np.nan
-    covered = figures.coverage(known.low, known.high, labels[there]) if count else np.nan
+    known, labels = _where_known(answers, truth)
+    loss = known.loss(labels) if len(labels) else np.nan
     off = float(special.stdtrit(len(usual) - 1, 1 - TAIL) * usual.std(ddof=1) * np.sqrt(1 + 1 / len(usual)))
     width, mean = answers.width(), float(usual.mean())
     return (
-        Performance("pinball", mean * width, max(0.0, mean - off) * width, (mean + off) * width, loss, count),
-        Performance("coverage", 1 - 2 * answers.tail, np.nan, np.nan, covered, count),
+        Performance("pinball", mean * width, max(0.0, mean - off) * width, (mean + off) * width, loss, len(labels)),
+        covered(answers, truth=truth),
     )
+
+
+def covered(answers: Intervals, *, truth: Float64 | None = None) -> Performance:
+    """The share of truths in the interval; what is expected is what it promises."""
+    known, labels = _where_known(answers, truth)
+    measured = figures.coverage(known.low, known.high, labels) if len(labels) else np.nan
+    return Performance("coverage", 1 - 2 * answers.tail, np.nan, np.nan, measured, len(labels))
+
+
+def _where_known(answers: Intervals, truth: Float64 | None) -> tuple[Intervals, Float64]:
+    labels = np.full(len(answers.low), np.nan) if truth is None else truth
+    there = ~np.isnan(labels)
+    return answers.take(there), labels[there]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mlops.learning.examples import Examples
 from sensors.columns import Float64, Int64
@@ -144,3 +144,16 @@ class Recipe(Protocol):
 
     def aside(self, folder: Path) -> Examples | None:
         """Questions whose truth is kept elsewhere, None where there are none. Raises ``NotAtHand``."""
+
+
+@runtime_checkable
+class InTurn(Protocol):
+    """A recipe of too few machines to keep some of them for judging alone: each is judged once, by a model that was
+    taught the others in the same way, and the model that is kept is taught all of them.
+
+    So it is the way of making the model that is judged. A champion has learned from all that it is judged by, which
+    flatters it: what takes its place is better nevertheless.
+    """
+
+    def turns(self, examples: Examples) -> list[tuple[Examples, Examples]]:
+        """What to learn from and what to judge by, each question being in the second of one pair."""

@@ -65,6 +65,12 @@ class Examples:
         return digest.hexdigest()
 
 
+def together(parts: Sequence[Examples]) -> Examples:
+    """Questions about the same tracks, one part after the other."""
+    track, end, truth = (np.concatenate([getattr(one, name) for one in parts]) for name in ("track", "end", "truth"))
+    return replace(parts[0], track=track, end=end, truth=truth)
+
+
 def everywhere(tracks: Sequence[Track], truths: Sequence[Float64]) -> Examples:
     """A question at every instant of every track. ``truths``: of each track its (t,)."""
     lengths = [len(track.at) for track in tracks]

@@ -11,6 +11,7 @@ from mlops.bearing_life import LineOfAge, TimeToFailure
 from mlops.beginnings import LevelLimit, NoveltyOfBeginning
 from mlops.charts import Chart
 from mlops.classification import Classifier
+from mlops.known_faults import KnownFaults
 from mlops.learning.contract import Learned
 from mlops.multivariate import Multivariate
 from mlops.prognosis import LifeLeft
@@ -18,6 +19,7 @@ from mlops.prognosis import LifeLeft
 KINDS: dict[str, Callable[[dict[str, Any]], Learned]] = {
     Chart.kind: Chart.from_parts,
     Classifier.kind: Classifier.from_parts,
+    KnownFaults.kind: KnownFaults.from_parts,
     LevelHealth.kind: LevelHealth.from_parts,
     LevelLimit.kind: LevelLimit.from_parts,
     LifeLeft.kind: LifeLeft.from_parts,

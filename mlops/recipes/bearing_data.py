@@ -38,8 +38,6 @@ IMS_SOURCE = (
     "IMS bearings, tests 1 and 2 (Lee et al., University of Cincinnati, NASA prognostics data repository): measured on "
     "a test rig, run to failure; NASA open data"
 )
-NO_SEARCH = 0.0
-"""Seconds: what is best for a bearing or two is chance. Who has more of them can search longer."""
 MOST_QUESTIONS = 200
 """Of a bearing, spread evenly over its life, so that a long one does not count for more."""
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import spearmanr
 
 from mlops.bearing_health import LevelHealth, VibrationHealth
 from mlops.beginnings import Look
-from mlops.learning import splits
 from mlops.learning.contract import Answers, Feature, Guard, Learned, Measure, Pick, Settings, Signature
-from mlops.learning.examples import Examples, Track
+from mlops.learning.examples import Examples
 from mlops.recipes import bearing_data
-from sensors.columns import Bool, Float64, Int64
+from mlops.recipes.bearing_turns import Wearing
+from sensors.columns import Float64
 
 POINTS = 100
 """Lives of different lengths are compared at so many shares of each."""
@@ -24,34 +23,14 @@ TARGET = Measure("rank_correlation", "", lower_is_better=False, margin=0.02)
 GUARDS = (Guard("end_spread", 0.05),)
 
 
-@dataclass
-class BearingHealth:
-    """``tracks``: reads the bearings that failed; ``logs``: columns whose ratios count; ``levels``: those by which it
-    is usually judged; ``alike``: all columns are sensors of one kind; ``held_out``: share of the tracks."""
+@dataclass(kw_only=True)
+class BearingHealth(Wearing):
+    """``alike``: all columns are sensors of one kind."""
 
-    name: str
-    about: str
-    source: str
-    signature: Signature
-    defaults: Settings
-    tracks: Callable[[Path], list[Track]]
-    logs: Bool
-    levels: Bool
     alike: bool
-    held_out: float
     experiment: str = "vibration-health"
     target: Measure = TARGET
     guards: tuple[Guard, ...] = GUARDS
-    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    admitted: Mapping[str, str] = field(default_factory=dict)
-    seconds: float = bearing_data.NO_SEARCH
-
-    def load(self, folder: Path) -> Examples:
-        asked = bearing_data.of_life_used(self.tracks(folder))
-        return asked.take(asked.end >= self.signature.least)
-
-    def split(self, examples: Examples) -> tuple[Examples, Examples]:
-        return splits.by_track(examples, held_out=self.held_out, seed=0)
 
     def settings(self, pick: Pick) -> Settings:
         least = self.signature.least
@@ -72,12 +51,6 @@ class BearingHealth:
     def measure(self, answers: Answers, examples: Examples) -> dict[str, float]:
         told = np.isfinite(answers["health"])
         return indicator_figures(answers["health"][told], examples.take(told))
-
-    def blocks(self, examples: Examples) -> Int64:
-        return splits.blocks_of_tracks(examples)
-
-    def aside(self, folder: Path) -> Examples | None:
-        return None
 
     def _look(self, settings: Settings) -> Look:
         return Look(settings["skip"], self.signature.least, settings["last"])
@@ -139,7 +112,6 @@ RECIPES = (
         logs=bearing_data.columns(bearing_data.FEMTO_VIBRATION, *(f"_{name}" for name, _ in bearing_data.OF_AN_AXIS)),
         levels=bearing_data.columns(bearing_data.FEMTO_VIBRATION, "_rms"),
         alike=False,
-        held_out=1 / 3,
     ),
     BearingHealth(
         name="bearing-health-ims",
@@ -151,6 +123,5 @@ RECIPES = (
         logs=bearing_data.columns(bearing_data.IMS, ""),
         levels=bearing_data.columns(bearing_data.IMS, ""),
         alike=True,
-        held_out=1 / 2,
     ),
 )

@@ -9,11 +9,11 @@ import numpy as np
 
 from mlops import bearing_life
 from mlops.beginnings import Look
-from mlops.learning import splits
 from mlops.learning.contract import Answers, Feature, Guard, Learned, Measure, Pick, Settings, Signature
 from mlops.learning.examples import Examples, at_the_end
 from mlops.recipes import bearing_data
-from sensors.columns import Float64, Int64
+from mlops.recipes.bearing_turns import BearingTurns
+from sensors.columns import Float64
 
 AGE = [feature.name for feature in bearing_data.FEMTO].index("elapsed_s")
 GROUPS = tuple(
@@ -21,10 +21,9 @@ GROUPS = tuple(
     for name in ("_rms", "_absmax", "_kurtosis", "_e_0_1k", "_e_6_12k8")
 )
 LOOK = Look(skip=0, first=60, last=30)
-SPLIT_SEED = 0
 
 
-class FemtoLife:
+class FemtoLife(BearingTurns):
     name = "bearing-life-femto"
     experiment = "bearing-life"
     about = "Seconds until a bearing fails, from its age and its vibration beside its own beginning"
@@ -45,15 +44,11 @@ class FemtoLife:
     }
     defaults: Settings = {"width": 0.3, "penalty": 0.03}
     admitted: Mapping[str, str] = {}
-    seconds = bearing_data.NO_SEARCH
 
     def load(self, folder: Path) -> Examples:
         tracks, left = bearing_data.femto_learning(folder)
         asked = bearing_data.spread(tracks, left)
         return asked.take((asked.truth > 0) & (asked.end >= self.signature.least))
-
-    def split(self, examples: Examples) -> tuple[Examples, Examples]:
-        return splits.by_track(examples, held_out=1 / 3, seed=SPLIT_SEED)
 
     def settings(self, pick: Pick) -> Settings:
         return {
@@ -90,9 +85,6 @@ class FemtoLife:
             "coverage": mean(((asked.truth >= p10) & (asked.truth <= p90)).astype(np.float64)),
             "coverage_proven": float(answers["coverage_proven"][told].min()),
         }
-
-    def blocks(self, examples: Examples) -> Int64:
-        return splits.blocks_of_tracks(examples)
 
     def aside(self, folder: Path) -> Examples | None:
         """Bearings that were stopped before they failed, at their last instant."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mlops.beginnings import LevelLimit, Look, NoveltyOfBeginning
-from mlops.learning import splits
 from mlops.learning.contract import Answers, Feature, Guard, Learned, Measure, Pick, Settings, Signature
-from mlops.learning.examples import Examples, Track
+from mlops.learning.examples import Examples
 from mlops.recipes import bearing_data
+from mlops.recipes.bearing_turns import Wearing
 from sensors.columns import Bool, Int64
 
 HOUR_US = 3_600_000_000
@@ -23,33 +22,11 @@ TARGET = Measure("informedness", "", lower_is_better=False, margin=0.02)
 GUARDS = (Guard("false_alarms", 0.01),)
 
 
-@dataclass
-class BearingNovelty:
-    """``tracks``: reads the bearings that failed; ``logs``: columns whose ratios count; ``levels``: those by which it
-    is usually judged; ``held_out``: share of the tracks."""
-
-    name: str
-    about: str
-    source: str
-    signature: Signature
-    defaults: Settings
-    tracks: Callable[[Path], list[Track]]
-    logs: Bool
-    levels: Bool
-    held_out: float
+@dataclass(kw_only=True)
+class BearingNovelty(Wearing):
     experiment: str = "vibration-novelty"
     target: Measure = TARGET
     guards: tuple[Guard, ...] = GUARDS
-    published: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    admitted: Mapping[str, str] = field(default_factory=dict)
-    seconds: float = bearing_data.NO_SEARCH
-
-    def load(self, folder: Path) -> Examples:
-        asked = bearing_data.of_life_used(self.tracks(folder))
-        return asked.take(asked.end >= self.signature.least)
-
-    def split(self, examples: Examples) -> tuple[Examples, Examples]:
-        return splits.by_track(examples, held_out=self.held_out, seed=0)
 
     def settings(self, pick: Pick) -> Settings:
         return {
@@ -85,12 +62,6 @@ class BearingNovelty:
     def measure(self, answers: Answers, examples: Examples) -> dict[str, float]:
         told = np.isfinite(answers["novelty"])
         return alarm_figures(answers["novelty"][told] >= 1, examples.take(told))
-
-    def blocks(self, examples: Examples) -> Int64:
-        return splits.blocks_of_tracks(examples)
-
-    def aside(self, folder: Path) -> Examples | None:
-        return None
 
 
 def alarm_figures(alarm: Bool, examples: Examples) -> dict[str, float]:
@@ -144,7 +115,6 @@ RECIPES = (
         tracks=bearing_data.femto_vibration,
         logs=np.ones(len(bearing_data.FEMTO_VIBRATION), np.bool_),
         levels=bearing_data.columns(bearing_data.FEMTO_VIBRATION, "_rms"),
-        held_out=1 / 3,
     ),
     BearingNovelty(
         name="bearing-novelty-ims",
@@ -155,6 +125,5 @@ RECIPES = (
         tracks=bearing_data.ims_tests,
         logs=np.ones(len(bearing_data.IMS), np.bool_),
         levels=np.ones(len(bearing_data.IMS), np.bool_),
-        held_out=1 / 2,
     ),
 )

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from mlops import thresholds
+from mlops import known_faults, multivariate
+from mlops.known_faults import KnownFaults
 from mlops.learning import examples as asking
 from mlops.learning import ranges, splits
 from mlops.learning.contract import Learned, Measure, Settings
@@ -21,7 +22,7 @@ from mlops.learning.examples import Examples, Track
 from mlops.multivariate import Multivariate, Shape
 from mlops.recipes.anomaly import Anomaly, in_order
 from mlops.recipes.anomaly_data import Judged
-from sensors.columns import Bool, Int64
+from sensors.columns import Bool, Float64, Int64
 
 EXPERIMENT = "machine-anomaly"
 HELD_OUT = 0.3
@@ -76,33 +77,53 @@ class MachineAnomaly(Anomaly):
 
 
 @dataclass(slots=True)
-class MovedLimit(MachineAnomaly):
-    """The champion with another limit, and nothing else learned anew: ``champion``, as it speaks."""
+class Carried(MachineAnomaly):
+    """Taught anew, and shown the faults that the ``champion`` was shown. ``said``: of each track its (t,) truths, NaN =
+    nothing was said."""
 
     champion: Multivariate | None = None
+    said: Sequence[Float64] = field(default_factory=tuple)
 
     def fit(self, examples: Examples, settings: Settings, *, seed: int) -> Learned:
+        base = multivariate.learn(examples, replace(self.shape, **settings))
+        return base if self.champion is None else known_faults.carried(base, self.champion, self._earlier())
+
+    def _earlier(self) -> Examples:
+        """All that may be learned from, with what was said of it. The later part is held out, as in every training."""
+        asked = _complete(asking.everywhere(self.read(Path()).tracks, self.said))
+        return splits.by_time(asked, held_out=HELD_OUT, gap=self.shape.reach)[0]
+
+
+@dataclass(slots=True)
+class Step(Carried):
+    """The champion as it is, shown what people said since, and its limit moved by it."""
+
+    stepped: KnownFaults = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Raises ``NothingSaid``."""
         if self.champion is None:
-            raise ValueError("there is no champion whose limit could be moved")
-        return Multivariate(
-            replace(self.champion.shape, budget=settings["budget"]), self.champion.planes, self.champion.tails
-        )
+            raise ValueError("there is no champion to go on from")
+        self.stepped = known_faults.step(self.champion, self._earlier())
+        self.shape = self.stepped.shape
+        super(Step, self).__post_init__()
+
+    def fit(self, examples: Examples, settings: Settings, *, seed: int) -> Learned:
+        return self.stepped
 
 
-def taught_anew(stored: Stored, **named: Any) -> MachineAnomaly:
-    """``named``: name, about, source and signature."""
-    return MachineAnomaly(**_family(stored, SHAPE), **named)
+def taught_anew(stored: Stored, champion: Multivariate | None = None, **named: Any) -> MachineAnomaly:
+    """``champion``: who speaks now, whose faults are not forgotten; ``named``: name, about, source and signature."""
+    return Carried(**_family(stored, SHAPE), **named, champion=champion, said=_truths(stored))
 
 
-def with_moved_limit(stored: Stored, champion: Multivariate, **named: Any) -> MovedLimit:
-    """The limit is moved by what was said of the earlier part; the later one is held out, as in every training. Raises
-    ``thresholds.NothingSaid``."""
-    known = [np.where(said, fault, np.nan) for said, fault in zip(stored.said, stored.faults, strict=True)]
-    earlier, _ = splits.by_time(
-        _complete(asking.everywhere(stored.tracks, known)), held_out=HELD_OUT, gap=champion.shape.reach
-    )
-    moved = thresholds.moved(champion, earlier)
-    return MovedLimit(**_family(stored, moved.shape), **named, champion=champion)
+def step(stored: Stored, champion: Multivariate, **named: Any) -> Step:
+    """From labels of the earlier part; the later one is held out, as in every training. Raises ``NothingSaid``."""
+    return Step(**_family(stored, champion.shape), **named, champion=champion, said=_truths(stored))
+
+
+def _truths(stored: Stored) -> list[Float64]:
+    return [np.where(said, fault, np.nan) for said, fault in zip(stored.said, stored.faults, strict=True)]
 
 
 def _family(stored: Stored, shape: Shape) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlops import prognosis
+from mlops import overhauls, prognosis, regimes
 from mlops.learning import splits
 from mlops.learning.contract import Answers, Feature, Guard, Learned, Measure, Pick, Settings, Signature
 from mlops.learning.examples import Examples, at_the_end
@@ -57,7 +57,9 @@ class TurbofanLife:
     source: str
     published: Mapping[str, Mapping[str, float]]
     experiment: str = "remaining-useful-life"
-    about: str = "Cycles until a turbofan fails, from the level and the trends of its sensors beside its regime"
+    about: str = (
+        "Cycles until a turbofan fails or is overhauled, from levels and trends of its sensors beside its regime"
+    )
     signature: Signature = field(default_factory=_signature)
     target: Measure = TARGET
     guards: tuple[Guard, ...] = GUARDS
@@ -70,7 +72,13 @@ class TurbofanLife:
     seconds: float = 0.0
 
     def load(self, folder: Path) -> Examples:
-        return turbofan_data.at_every(turbofan_data.failed(folder, self.data), rows=3, least=SIGHT.least)
+        """Engines that failed; where one was overhauled before, the truth is what was left until then."""
+        tracks = turbofan_data.failed(folder, self.data)
+        asked = turbofan_data.at_every(tracks, rows=3, least=SIGHT.least)
+        rows = np.concatenate([track.value for track in tracks])
+        usual = regimes.learn(rows, settings=len(turbofan_data.SETTINGS), regimes=self.regimes, seed=SPLIT_SEED)
+        wear = overhauls.learn(asked, usual, furthest=self.stops.furthest)
+        return overhauls.until_the_next(asked, wear, usual)
 
     def split(self, examples: Examples) -> tuple[Examples, Examples]:
         return splits.by_track(examples, held_out=HELD_OUT, seed=SPLIT_SEED)
@@ -96,9 +104,16 @@ class TurbofanLife:
         }
 
     def measure(self, answers: Answers, examples: Examples) -> dict[str, float]:
-        """As if each engine were stopped once, by lot; what is shown is measured at all its instants."""
-        life = examples.end + examples.truth
-        return figures_of(answers, examples.truth, self.stops.chance(examples.truth, life, least=self.signature.least))
+        """As if each engine were stopped once, by lot; what is shown is measured at all its instants. ``to_failure``:
+        as if nobody knew of overhauls, and what they add to a life counted as well."""
+        least, lengths = self.signature.least, np.array([len(track.at) for track in examples.tracks])
+        found = figures_of(
+            answers, examples.truth, self.stops.chance(examples.truth, overhauls.lives(examples), least=least)
+        )
+        life = lengths[examples.track].astype(np.float64)
+        left = life - examples.end
+        raw = figures_of(answers, left, self.stops.chance(left, life, least=least))
+        return found | {f"{name}_to_failure": raw[name] for name in ("rmse", "phm08_mean")}
 
     def blocks(self, examples: Examples) -> Int64:
         return splits.blocks_of_tracks(examples)

@@ -319,7 +319,7 @@ def serve(name: str, *, port: int) -> None:
     """The processes of one side, until SIGINT."""
     supervisor.LONGEST_WAIT = LONGEST_WAIT
     if name == Ours.name:
-        manage.main(["manage.py", "up", f"--port={port}", f"--flower-port={node.free_port(0)}"])
+        manage.main(["manage.py", "up", f"--port={port}", f"--flower-port={node.free_port(0)}", "--metrics-port=0"])
         return
     embedded.ensure()
     sockets = embedded._socket_dir()

@@ -102,7 +102,17 @@ class Service:
     def start(self, environment: Mapping[str, str] | None = None) -> float:
         """Start all processes, with more in their environment; seconds until the service said that it is ready."""
         flower = node.free_port(0)
-        command = [sys.executable, "manage.py", "up", "--port", str(self.port), "--flower-port", str(flower)]
+        command = [
+            sys.executable,
+            "manage.py",
+            "up",
+            "--port",
+            str(self.port),
+            "--flower-port",
+            str(flower),
+            "--metrics-port",
+            "0",
+        ]
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env=self.environment | dict(environment or {}), stdout=log, stderr=log

@@ -73,6 +73,7 @@ def test_searching_finds_without_failing(boss: Client, rows: plant.Rows, model: 
 
 def test_every_list_asks_as_often_at_25_rows_as_at_5(boss: Client) -> None:
     lists = [url(model, "changelist") for model, _ in PAGES if model._meta.app_label != "auth"]
+    boss.get(reverse("admin:index"))  # a session's first page writes where it is used from
     counted = []
     for more in (5, 20):
         for _ in range(more):
@@ -91,10 +92,11 @@ def _questions(client: Client, page: str) -> int:
 def test_the_overview_asks_a_handful_of_questions(boss: Client) -> None:
     for _ in range(5):
         plant.rows(factories.site())
+    boss.get(reverse("admin:index"))  # a session's first page writes where it is used from
     with CaptureQueriesContext(connection) as queries:
         page = boss.get(reverse("admin:index"))
     assert page.status_code == 200
-    assert len(queries) <= 17
+    assert len(queries) <= 18  # one of them: whether there is a second factor to ask for
 
 
 def test_the_overview_leads_to_filtered_lists(boss: Client, rows: plant.Rows) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
+from agents.backup_models import Backup
 from agents.models import JobRun, Throttle
 from maintenance.approval_models import ApprovalPolicy, Delegation
 from maintenance.effort_models import LabourRate
@@ -17,16 +19,20 @@ from maintenance.models import Alarm, Anomaly, Channel, WorkOrder
 from maintenance.people_models import Worker
 from mlops.models import Deployment, ModelPolicy, ModelVersion, Training
 from sensors.desk import Desk
+from sensors.identity_models import ApiKey, TokenFamily
 from sensors.models import Equipment, Label, Membership, Regime, Sensor, Site
 from tests import factories, plant
 
 pytestmark = pytest.mark.django_db
 
-OPERATORS = (JobRun, Throttle)
+OPERATORS = (Backup, JobRun, Throttle, TokenFamily, AccessAttempt)
 """Of the whole installation: no site's, so no member's."""
 SHARED = (ModelPolicy, ModelVersion, Deployment, Training)
 """Of all sites together: every member of one reads them, and only who administers the installation changes them."""
-PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk) and m not in (*OPERATORS, *SHARED)]
+KEPT = (ApiKey,)
+"""Of a site, and seen by its administrators alone."""
+ELSEWHERE = (*OPERATORS, *SHARED, *KEPT)
+PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk) and m not in ELSEWHERE]
 IDS = [model._meta.label for model, _ in PAGES]
 ROLES = Membership.Role
 
@@ -82,6 +88,26 @@ def test_what_is_of_the_whole_installation_is_no_members(client: Client, mine: p
     assert client.get(url(model, "changelist")).status_code == 403
     assert client.get(url(model, "change", row.pk)).status_code in {302, 403}
     assert url(model, "changelist") not in client.get(reverse("admin:index")).content.decode()
+
+
+@pytest.mark.parametrize("model", KEPT)
+def test_what_only_administrators_see_is_of_their_own_site(
+    client: Client, mine: plant.Rows, theirs: plant.Rows, model: type[Model]
+) -> None:
+    rows = model._default_manager
+    own, foreign = rows.get(site=mine.machine.site), rows.get(site=theirs.machine.site)
+    for role in set(ROLES.values) - {ROLES.ADMIN}:
+        staff(client, mine.machine.site, role=role)
+        assert client.get(url(model, "changelist")).status_code == 403
+        assert client.get(url(model, "change", own.pk)).status_code in {302, 403}
+        assert client.get(url(model, "add")).status_code == 403
+    staff(client, mine.machine.site, role=ROLES.ADMIN)
+    assert list(client.get(url(model, "changelist")).context["cl"].result_list) == [own]
+    assert client.get(url(model, "change", own.pk)).status_code == 200
+    for button in ("change", "rotate", "revoke"):
+        assert client.post(url(model, button, foreign.pk), {"confirmed": "1"}).status_code in {302, 403, 404}
+    foreign.refresh_from_db()
+    assert foreign.revoked_at is None
 
 
 @pytest.mark.parametrize("model", SHARED)

@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from rest_framework_simplejwt.tokens import AccessToken
 
 from agents import backlog, sweeper
 from sensors import directory, entry
+from sensors.families import Refresh
 from sensors.models import Batch, BatchPart, DiscoveredSensor, Membership, Sensor
 from tests import factories
 from tests.client import JSON, client, problem
@@ -217,7 +217,7 @@ def test_a_key_in_flight_is_a_conflict(sensor: Sensor, sender: User) -> None:
 
 
 def test_without_a_valid_token_nothing_is_taken(sensor: Sensor, sender: User) -> None:
-    expired = AccessToken.for_user(sender)
+    expired = Refresh.for_user(sender).access_token
     expired.set_exp(lifetime=-expired.lifetime)
     for headers in ({}, {"Authorization": "Bearer nonsense"}, {"Authorization": f"Bearer {expired}"}):
         answer = Client(headers=headers).post(URL, [reading(sensor.pk)], JSON)

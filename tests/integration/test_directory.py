@@ -12,9 +12,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from pytest_django import DjangoAssertNumQueries
-from rest_framework_simplejwt.tokens import AccessToken
 
 from sensors import directory, discovery, inbox, roster, wholesale
+from sensors.families import Refresh
 from sensors.models import Batch, BatchPart, DiscoveredSensor, Equipment, Membership, Sensor
 from tests import factories
 from tests.client import JSON, client, problem
@@ -96,7 +96,7 @@ def test_somebody_who_may_not_come_in_any_more_is_told_nothing_about_the_body(se
 
 
 def test_a_token_that_is_remembered_runs_out_all_the_same(sensor: Sensor, sender: User) -> None:
-    token = AccessToken.for_user(sender)
+    token = Refresh.for_user(sender).access_token
     http = client(sender)
     http.defaults["HTTP_AUTHORIZATION"] = f"Bearer {token}"
     assert http.post(URL, reading(sensor.pk), JSON).status_code == 202

@@ -46,9 +46,9 @@ def test_versions_are_numbered_and_a_training_makes_one() -> None:
 @pytest.mark.django_db
 def test_the_first_that_beats_its_baselines_speaks_and_one_that_does_not_never_does() -> None:
     with transaction.atomic():
-        assert ledger.settle(registered("worse than the mean.")) is None
+        assert ledger.settle(registered("worse than the mean."), beside=None) is None
         assert ledger.champion(NAME) is None
-        ledger.settle(registered())
+        ledger.settle(registered(), beside=None)
     assert entries() == [(2, "PROMOTED", True)]
     with pytest.raises(ledger.Refused, match="worse than the mean"):
         ledger.promote(ModelVersion.objects.get(version=1), actor="ann", reason="I like it")
@@ -56,8 +56,9 @@ def test_the_first_that_beats_its_baselines_speaks_and_one_that_does_not_never_d
 
 @pytest.mark.django_db
 def test_one_that_is_not_better_answers_in_the_shadow_and_a_person_may_not_promote_it() -> None:
-    ledger.promote(registered(), actor="ann", reason="first")
-    ledger.settle(registered("no better than champion 1."))
+    first = registered()
+    ledger.promote(first, actor="ann", reason="first")
+    ledger.settle(registered("no better than champion 1."), beside=first)
     assert (ledger.champion(NAME).version, ledger.challenger(NAME).version) == (1, 2)  # type: ignore[union-attr]
     assert entries("CHALLENGER") == [(2, "CHALLENGED", True)]
     ledger.withdraw(NAME, actor="ann")
@@ -68,11 +69,12 @@ def test_one_that_is_not_better_answers_in_the_shadow_and_a_person_may_not_promo
 
 @pytest.mark.django_db
 def test_where_a_person_decides_a_better_one_waits_in_the_shadow() -> None:
-    ledger.promote(registered(), actor="ann", reason="first")
+    first = registered()
+    ledger.promote(first, actor="ann", reason="first")
     ModelPolicy.objects.filter(pk=NAME).delete()
     ModelPolicy.objects.create(name=NAME, promotion="MANUAL")
     better = registered()
-    ledger.settle(better)
+    ledger.settle(better, beside=first)
     assert (ledger.champion(NAME).version, ledger.challenger(NAME).version) == (1, 2)  # type: ignore[union-attr]
     ledger.promote(better, actor="ann", reason="seen for a week")
     assert entries() == [(1, "PROMOTED", False), (2, "PROMOTED", True)]
@@ -97,6 +99,53 @@ def test_rolled_back_the_one_before_speaks_again_and_the_ledger_tells_who_spoke_
     asked = [ledger.live_at(NAME, timezone.now() - days * day) for days in (4, 2.5, 1.5, 0)]
     assert asked == [None, first, second, first]
     assert ledger.rollback(NAME, actor="bob", reason="sorry", to=second).version == second
+
+
+@pytest.mark.django_db
+def test_one_that_was_compared_with_another_champion_than_speaks_now_waits_in_the_shadow() -> None:
+    first, second, third, fourth = registered(), registered(), registered(), registered("worse than the mean.")
+    ledger.promote(first, actor="ann", reason="first")
+    for version, beside, told in (
+        (second, None, "when it was measured nobody spoke."),
+        (third, second, f"when it was measured {second} spoke."),
+        (fourth, second, "worse than the mean."),
+    ):
+        entry = ledger.settle(version, beside=beside)
+        assert entry is not None and (entry.version, entry.action) == (version, "CHALLENGED")
+        assert f"Not compared with {first}, which speaks now" in entry.reason and told in entry.reason
+    assert ledger.champion(NAME) == first
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rollback_that_comes_while_a_version_is_settled_is_never_undone_by_it() -> None:
+    """Whoever of the two is first, the new version speaks only where it was compared with who spoke."""
+    for _ in range(4):
+        Deployment.objects.all().delete()
+        first, second = registered(), registered()
+        ledger.promote(first, actor="ann", reason="first")
+        ledger.promote(second, actor="ann", reason="better")
+        third, start = registered(), threading.Barrier(2)
+
+        def settle(version: ModelVersion = third, beside: ModelVersion = second, start: Any = start) -> None:
+            start.wait(30)
+            with transaction.atomic():
+                ledger.settle(version, beside=beside)
+            connection.close()
+
+        def roll_back(start: Any = start) -> None:
+            start.wait(30)
+            ledger.rollback(NAME, actor="bob", reason="it cries wolf")
+            connection.close()
+
+        threads = [threading.Thread(target=settle), threading.Thread(target=roll_back)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        told = [(row.version, row.action) for row in Deployment.objects.filter(name=NAME).order_by("id")][2:]
+        settled_first = [(third, "PROMOTED"), (second, "ROLLED_BACK")]
+        rolled_back_first = [(first, "ROLLED_BACK"), (third, "CHALLENGED")]
+        assert told in (settled_first, rolled_back_first)
 
 
 @pytest.mark.django_db

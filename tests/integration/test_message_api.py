@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from rest_framework_simplejwt.tokens import AccessToken
 
+from sensors.families import Refresh
 from sensors.models import Membership, Site
 from tests import factories, plant
 
@@ -19,7 +19,7 @@ URL = "/api/v1/notifications/"
 
 def ask(site: Site, path: str = URL, **query: Any) -> Any:
     user = factories.user(site=site, role=Membership.Role.VIEWER)
-    return Client().get(path, query, headers={"Authorization": f"Bearer {AccessToken.for_user(user)}"})
+    return Client().get(path, query, headers={"Authorization": f"Bearer {Refresh.for_user(user).access_token}"})
 
 
 def test_messages_of_ones_sites_are_listed_with_their_tries_and_without_secrets() -> None:

@@ -18,7 +18,10 @@ from agents.doorbell import Bell
 from agents.questions import api as questions_api
 from agents.trainings import jobs, requests
 from config import node
-from mlops import ledger, loader, mirror, names, registry
+from mlops import artifact_store, ledger, loader, mirror, names, registry
+from mlops.learning.contract import Learned
+from mlops.learning.contract import Settings as LearningSettings
+from mlops.learning.examples import Examples
 from mlops.learning.kinds import KINDS
 from mlops.loader import Shelf
 from mlops.models import Deployment, ModelPolicy, ModelVersion, Question, Training
@@ -91,6 +94,41 @@ def test_one_that_is_no_better_answers_in_the_shadow_and_one_that_is_replaces_it
     monkeypatch.setitem(RECIPES, NAME, Wear())
     better = train()
     assert (ledger.champion(NAME), ledger.challenger(NAME)) == (better, again)
+
+
+def test_the_run_of_a_training_has_its_pictures_and_the_card_names_them() -> None:
+    version = train()
+    with registry._asking() as mlflow:
+        files = {one.path for one in mlflow.list_artifacts(version.run_id)}
+    assert files == {"model.skops", "card.md", "predicted.png", "residuals.png", "importance.png"}
+    place = version.uri.removesuffix("model.skops")
+    for name in files - {"model.skops", "card.md"}:
+        assert artifact_store.get(f"{place}{name}").startswith(b"\x89PNG")
+        assert f"]({name})" in version.card
+
+
+class RollsBack(Wear):
+    """While it is taught somebody rolls the model back."""
+
+    def fit(self, examples: Examples, settings: LearningSettings, *, seed: int) -> Learned:
+        ledger.rollback(NAME, actor="bob", reason="it cries wolf")
+        return Wear.fit(self, examples, settings, seed=seed)
+
+
+def test_a_version_that_was_measured_beside_one_that_was_rolled_back_meanwhile_does_not_speak(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(RECIPES, NAME, Wear(bias=2.0))
+    first = train()
+    monkeypatch.setitem(RECIPES, NAME, Wear(bias=1.0))
+    second = train()
+    assert ledger.champion(NAME) == second
+    monkeypatch.setitem(RECIPES, NAME, RollsBack())
+    third = train()
+    assert third.objections == []
+    assert (ledger.champion(NAME), ledger.challenger(NAME)) == (first, third)
+    entry = Deployment.objects.get(version=third)
+    assert entry.reason.startswith(f"Not compared with {first}, which speaks now: when it was measured {second} spoke.")
 
 
 def test_a_training_whose_data_is_not_there_fails_and_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,6 +227,15 @@ def test_an_answer_is_explained_by_its_features(http: Client, worker: None) -> N
     [told] = answer["contributions"]
     assert (told["row"], [one["feature"] for one in told["features"]]) == (2, ["load", "heat"])
     assert told["features"][1]["contribution"] in (0.0, None)
+
+
+def test_a_question_with_a_key_is_asked_once_and_its_answer_is_at_its_address(http: Client, worker: None) -> None:
+    train()
+    body, key = {"model": NAME, "features": ROW}, {"Idempotency-Key": "q-1"}
+    first, again = (http.post("/api/v1/ml/predict/", body, JSON, headers=key) for _ in range(2))
+    assert (first.status_code, again.status_code, again.content) == (202, 202, first.content)
+    sweeper.work_off([Bell("answer", Question.objects.get().pk)])
+    assert http.get(first.json()["status_url"]).json()["status"] == "DONE"
 
 
 def test_an_answer_that_takes_long_is_at_an_address_of_its_own(http: Client, settings: Settings) -> None:

@@ -220,7 +220,7 @@ def test_a_plan_lives_over_rest(machine: Equipment, anna: User) -> None:
     problem(http.post(f"{path}pause/", {"reason": "Idle"}, JSON), status=409, name="conflict")
     assert [len(http.get(PATH, {"paused": flag}).json()["results"]) for flag in ("true", "false")] == [1, 0]
     assert http.post(f"{path}resume/", {}, JSON).json()["paused_at"] is None
-    assert [one["number"] for one in http.get(f"{path}occurrences/").json()] == [1]
+    assert [one["number"] for one in http.get(f"{path}occurrences/").json()["results"]] == [1]
     assert len(http.get(f"{path}upcoming/").json()) == 10
     assert http.get(PATH, {"overdue": "true"}).json()["results"] == []
     Plan.objects.update(due_at=timezone.now() - DAY)
@@ -242,7 +242,7 @@ def test_a_meter_lives_over_rest(machine: Equipment, anna: User) -> None:
     problem(http.post(f"{path}enter/", {"value": 3}, JSON), status=409, name="conflict")
     assert http.patch(path, {"name": "Run time"}, JSON).json()["name"] == "Run time"
     problem(http.patch(path, {"threshold": 3}, JSON), status=400, name="invalid")
-    assert [one["value"] for one in http.get(f"{path}readings/").json()] == [12.5]
+    assert [one["value"] for one in http.get(f"{path}readings/").json()["results"]] == [12.5]
 
 
 def test_only_an_administrator_writes_and_a_technician_records(machine: Equipment, anna: User) -> None:

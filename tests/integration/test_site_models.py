@@ -20,6 +20,7 @@ from agents import predict, sweeper
 from agents.doorbell import Bell
 from agents.trainings import jobs, requests
 from mlops import ledger, loader, owners, site_recipes
+from mlops.known_faults import KnownFaults
 from mlops.learning.contract import NotAtHand
 from mlops.loader import Shelf
 from mlops.models import ModelPolicy, ModelVersion, Prediction, Training
@@ -400,7 +401,7 @@ def test_pages_show_a_sites_model_to_its_members_and_let_its_administrators_trai
 # What new labels ask for
 
 
-def test_a_version_whose_limit_was_moved_by_labels_passes_the_same_gate() -> None:
+def test_a_version_that_was_shown_labelled_faults_passes_the_same_gate_and_the_same_labels_change_nothing() -> None:
     site, begins = factories.site(), (300, 500, 700, *FAULTS)
     machine = pump(site, faulty(values(1), *begins, shift=0.45), tag="P-1")
     pump(site, values(2), tag="P-2")
@@ -409,16 +410,27 @@ def test_a_version_whose_limit_was_moved_by_labels_passes_the_same_gate() -> Non
     first = train(site, settings={"span": 10, "explained": 0.9, "budget": 0.001})
     second = train(site, incremental=True)
     before, after = loader.opened(first).learned, loader.opened(second).learned
-    assert isinstance(before, Multivariate) and isinstance(after, Multivariate)
+    assert isinstance(before, Multivariate) and isinstance(after, KnownFaults)
     assert same(before, after)
-    assert before.shape.budget < after.shape.budget == second.settings["budget"] <= before.shape.budget * 10**0.5
+    assert [one.fault for one in after.windows] == [True] * 3
+    assert second.figures["recall"][0] > first.figures["recall"][0] + 0.2
     assert second.objections == []
     assert second.comparisons[-1]["other"] == "champion 1"
     assert ledger.champion(first.name) == second
-    assert loader.opened(first).learned.parts()["shape"]["budget"] == 0.001
+    again = asked(site, incremental=True)
+    assert jobs.perform(again.pk) == "failed"
+    again.refresh_from_db()
+    assert again.reason.startswith("A label in the earlier part of the readings that the champion does not know")
+    assert (ledger.champion(first.name), ModelVersion.objects.count()) == (second, 2)
+    machine.labels.filter(from_at__lt=when(1_000)).update(retracted_at=timezone.now())
+    for begin in (200, 400, 600, 800):  # where nothing was wrong
+        say(machine, begin)
+    third = train(site, incremental=True)
+    assert any("champion 2" in why for why in third.objections)
+    assert (ledger.champion(first.name), ledger.challenger(first.name)) == (second, third)
 
 
-def test_without_a_champion_or_a_label_in_the_earlier_part_no_limit_is_moved(site: Site) -> None:
+def test_without_a_champion_or_a_label_in_the_earlier_part_no_step_is_made(site: Site) -> None:
     for missing in ("A champion of north-pump-anomaly", "A label in the earlier part"):
         row = asked(site, incremental=True)
         assert jobs.perform(row.pk) == "failed"
@@ -444,7 +456,7 @@ def test_enough_new_labels_ask_for_a_training_once(site: Site) -> None:
     say(machine, 300, "FALSE_ALARM")
     say(machine, 400, "FALSE_ALARM")
     [anew] = Training.objects.filter(pk__in=jobs.look_round())
-    assert "incremental" not in anew.options  # the limit was moved, and the champion is the same
+    assert "incremental" not in anew.options  # a step was made, and the champion is the same
     ended(anew)
     ModelPolicy.objects.update(retrain_labels=None)
     say(machine, 500, "FALSE_ALARM")
@@ -456,11 +468,11 @@ def ended(row: Training) -> None:
     Training.objects.filter(pk=row.pk).update(status="DONE", finished_at=timezone.now())
 
 
-def test_a_labelled_fault_asks_for_a_model_that_is_taught_without_it(site: Site) -> None:
+def test_labelled_faults_ask_for_a_step_and_then_for_a_model_that_is_taught_without_them(site: Site) -> None:
     train(site)
     ModelPolicy.objects.update(retrain_labels=1, cooldown_hours=0)
-    for incremental in (False, True):
-        say(Equipment.objects.get(tag="P-1"), 100 + 100 * incremental)
+    for number, incremental in enumerate((True, False, True), start=1):
+        say(Equipment.objects.get(tag="P-1"), 100 * number)
         [row] = Training.objects.filter(pk__in=jobs.look_round())
         assert ("incremental" in row.options) == incremental
         ended(row)

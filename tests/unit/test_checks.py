@@ -22,6 +22,22 @@ SAFE = {
 }
 
 
+@pytest.mark.parametrize(
+    ("production", "is_web", "url", "found"),
+    [
+        (True, True, "postgresql://bellwether_web@db/x", []),
+        (True, True, None, ["bellwether.E011"]),
+        (True, False, None, ["bellwether.W011"]),
+        (False, True, None, ["bellwether.W011"]),
+    ],
+)
+def test_a_web_server_that_owns_the_tables_is_named(
+    settings: Settings, production: bool, is_web: bool, url: str | None, found: list[str]
+) -> None:
+    settings.PRODUCTION, settings.IS_WEB, settings.DATABASE_WEB_URL = production, is_web, url
+    assert ids(checks.check_wall(None)) == found
+
+
 def ids(messages: list[CheckMessage]) -> list[str | None]:
     return [message.id for message in messages]
 

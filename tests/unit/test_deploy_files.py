@@ -16,18 +16,20 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 from django.core.management import get_commands
 from django.urls import resolve
 from django_prometheus import middleware
+from prometheus_client import Counter, Histogram
 
-from agents import intake
-from config import celery, embedded, health, supervisor
+from agents import exposition, intake, measures
+from config import celery, embedded, gauges, health, supervisor
 from deploy import healthcheck
 from tests.unit import test_env
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = {*celery.QUEUES}
-APP = {"web", "migrate", "sweeper", "beat", "flower", "mlflow", *WORKERS}
+APP = {"web", "migrate", "sweeper", "backup", "beat", "flower", "mlflow", *WORKERS}
 SERVERS = {"postgres", "redis", "store", "prometheus", "grafana"}
 FOR_CELERY = {"REMAP_SIGTERM", "FLOWER_BASIC_AUTH"}  # read by Celery and Flower themselves
 PORTS = {"web": 8000, "flower": 5555, "mlflow": 5000, "prometheus": 9090, "grafana": 3000}
@@ -117,7 +119,7 @@ def test_beat_flower_mlflow_and_sweep_are_started_as_on_one_node() -> None:
 
 def test_every_management_command_exists() -> None:
     asked = [words[2] for name in APP if (words := command(name))[:2] == ["python", "manage.py"]]
-    assert sorted(asked) == ["migrate", "sweep"]
+    assert sorted(asked) == ["backup", "migrate", "sweep"]
     assert set(asked) <= set(get_commands())
 
 
@@ -125,9 +127,21 @@ def test_the_app_gets_every_variable_it_reads_and_no_other() -> None:
     given = set(services()["web"]["environment"])
     # Compose's image sets the folder; a file may give any value.
     assert given - FOR_CELERY == test_env.names_read() - {"BELLWETHER_HOME"}
-    for name in APP - {"flower", "web"}:
-        assert set(services()[name]["environment"]) == given
-    assert set(services()["flower"]["environment"]) == given | {"FLOWER_BASIC_AUTH"}
+    shared = given - {"BELLWETHER_ROLE", "DATABASE_WEB_URL"}
+    counting = {*WORKERS, "sweeper"}
+    for name in APP - {"flower", "web"} - counting:
+        assert set(services()[name]["environment"]) == shared
+    for name in counting:
+        assert set(services()[name]["environment"]) == shared | {"PROMETHEUS_MULTIPROC_DIR"}
+    assert set(services()["flower"]["environment"]) == shared | {"FLOWER_BASIC_AUTH"}
+
+
+def test_the_web_server_alone_connects_as_the_role_that_row_security_holds() -> None:
+    role, script = settings.DATABASE_WEB_ROLE, read("deploy/postgres/web.sh")
+    assert services()["web"]["environment"]["DATABASE_WEB_URL"].startswith(f"postgresql://{role}:")
+    assert f"ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS" in script
+    children = supervisor.service(port=1, flower_port=2, beat_file=Path("beat"), concurrency=1)
+    assert {child.name: child.told for child in children if child.told} == {"web": {"BELLWETHER_ROLE": "web"}}
 
 
 def test_no_secret_stands_in_compose() -> None:
@@ -162,7 +176,7 @@ def test_a_service_says_whether_it_is_well(name: str) -> None:
     check = services()[name].get("healthcheck")
     if name == "web":
         assert check is None  # the image's own
-    elif name in {"migrate", "beat", "sweeper", "quarantine"}:
+    elif name in {"migrate", "beat", "sweeper", "quarantine", "backup"}:
         assert check == {"disable": True}
     else:
         assert check["test"] and check["interval"] and check["timeout"] and check["retries"]
@@ -305,6 +319,14 @@ def test_prometheus_asks_web_for_its_metrics() -> None:
         assert (ROOT / "deploy/prometheus" / file).exists()
 
 
+def test_prometheus_asks_every_process_that_counts() -> None:
+    workers = load("deploy/prometheus/prometheus.yml")["scrape_configs"][1]
+    port = services()["ingest"]["environment"]["METRICS_PORT"]
+    asked = {target for one in workers["static_configs"] for target in one["targets"]}
+    assert asked == {f"{name}:{port}" for name in (*WORKERS, "sweeper")}
+    assert workers["authorization"] == load("deploy/prometheus/prometheus.yml")["scrape_configs"][0]["authorization"]
+
+
 def expressions() -> list[str]:
     rules = [rule["expr"] for group in load("deploy/prometheus/rules.yml")["groups"] for rule in group["rules"]]
     board = json.loads(read("deploy/grafana/dashboards/bellwether.json"))
@@ -313,7 +335,12 @@ def expressions() -> list[str]:
 
 def metrics() -> set[str]:
     """Names of our own, as Prometheus sees them."""
-    return {*health.GAUGES, *(f"{counter._name}_total" for counter in (intake.ADMITTED, intake.REFUSED))}
+    own = [family.name for collector in gauges.COLLECTORS for family in collector().describe()]
+    counted = [metric for module in (intake, measures) for metric in vars(module).values()]
+    counters = [f"{metric._name}_total" for metric in counted if isinstance(metric, Counter)]
+    histograms = [metric._name for metric in counted if isinstance(metric, Histogram)]
+    spread = [f"{name}_{part}" for name in histograms for part in ("bucket", "count", "sum")]
+    return {*health.GAUGES, health.DATABASE_UP[0], exposition.MEMORY, *own, *counters, *histograms, *spread}
 
 
 def test_rules_and_dashboards_ask_for_metrics_that_exist() -> None:
@@ -350,6 +377,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "down",
         "test",
         "train-all",
+        "drill",
         "chaos",
         "bench",
         "bench-alarms",
@@ -377,6 +405,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "lint",
         "types",
         "check",
+        "openapi",
         "lock",
         "clean",
     }
@@ -473,5 +502,5 @@ def test_a_page_names_commands_addresses_and_metrics_that_exist(page: str) -> No
 def test_deployment_names_every_service_and_every_check() -> None:
     text = read("docs/deployment.md")
     assert [name for name in services() if f"`{name}`" not in text] == []
-    ids = set(re.findall(r"bellwether\.(E\d+)", read("config/checks.py")))
-    assert ids == set(re.findall(r"\b(E00\d)\b", text))
+    ids = set(re.findall(r"bellwether\.([EW]\d+)", read("config/checks.py")))
+    assert ids == set(re.findall(r"\b(E0\d\d)\b", text))

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from mlops.drift import check, discovery, performance, reference, relations, seasons, streams, windows
+from mlops.drift import check, discovery, gauges, performance, reference, relations, seasons, streams, windows
 from mlops.drift.check import Criteria
 from mlops.drift.performance import Intervals
 from mlops.drift.reference import Reference
 from mlops.drift.windows import Window
+from mlops.learning.examples import Track, everywhere
 from sensors.columns import SECOND_US, Float64
 
 MINUTE, HOUR = 60 * SECOND_US, 3600 * SECOND_US
@@ -348,3 +349,47 @@ def test_a_stream_changes_where_it_steps(by: str) -> None:
     assert 600 < found[0] < 660
     assert len(found) == 1
     assert streams.changes(np.full(99, 3.0), by=by, usual=3, spread=0).tolist() == []
+
+
+# Gauges of a served model's answers
+
+
+def test_what_named_states_are_worth_follows_from_their_probabilities() -> None:
+    answers = {"state": np.ones(4), "probability": np.array([1.0, 0.5, np.nan, 0.9])}
+    [found] = gauges.Named("probability").figures(answers, np.array([1.0, 0.0, 1.0, np.nan]))
+    assert (found.name, found.expected, found.measured, found.known) == ("accuracy", pytest.approx(0.8), 0.5, 2)
+
+
+def test_answers_that_say_nothing_have_no_figures() -> None:
+    nothing = np.full(3, np.nan)
+    quantiles = gauges.Quantiles(("p10", "p50", "p90"), np.array([0.1, 0.2]))
+    assert gauges.OneSided("probability", 0.5).figures({"probability": nothing}) == ()
+    assert gauges.Named("probability").figures({"probability": nothing}) == ()
+    assert quantiles.figures({"p10": nothing, "p50": nothing, "p90": nothing}) == ()
+    assert gauges.Score("score").figures({"score": nothing}) == ()
+
+
+def test_an_endless_interval_is_no_answer_and_without_usual_losses_only_coverage_is_told() -> None:
+    answers = {"p10": np.array([0.0, 0.0]), "p50": np.array([1.0, 2.0]), "p90": np.array([2.0, np.inf])}
+    [found] = gauges.Quantiles(("p10", "p50", "p90"), np.array([])).figures(answers, np.array([1.5, 9.0]))
+    assert (found.name, found.measured, found.known) == ("coverage", 1.0, 1)
+
+
+def test_usual_losses_are_those_of_each_block_over_its_width() -> None:
+    truth = np.array([1.0, 2.0, 3.0, np.nan])
+    held = everywhere([Track("m", np.arange(4), np.zeros((4, 1)))], [truth])
+    answers = {"rul_p10": np.zeros(4), "rul_p50": np.ones(4), "rul_p90": np.full(4, 2.0)}
+    found = performance.usual_losses(answers, held, np.array([0, 0, 1, 1]))
+    parts = [Intervals(np.zeros(n), np.ones(n), np.full(n, 2.0)) for n in (2, 1)]
+    assert found == [parts[0].loss(truth[:2]) / 2, parts[1].loss(truth[2:3]) / 2]
+    assert performance.usual_losses({"score": truth}, held, np.zeros(4, np.int64)) == []
+
+
+def test_a_stream_that_changes_is_found_behind_the_values_before_it() -> None:
+    lot = np.random.default_rng(1)
+    before, calm = lot.normal(0, 1, 200), lot.normal(0, 1, 200)
+    assert all(not len(at) for at in gauges.changes(before, calm).values())
+    calm[80:] += 4
+    found = gauges.changes(before, calm)
+    assert set(found) == set(streams.DETECTORS) and all(80 <= at[0] < 130 for at in found.values())
+    assert gauges.changes(np.full(5, np.nan), calm) == {}

@@ -14,8 +14,18 @@ from django.core.exceptions import ImproperlyConfigured
 from config import env
 
 ROOT = Path(__file__).resolve().parents[2]
-READERS = {"env.text", "env.optional", "env.flag", "env.integer", "env.words", "_secret", "os.environ.get", "os.getenv"}
-NOT_FOR_USERS = {"DJANGO_SETTINGS_MODULE"}
+READERS = {
+    "env.text",
+    "env.optional",
+    "env.flag",
+    "env.integer",
+    "env.words",
+    "env.rate",
+    "_secret",
+    "os.environ.get",
+    "os.getenv",
+}
+NOT_FOR_USERS = {"DJANGO_SETTINGS_MODULE", "PROMETHEUS_MULTIPROC_DIR"}
 
 
 @cache
@@ -140,3 +150,18 @@ def test_a_number_that_is_none_or_too_small_is_named(monkeypatch: pytest.MonkeyP
 def test_words_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X_WORDS", " a.example, ,b.example ")
     assert env.words("X_WORDS", []) == ["a.example", "b.example"]
+
+
+@pytest.mark.parametrize("value", ["5", "0/m", "-1/m", "5/w", "a/m", "5/0s"])
+def test_a_rate_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("X_RATE", value)
+    with pytest.raises(ImproperlyConfigured, match="X_RATE"):
+        env.rate("X_RATE", "1/s")
+
+
+def test_rates_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for value in ("600/m", "20/30s", "1/d", "none"):
+        monkeypatch.setenv("X_RATE", value)
+        found.append(env.rate("X_RATE", "1/s"))
+    assert found == [(600, 60), (20, 30), (1, 86_400), None]

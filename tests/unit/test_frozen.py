@@ -51,7 +51,7 @@ def test_later_readings_are_held_against_what_a_model_learned_from() -> None:
     _, held = Wear().split(Wear().load(NOWHERE))
     assert drifted(known, held.now[: known.rows]) == []
     assert drifted(known, held.now[: known.rows] + np.array([0.0, 30.0])) == ["heat"]
-    assert f"{known.windows} windows of {known.rows} rows" in cards.card(Wear(), trained)
+    assert f"{known.windows} windows of {known.rows} rows" in cards.card(Wear(), trained, pictures={})
 
 
 def test_a_reference_survives_the_artifact_to_the_bit() -> None:
@@ -75,7 +75,7 @@ def test_where_too_little_was_learned_from_there_is_no_reference_and_the_reason_
     trained = run.train(few, NOWHERE, others={}, tell=lambda what, share: None)
     assert trained.reference is None
     assert "rows are too few" in trained.no_reference
-    assert f"- Drift: readings cannot be checked, {trained.no_reference}" in cards.card(few, trained)
+    assert f"- Drift: readings cannot be checked, {trained.no_reference}" in cards.card(few, trained, pictures={})
 
 
 def test_rows_that_no_question_looked_at_change_nothing() -> None:

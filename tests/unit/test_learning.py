@@ -211,9 +211,57 @@ def test_a_training_measures_beside_baselines_and_the_champion() -> None:
     assert trained.beside[0].gain.low > 3
     assert [text for text in trained.objections if "champion 1" in text] == list(trained.objections) != []
     assert run.train(Wear(), NOWHERE, others={}, tell=quiet).objections == ()
-    card = cards.card(Wear(), trained)
+    card = cards.card(Wear(), trained, pictures={})
     assert "Against it" in card
     assert "load [kN]" in card
+
+
+class FewPresses(Wear):
+    """Each press is judged in its turn; the slope tells by which presses it was taught."""
+
+    def turns(self, examples: Examples) -> list[tuple[Examples, Examples]]:
+        return splits.each_track_in_turn(examples)
+
+
+def test_where_machines_are_few_each_is_judged_by_a_model_that_was_taught_the_others() -> None:
+    recipe = FewPresses(machines=6)
+    trained = run.train(recipe, NOWHERE, others={}, tell=quiet)
+    examples = recipe.load(NOWHERE)
+    assert (trained.turns, trained.learn, len(trained.held)) == (6, len(examples), len(examples))
+    whole = recipe.fit(examples, recipe.defaults, seed=run.SEED)
+    assert trained.learned.parts() == whole.parts()
+    apart = []
+    for number in range(6):
+        mine = examples.take(examples.track == number)
+        told = recipe.fit(examples.take(examples.track != number), recipe.defaults, seed=1).answer(mine)
+        apart.append(recipe.measure(told, mine)["rmse"])
+    assert trained.figures["rmse"].value == pytest.approx(math.sqrt(np.mean(np.square(apart))))
+    assert trained.figures["rmse"].value != recipe.measure(whole.answer(examples), examples)["rmse"]
+    assert trained.objections == ()
+    text = cards.card(recipe, trained)
+    assert "measured in 6 turns" in text and "not this very one" in text
+    assert "turns" not in cards.card(Wear(), run.train(Wear(), NOWHERE, others={}, tell=quiet))
+
+
+def test_where_machines_are_few_a_champion_that_knows_them_all_is_still_to_be_beaten() -> None:
+    recipe = FewPresses(machines=6)
+    champion = recipe.fit(recipe.load(NOWHERE), {"shrink": 0.0}, seed=1)
+    trained = run.train(recipe, NOWHERE, others={"champion 1": champion}, tell=quiet)
+    assert any("champion 1" in why for why in trained.objections)
+
+
+def test_where_machines_are_few_each_turn_searches_among_those_it_learns_from() -> None:
+    trained = run.train(replace(FewPresses(machines=6), seconds=0.7), NOWHERE, others={}, tell=quiet)
+    assert trained.trials >= 1
+
+
+def test_a_turn_that_gives_its_truth_away_fails_the_training() -> None:
+    class Leaking(FewPresses):
+        def turns(self, examples: Examples) -> list[tuple[Examples, Examples]]:
+            return [(examples, examples), *splits.each_track_in_turn(examples)]
+
+    with pytest.raises(leaks.Leak):
+        run.train(Leaking(machines=6), NOWHERE, others={}, tell=quiet)
 
 
 def test_a_worse_model_may_not_speak() -> None:

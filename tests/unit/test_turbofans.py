@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from mlops import coverage, life_bands, prognosis, regimes, trends
+from mlops import coverage, life_bands, overhauls, prognosis, regimes, trends
 from mlops.learning import artifact
 from mlops.learning.contract import Answers, Learned, NotAtHand
 from mlops.learning.examples import Examples, Track
@@ -126,6 +126,87 @@ def test_each_engine_is_stopped_once_by_lot_whatever_its_life(stops: Stops) -> N
     assert chance[100] / chance[10] == pytest.approx(
         (1 - stops.fading * 100 / stops.furthest) / (1 - stops.fading * 10 / stops.furthest)
     )
+
+
+# Overhauls
+
+
+def overhauled(name: str, first: int, second: int, *, seed: int) -> Track:
+    """Worn to its end, as new again, and worn until it fails."""
+    pieces = [engine(name, life, seed=seed + k).value for k, life in enumerate((first, second))]
+    value = np.concatenate(pieces)
+    return Track(name, (np.arange(len(value)) + 1) * turbofan_data.PERIOD_US, value)
+
+
+def with_overhauls() -> Examples:
+    tracks = [*made().tracks, overhauled("twice", 150, 180, seed=50)]
+    return turbofan_data.at_every(tracks, rows=8, least=turbofan.SIGHT.least)
+
+
+def seen(examples: Examples) -> tuple[regimes.Regimes, overhauls.Wear]:
+    rows = np.concatenate([track.value for track in examples.tracks])
+    usual = regimes.learn(rows, settings=3, regimes=1, seed=0)
+    return usual, overhauls.learn(examples, usual, furthest=145)
+
+
+def test_an_overhaul_is_seen_once_it_lasts_and_nothing_else_is_one() -> None:
+    examples = with_overhauls()
+    usual, wear = seen(examples)
+    *others, twice = (usual.normal(track.value) for track in examples.tracks)
+    assert not any(wear.begun(normal).any() for normal in others)
+    begun = wear.begun(twice)
+    assert abs(int(begun[-1]) - 150) <= 1
+    told_at = int(np.flatnonzero(begun)[0])
+    assert 150 <= told_at <= 150 + overhauls.ROWS
+    for end in (20, 149, told_at, told_at + 1, 200):
+        assert wear.begun(twice[:end]).tolist() == begun[:end].tolist()  # from what is known by then
+
+
+def test_a_moment_without_wear_is_no_overhaul() -> None:
+    examples = with_overhauls()
+    usual, wear = seen(examples)
+    value = examples.tracks[0].value.copy()
+    value[-6:-4] = value[:2]
+    value[-12:-10] = np.nan
+    assert not wear.begun(usual.normal(value)).any()
+    assert wear.begun(np.full((50, WIDTH - 3), np.nan)).tolist() == [0] * 50
+    assert len(wear.begun(np.empty((0, WIDTH - 3)))) == 0
+
+
+def test_what_is_left_is_told_until_the_overhaul_and_each_life_counts_as_one() -> None:
+    raw = with_overhauls()
+    usual, wear = seen(raw)
+    asked = overhauls.until_the_next(raw, wear, usual)
+    mine = asked.track == len(asked.tracks) - 1
+    last = asked.end[mine] + asked.truth[mine]
+    assert (np.abs(last[asked.end[mine] <= 149] - 150) <= 1).all() and (last[asked.end[mine] > 151] == 330).all()
+    assert np.array_equal(asked.truth[~mine], raw.truth[~mine])
+    lives = overhauls.lives(asked)
+    assert np.abs(lives[mine] - np.where(last == 330, 180, 150)).max() <= 1
+    lengths = np.array([len(track.at) for track in asked.tracks])
+    assert np.array_equal(lives[~mine], lengths[asked.track[~mine]])
+
+
+def test_an_overhauled_engine_is_told_a_new_life_and_both_truths_are_measured() -> None:
+    raw = with_overhauls()
+    asked = overhauls.until_the_next(raw, *seen(raw)[::-1])
+    model = recipe().fit(asked, SMALL, seed=1)
+    twice = asked.take(asked.track == len(asked.tracks) - 1)
+    p50 = model.answer(twice)["rul_p50"]
+    worn, young = (twice.end > 135) & (twice.end < 150), (twice.end > 170) & (twice.end < 230)
+    assert p50[worn].max() < 60 < p50[young].min()
+    figures = recipe().measure(model.answer(twice), twice)
+    assert figures["rmse_to_failure"] > figures["rmse"]
+    short = twice.take(twice.end < 150)
+    cut = (replace(twice.tracks[-1], value=twice.tracks[-1].value[:150], at=twice.tracks[-1].at[:150]),)
+    alone = Examples(cut, np.zeros(len(short), np.int64), short.end, short.truth)
+    assert same(model.answer(alone), model.answer(short))
+
+
+def test_what_was_learned_before_overhauls_were_known_is_still_opened(models: list[Learned]) -> None:
+    parts = models[0].parts()
+    del parts["wear"]
+    assert not np.isfinite(prognosis.LifeLeft.from_parts(parts).wear.fall)
 
 
 # Bands

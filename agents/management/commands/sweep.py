@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, close_old_connections
 
-from agents import sweeper
+from agents import exposition, sweeper
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +24,7 @@ class Command(BaseCommand):
         if options["once"]:
             self.stdout.write(f"{sweeper.sweep()} due")
             return
+        exposition.serve_if_asked()
         stop = threading.Event()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: stop.set())

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--look-back", type=int, metavar="DAYS",
                             help="So many days up to the newest reading are learned from, from now on.")  # fmt: skip
         parser.add_argument("--incremental", action="store_true",
-                            help="Only move the limit of the site's champion, by what was labelled.")  # fmt: skip
+                            help="Show the champion of the site what was labelled since.")  # fmt: skip
         parser.add_argument("--data", type=Path, default=settings.ML_DATA_DIR, metavar="DIR",
                             help=f"Where the data sets are, a folder each ({settings.ML_DATA_DIR}).")  # fmt: skip
         parser.add_argument("--seconds", type=float, help="For the search; 0: with the usual hyper-parameters.")

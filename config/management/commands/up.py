@@ -15,11 +15,13 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument("--flower-port", type=int, default=5555)
+        parser.add_argument("--metrics-port", type=int, default=9101, help="The first of the workers'; 0: none.")
         parser.add_argument("--concurrency", type=int, default=1, help="Processes in each worker.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         ports = {
             "port": options["port"], "flower_port": options["flower_port"], "mlflow_port": settings.MLFLOW_PORT,
+            "metrics_port": options["metrics_port"],
         }  # fmt: skip
         try:
             supervisor = node.prepare(**ports, concurrency=options["concurrency"])

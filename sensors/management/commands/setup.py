@@ -5,9 +5,9 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rest_framework_simplejwt.tokens import RefreshToken
 
 from sensors import onboarding
+from sensors.families import Refresh
 from sensors.models import Membership
 
 
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         self.stdout.write(f"Site           {site.slug} ({site.name}), {'made' if made else 'was there'}")
         self._tell("Administrator", admin)
         self._tell("Ingest client", client)
-        token = RefreshToken.for_user(client.user)
+        token = Refresh.for_user(client.user)
         self.stdout.write(f"Refresh token of the ingest client (a day):\n{token}")
         self.stdout.write(f"Access token of the ingest client (some minutes):\n{token.access_token}")
 
