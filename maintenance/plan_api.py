@@ -149,7 +149,8 @@ class Plans(Writing):
             ]  # fmt: skip
 
     policy = READS | takes(READ, "occurrences", "upcoming")
-    policy |= takes("plans.edit", "create", "partial_update", "pause", "resume", "record_done", "preview")
+    policy |= takes("plans.edit", "create", "partial_update", "pause", "resume", "preview")
+    policy |= takes("orders.act", "record_done")
     queryset = Plan.objects.select_related("site", "meter").annotate(open_order=Subquery(OPEN))
     serializer_class = PlanOut
     filterset_class = PlanFilter

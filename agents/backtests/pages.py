@@ -105,7 +105,7 @@ def asking(page: Backtests, request: HttpRequest) -> HttpResponse:
     if kind is None:
         raise Http404("A backtest is of a sensor, a machine or a site.")
     there: Any = page.admin_site._registry[PLACES[kind]]
-    row = ask.row_of(there, request, request.GET[kind])
+    row = ask.row_of(there, request, request.GET[kind], takes=page.acts)
     if isinstance(row, Equipment) and row.level != Equipment.Level.MACHINE:
         raise Http404("A backtest is of a machine, not of a line or a component.")
     target = target_of(row)
@@ -120,6 +120,7 @@ def asking(page: Backtests, request: HttpRequest) -> HttpResponse:
         doorbell.ring(Bell("backtest", made[-1].pk))
 
     question = ask.Question(
+        takes=page.acts,
         title="Backtest",
         button="Judge anew",
         done="Asked for a backtest of",

@@ -143,7 +143,7 @@ def test_permits_are_ruled_issued_and_revoked_over_rest(order: WorkOrder) -> Non
     stopped = hand.post(f"{API}work-orders/{order.pk}/resume/", {}, JSON)
     assert "hot work" in problem(stopped, status=409, name="conflict")["detail"]
     permit = {"order": order.pk, "kind": "HOT_WORK", "valid_until": (timezone.now() + HOUR).isoformat()}
-    problem(hand.post(f"{API}permits/", permit, JSON), status=409, name="conflict")
+    problem(hand.post(f"{API}permits/", permit, JSON), status=403, name="forbidden")
     made = boss.post(f"{API}permits/", permit, JSON)
     assert made.status_code == 201
     assert len(hand.get(f"{API}permits/?holds=true").json()["results"]) == 1
