@@ -10,6 +10,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from maintenance import webhooks
 from mlops import predictions
 from sensors import compaction, retention, store
 
@@ -38,3 +39,8 @@ def compact_readings() -> compaction.Compacted:
 def forget_predictions() -> int:
     """Delete what models said longer ago than it is kept; how many."""
     return predictions.forget(before=timezone.now() - timedelta(days=settings.ML_PREDICTIONS_DAYS))
+
+
+def forget_webhook_deliveries() -> int:
+    """Delete what was sent to webhooks longer ago than it is kept; how many."""
+    return webhooks.forget(before=timezone.now() - webhooks.KEPT)

@@ -10,7 +10,7 @@ from celery.signals import celeryd_after_setup
 
 from agents import deliver as delivery
 from agents import doctor as rounds
-from agents import doorbell, housekeeping, jobs, pipeline, warm, watch_alarms
+from agents import doorbell, housekeeping, jobs, pipeline, warm, watch_alarms, webhooks
 from agents import watchdog as dog
 from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
@@ -66,6 +66,11 @@ def deliver(notification_id: int, **_: Any) -> None:
     doorbell.ring_all(delivery.look(notification_id))
 
 
+@shared_task(name="agents.webhook", queue="webhook")
+def webhook(webhook_id: int, **_: Any) -> None:
+    doorbell.ring_all(webhooks.take(webhook_id))
+
+
 @shared_task(
     name="agents.backtest",
     queue="backtest",
@@ -119,6 +124,11 @@ def model_breaches(**_: Any) -> None:
 @shared_task(name="agents.forget_predictions", queue="housekeeping")
 def forget_predictions(**_: Any) -> None:
     jobs.run("forget_predictions", housekeeping.forget_predictions)
+
+
+@shared_task(name="agents.forget_webhook_deliveries", queue="housekeeping")
+def forget_webhook_deliveries(**_: Any) -> None:
+    jobs.run("forget_webhook_deliveries", housekeeping.forget_webhook_deliveries)
 
 
 @shared_task(name="agents.trainings", queue="housekeeping")

@@ -181,8 +181,9 @@ def service(
         worker("intake", "ingest,validate"),
         worker("judge", "detect,decide,notify"),
         worker("outbox", "deliver,housekeeping"),  # no stage: it waits for targets that may hang
-        # One at a time and in the process itself: what it tries runs in children of its own (agents.probe).
-        Child("aside", [*celery, "worker", "-n", "aside@%h", "-Q", "quarantine", "--pool", "solo", *QUIET]),
+        # One at a time and in the process itself: what is quarantined is tried in children of its own (agents.probe),
+        # and webhooks, which may hang, take short turns.
+        Child("aside", [*celery, "worker", "-n", "aside@%h", "-Q", "quarantine,webhook", "--pool", "solo", *QUIET]),
         # Answers of models: apart from what is long, since somebody waits for them.
         Child("models", [*celery, "worker", "-n", "models@%h", "-Q", "answer", "--concurrency", "1", *QUIET]),
         # One at a time: each takes a processor for as long as it may.

@@ -131,6 +131,7 @@ OWNED = frozenset(
         "required_skill",
         "order_timing",
         "machine_hours",
+        "webhook",
     )
     for what in ("added", "changed", "deleted")
 )
@@ -155,7 +156,12 @@ SCHEDULE = frozenset(
 )  # fmt: skip
 """What becomes of a schedule."""
 
-TYPES = OWNED | IMPORTED | CARRYING_OUT | SCHEDULE | frozenset(
+WEBHOOKS = frozenset(
+    f"webhook.{what}" for what in ("verified", "paused", "resumed", "gone", "rotated", "replayed", "tested")
+)
+"""What becomes of an address that events are sent to."""
+
+TYPES = OWNED | IMPORTED | CARRYING_OUT | SCHEDULE | WEBHOOKS | frozenset(
     {
         ANOMALY_DETECTED, INSTRUMENT_FAULT, MODEL_PROMOTED, MODEL_ROLLED_BACK, MODEL_CHALLENGED,
         ALARM_NOTED, ALARM_RE_ALARMED, DEFINITION_ADDED, DEFINITION_CHANGED, DEFINITION_DELETED,

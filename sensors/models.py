@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 
-from sensors import operating_models, zones  # noqa: F401  # Django looks for tables here
+from sensors import journal_order, operating_models, zones  # noqa: F401  # Django looks for tables here
 from sensors.default_models import LONGEST_RATE_SPAN, MOST_ALARM_READINGS
 
 LANES = 64
@@ -652,10 +652,16 @@ class Event(models.Model):
     recorded_at = models.DateTimeField(db_default=Now(), editable=False)
     actor = models.CharField(max_length=150, blank=True, help_text="Who did it; empty for the flow itself.")
     data = models.JSONField(default=dict)
+    written_in = models.BigIntegerField(
+        null=True, editable=False, db_default=journal_order.OWN_TRANSACTION, help_text="See sensors.feed."
+    )
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["subject", "id"], name="event_of_subject")]
+        indexes = [
+            models.Index(fields=["subject", "id"], name="event_of_subject"),
+            models.Index(fields=["site", "written_in", "id"], name="event_in_order_of_site"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.subject}"
