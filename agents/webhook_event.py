@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from maintenance import webhook_filter
+from maintenance.webhook_filter import About
 from maintenance.webhook_models import Webhook, WebhookDelivery
 from sensors.models import Event
 
@@ -19,12 +20,11 @@ REST = {"alarm": "alarms", "anomaly": "anomalies", "work_order": "work-orders", 
 def envelope(row: Webhook, delivery: WebhookDelivery) -> bytes:
     """The body: the same bytes for each attempt."""
     event = delivery.event
-    said = of_test(row, delivery) if event is None else of(event)
+    said = of_test(row, delivery) if event is None else of(event, webhook_filter.about([event])[event.pk])
     return json.dumps(said, sort_keys=True, allow_nan=False, separators=(",", ":")).encode()
 
 
-def of(event: Event) -> dict[str, Any]:
-    about = webhook_filter.about([event])[event.pk]
+def of(event: Event, about: About) -> dict[str, Any]:
     kind, _, key = event.subject.partition("/")
     data = {
         **event.data,

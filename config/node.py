@@ -33,10 +33,14 @@ class PortTaken(RuntimeError):
 
 
 def prepare(
-    *, port: int, flower_port: int, mlflow_port: int = 0, concurrency: int = 1, extra: Mapping[str, str] | None = None
-) -> Supervisor:
-    """Migrate, and describe the children (not started yet); no MLflow server at port 0. Raises ``PortTaken``."""
-    for number in (port, flower_port, mlflow_port):
+    *, port: int, flower_port: int, mlflow_port: int = 0, live_port: int = 0, concurrency: int = 1,
+    extra: Mapping[str, str] | None = None,
+) -> Supervisor:  # fmt: skip
+    """Migrate, and describe the children (not started yet); no MLflow server and no live streams at port 0.
+
+    Raises ``PortTaken``.
+    """
+    for number in (port, flower_port, mlflow_port, live_port):
         if number and not is_free(number):
             raise PortTaken(f"Port {number} is in use: stop what listens there, or choose another one.")
     call_command("migrate", verbosity=0)
@@ -45,10 +49,13 @@ def prepare(
         port=port,
         flower_port=flower_port,
         mlflow_port=mlflow_port,
+        live_port=live_port,
         beat_file=home() / "beat",
         concurrency=concurrency,
     )
     told = {"MLFLOW_PORT": str(mlflow_port)} | dict(extra or {})
+    if live_port and not settings.LIVE_URL:
+        told["LIVE_URL"] = f"http://127.0.0.1:{live_port}"
     return Supervisor(
         children,
         folder=settings.BASE_DIR,

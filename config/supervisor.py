@@ -144,6 +144,11 @@ WEB = (
     "--blocking-threads-idle-timeout", "600",  # as long as a thread's connection to the database may be kept
     "--workers-kill-timeout", "15",  # requests in hand end before; the supervisor itself waits for 20 s
 )  # fmt: skip
+LIVE = (
+    "--interface", "asgi", "--http", "1", "--no-ws", "--log-level", "warning",
+    "--workers", "1",  # one reader of the journal
+    "--backlog", "2048", "--workers-kill-timeout", "5",
+)  # fmt: skip
 TRACKING = (
     "--interface", "wsgi", "--http", "1", "--no-ws", "--log-level", "warning",
     "--workers", "1",
@@ -160,9 +165,11 @@ def service(
     beat_file: Path,
     concurrency: int,
     mlflow_port: int = 0,
+    live_port: int = 0,
     web_threads: int = WEB_THREADS,
 ) -> list[Child]:
-    """The processes of one node: web, a worker for each group of stages, beat, sweep, Flower, and MLflow at a port."""
+    """The processes of one node: web, a worker for each group of stages, beat, sweep, Flower, and MLflow and the live
+    streams where they have a port."""
     python = sys.executable
     celery = [python, "-m", "celery", "-A", "config"]
 
@@ -198,6 +205,7 @@ def service(
             ],
         ),
         *([tracking(port=mlflow_port)] if mlflow_port else []),
+        *([live(port=live_port)] if live_port else []),
     ]  # fmt: skip
 
 
@@ -205,3 +213,9 @@ def tracking(*, port: int) -> Child:
     """The MLflow server. Nothing but trainings asks it; while it is away they wait, and the rest goes on."""
     address = ["--host", "127.0.0.1", "--port", str(port)]
     return Child("mlflow", [sys.executable, "-m", "granian", "config.tracking_wsgi:application", *address, *TRACKING])
+
+
+def live(*, port: int) -> Child:
+    """The live streams, which would hold a thread of the web server each."""
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    return Child("live", [sys.executable, "-m", "granian", "config.live:application", *address, *LIVE])

@@ -29,7 +29,7 @@ class Webhook(models.Model):
         help_text="Of events that have a priority: nothing below this is sent.",
     )  # fmt: skip
     equipment = models.ForeignKey(
-        Equipment, models.CASCADE, null=True, blank=True, related_name="webhooks",
+        Equipment, models.PROTECT, null=True, blank=True, related_name="webhooks",
         help_text="A line with all machines that stand in it, or one machine. Empty: the whole site.",
     )  # fmt: skip
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.PENDING, editable=False)

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from django.db import connection, connections, transaction
 from django.db.models.functions import Now
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -19,9 +21,10 @@ from maintenance import owned
 from maintenance import webhooks as book
 from maintenance.refusals import Refused
 from maintenance.webhook_models import Webhook, WebhookDelivery, WebhookTry
-from sensors import feed, journal
+from sensors import ask, feed, journal
 from sensors.models import Event, Site
 from tests import factories, outgoing
+from tests.client import JSON, client, problem
 from tests.servers import Answer, HttpSink, Request
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -421,3 +424,118 @@ def test_old_deliveries_are_forgotten(site: Site) -> None:
         with transaction.atomic():
             WebhookDelivery.objects.update(finished_at=Now() - book.KEPT)
         assert book.forget(before=timezone.now() - book.KEPT) == 2
+
+
+# REST and pages
+
+API = "/api/v1/webhooks/"
+
+
+def asked(site: Site, **said: Any) -> dict[str, Any]:
+    return {"site": site.pk, "name": "ERP", "url": "https://erp.example.com/in", "types": ["alarm.*"]} | said
+
+
+def test_a_webhook_over_rest_from_its_making_to_its_end(site: Site) -> None:
+    boss = client(factories.user(site=site))
+    with Receiver() as receiver:
+        made = boss.post(API, asked(site, url=receiver.url), JSON)
+        assert made.status_code == 201
+        secret, path = made.json()["secret"], f"{API}{made.json()['id']}/"
+        row = Webhook.objects.get(secret=secret)
+        assert "secret" not in boss.get(path).json()
+        problem(boss.post(f"{path}test/", {}, JSON), status=409, name="conflict")
+        turn(row)
+        assert boss.get(path).json()["status"] == "ACTIVE"
+        assert boss.post(f"{path}test/", {}, JSON).status_code == 202
+        happen(site, "1")
+        turn(row)
+        failed, sent = boss.get(f"/api/v1/webhook-deliveries/?webhook={row.pk}").json()["results"]
+        assert (failed["type"], sent["type"]) == ("alarm.opened", "test")
+        shown = boss.get(f"/api/v1/webhook-deliveries/{sent['id']}/").json()
+        assert [attempt["answered"] for attempt in shown["tries"]] == [200]
+        assert boss.post(f"/api/v1/webhook-deliveries/{sent['id']}/replay/", {}, JSON).status_code == 202
+        span = {"begin": "2000-01-01T00:00:00Z", "end": "2100-01-01T00:00:00Z"}
+        assert boss.post(f"{path}replay/", span, JSON).json() == {"events": 1}
+        rotated = boss.post(f"{path}rotate/", {"overlap_hours": 2}, JSON).json()
+        assert rotated["secret"] != secret
+        assert [boss.post(f"{path}{name}/", {}, JSON).json()["status"] for name in ("pause", "resume", "verify")] == [
+            "PAUSED", "ACTIVE", "PENDING",
+        ]  # fmt: skip
+        problem(boss.post(f"{path}resume/", {}, JSON), status=409, name="conflict")
+        changed = boss.patch(path, {"lowest_priority": "HIGH"}, JSON)
+        assert (changed.status_code, changed.json()["lowest_priority"]) == (200, "HIGH")
+    assert boss.delete(path).status_code == 204
+    assert not WebhookDelivery.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "pointer"),
+    [
+        ({"url": "http://10.0.0.1/"}, "#/url"),
+        ({"url": "https://2130706433/"}, "#/url"),
+        ({"types": []}, "#/types"),
+        ({"types": ["person.added"]}, "#/types/0"),
+    ],
+)
+def test_what_could_never_work_is_refused(site: Site, settings: Settings, said: Any, pointer: str) -> None:
+    settings.WEBHOOK_ALLOWED_NETWORKS = []
+    told = problem(client(factories.user(site=site)).post(API, asked(site, **said), JSON), status=400, name="invalid")
+    assert [fault["pointer"] for fault in told["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize("role", ["VIEWER", "TECHNICIAN", "INGEST", "ADMIN"])
+def test_only_a_sites_administrators_see_and_change_webhooks(site: Site, role: str) -> None:
+    with HttpSink() as receiver:
+        row = hook(site, receiver)
+    delivery = WebhookDelivery.objects.create(webhook=row)
+    stranger = client(factories.user(site=factories.site() if role == "ADMIN" else site, role=role))
+    assert stranger.get(API).json()["results"] == []
+    problem(stranger.get(f"{API}{row.pk}/"), status=404, name="not-found")
+    for name in ("verify", "test", "rotate", "pause", "resume", "replay"):
+        problem(stranger.post(f"{API}{row.pk}/{name}/", {}, JSON), status=404, name="not-found")
+    problem(stranger.post(f"/api/v1/webhook-deliveries/{delivery.pk}/replay/", {}, JSON), status=404, name="not-found")
+    problem(stranger.patch(f"{API}{row.pk}/", {}, JSON), status=404, name="not-found")
+    problem(stranger.delete(f"{API}{row.pk}/"), status=404, name="not-found")
+    if role != "ADMIN":
+        problem(stranger.post(API, asked(site), JSON), status=403, name="forbidden")
+
+
+def test_a_webhook_on_its_pages(site: Site) -> None:
+    person = Client()
+    person.force_login(factories.user(site=site, is_staff=True))
+    with Receiver() as receiver:
+        said = {"site": site.pk, "name": "ERP", "url": receiver.url, "types": ["alarm.*"], "lowest_priority": "LOW"}
+        page = person.post(reverse("admin:maintenance_webhook_add"), said, follow=True)
+        row = Webhook.objects.get()
+        assert f"shown this once: {row.secret}" in page.content.decode()
+        turn(row)
+        happen(site, "1")
+        turn(row)
+        here = reverse("admin:maintenance_webhook_change", args=[row.pk])
+        body = person.get(here).content.decode()
+        assert row.secret not in body
+        assert all(f"/{name}/" in body for name in ("verify", "test", "pause", "rotate", "replay-time"))
+        for name, answers in {
+            "test": {}, "rotate": {"hours": 1}, "pause": {}, "resume": {},
+            "replay_time": {"begin_0": "2000-01-01", "begin_1": "00:00", "end_0": "2100-01-01", "end_1": "00:00"},
+        }.items():  # fmt: skip
+            button = reverse(f"admin:maintenance_webhook_{name}", args=[row.pk])
+            assert person.get(button).status_code == 200
+            done = person.post(button, {ask.CONFIRMED: "1", **answers}, follow=True)
+            assert (done.status_code, done.redirect_chain != []) == (200, True)
+            assert (Webhook.objects.get().secret in done.content.decode()) == (name == "rotate")
+        turn(row)
+        delivery = row.deliveries.order_by("id")[0]
+        shown = person.get(reverse("admin:maintenance_webhookdelivery_change", args=[delivery.pk])).content.decode()
+        assert "alarm.opened alarm/1" in shown
+        again = reverse("admin:maintenance_webhookdelivery_replay", args=[delivery.pk])
+        person.post(again, {ask.CONFIRMED: "1"})
+        turn(row)
+        before = Webhook.objects.get()
+        changed = person.post(here, said | {"name": "Other", "url": f"{receiver.url}&x=1"}, follow=True)
+        assert changed.status_code == 200
+    after = Webhook.objects.get()
+    assert (after.name, after.status, after.secret, after.read_event) == (
+        "Other", "PENDING", before.secret, before.read_event,
+    )  # fmt: skip
+    assert states(row) == ["DELIVERED", "DELIVERED"]

@@ -22,7 +22,7 @@ class Command(BaseCommand):
             "port": options["port"], "flower_port": options["flower_port"], "mlflow_port": settings.MLFLOW_PORT,
         }  # fmt: skip
         try:
-            supervisor = node.prepare(**ports, concurrency=options["concurrency"])
+            supervisor = node.prepare(**ports, live_port=settings.LIVE_PORT, concurrency=options["concurrency"])
         except node.PortTaken as error:
             raise CommandError(str(error)) from error
         for signum in (signal.SIGTERM, signal.SIGINT):
