@@ -28,6 +28,7 @@ from agents.live import told  # noqa: E402  # after the setup
 from agents.live.api import Let, Opened  # noqa: E402
 from agents.live.hub import Full, Hub, Stream, missed  # noqa: E402
 from sensors import problems  # noqa: E402
+from sensors.feed import Position  # noqa: E402
 
 BEAT_SECONDS = 15.0
 RETRY_SECONDS = 30
@@ -117,8 +118,9 @@ async def _tell(stream: Stream, answer: Let, send: Send) -> None:
         *kept,
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await _send(send, told.HELLO)
-    for lines in await _before(stream, answer.opened):
+    until = await stream.started
+    await _send(send, told.HELLO)  # from here on nothing is missed
+    for lines in await _before(stream, answer.opened, until):
         await _send(send, lines)
     while True:
         while stream.queue and not stream.ended:
@@ -133,9 +135,8 @@ async def _tell(stream: Stream, answer: Let, send: Send) -> None:
             await _send(send, told.BEAT)
 
 
-async def _before(stream: Stream, opened: Opened) -> list[bytes]:
+async def _before(stream: Stream, opened: Opened, until: Position) -> list[bytes]:
     """What was missed between the event that was seen last and the reader's place."""
-    until = await stream.started
     if opened.last == 0:
         return []
     loop = asyncio.get_running_loop()

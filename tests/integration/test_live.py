@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import connection
 from pytest_django import Settings
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from agents import sweeper
 from agents.live import hub as hubs
-from config import live
+from config import live, node, supervisor
 from sensors import inbox, journal
 from sensors.models import Event, Membership, Site
 from tests import factories
@@ -91,6 +99,47 @@ def test_the_newest_readings_of_named_sensors_are_told(site: Site) -> None:
     assert told["data"] == {
         "sensor": sensor.pk, "measured_at": "2026-03-01T12:00:00Z", "value": 7.5, "quality": "GOOD",
     }  # fmt: skip
+
+
+def test_the_live_process_streams_over_real_http(site: Site, tmp_path: Path) -> None:
+    token, port = RefreshToken.for_user(factories.user(site=site)).access_token, node.free_port(0)
+    with serving(port, tmp_path):
+        asked = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
+        answer = requests.get(f"http://127.0.0.1:{port}/api/v1/live/", headers=asked, stream=True, timeout=20)
+        with answer:
+            lines = answer.iter_lines(chunk_size=1)
+            assert next(lines) == b": listening"
+            key = happen(site, "1")
+            assert next(line for line in lines if line.startswith(b"id")) == f"id: {key}".encode()
+        assert requests.get(f"http://127.0.0.1:{port}/api/v1/sites/", timeout=20).status_code == 404
+
+
+@contextmanager
+def serving(port: int, folder: Path) -> Iterator[None]:
+    """The live process of a node, with this test's database."""
+    at = connection.settings_dict
+    url = f"postgresql://{at['USER']}:{at['PASSWORD']}@/{at['NAME']}?host={at['HOST']}&port={at['PORT']}"
+    environment = os.environ | {"DATABASE_URL": url, "REDIS_URL": settings.REDIS_URL}
+    with (folder / "live.log").open("w") as log:
+        server = subprocess.Popen(
+            supervisor.live(port=port).command, cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=log
+        )
+        try:
+            until_answers(f"http://127.0.0.1:{port}/health/live")
+            yield
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def until_answers(url: str) -> None:
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
+        with suppress(requests.RequestException):
+            if requests.get(url, timeout=5).ok:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(url)
 
 
 @pytest.mark.parametrize(
