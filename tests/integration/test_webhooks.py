@@ -15,15 +15,16 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from agents import sweeper, webhooks
+from agents import failpoints, sweeper, webhooks
 from agents.channels import webhook as signing
+from agents.doorbell import Bell
 from maintenance import owned
 from maintenance import webhooks as book
 from maintenance.refusals import Refused
 from maintenance.webhook_models import Webhook, WebhookDelivery, WebhookTry
 from sensors import ask, feed, journal
 from sensors.models import Event, Site
-from tests import factories, outgoing
+from tests import factories, outgoing, workers
 from tests.client import JSON, client, problem
 from tests.servers import Answer, HttpSink, Request
 
@@ -397,6 +398,20 @@ def test_a_worker_that_was_overtaken_keeps_nothing(site: Site) -> None:
         turn(row)
     assert states(row) == ["PENDING"]
     assert WebhookTry.objects.count() == 0
+
+
+@pytest.mark.parametrize("point", failpoints.WEBHOOK_POINTS)
+def test_a_worker_that_dies_sends_again_under_the_same_id(site: Site, point: str) -> None:
+    with Receiver() as receiver:
+        row = active(site, receiver)
+        happen(site, "1")
+        book.wake_for_news()
+        bells = [Bell("webhook", row.pk)]
+        assert workers.work(bells, environment={failpoints.VARIABLE: point}) == failpoints.EXIT_STATUS
+        sweeper.work_off(sweeper.due())  # its lease is given back, since its process is no more
+    copies = 2 if point == "webhook:sent" else 1
+    assert [event["id"] for event in receiver.events] == [receiver.events[0]["id"]] * copies
+    assert states(row) == ["DELIVERED"]
 
 
 def test_a_database_restored_into_another_server_goes_on_where_it_was(site: Site) -> None:
