@@ -83,6 +83,8 @@ MENU = (
         ("Escalation chains", "stairs", "maintenance_chain"),
         ("On call", "event_available", "maintenance_rota"),
         ("Notifications", "forward_to_inbox", "maintenance_notification"),
+        ("Webhooks", "webhook", "maintenance_webhook"),
+        ("Webhook deliveries", "outbox", "maintenance_webhookdelivery"),
         ("Ledger", "receipt_long", "maintenance_attempt"),
         ("Links used", "link", "maintenance_linkuse"),
     )),

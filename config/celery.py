@@ -19,7 +19,7 @@ from config import broker
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 STAGE_QUEUES = ("ingest", "validate", "detect", "decide", "notify")
-QUEUES = (*STAGE_QUEUES, "quarantine", "deliver", "housekeeping", "backtest", "schedule", "train", "answer")
+QUEUES = (*STAGE_QUEUES, "quarantine", "deliver", "webhook", "housekeeping", "backtest", "schedule", "train", "answer")
 
 broker.mend()
 app = Celery("bellwether")

@@ -265,6 +265,11 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "bellwether@localhost")
 # Webhooks may reach public addresses only, unless networks are allowed by name (a receiver on the plant's own net).
 WEBHOOK_ALLOWED_NETWORKS = env.words("WEBHOOK_ALLOWED_NETWORKS", [])
 
+# The live stream is served by a process of its own: at this address, at this port of a node (0: none is run).
+LIVE_URL, LIVE_PORT = env.text("LIVE_URL", "").rstrip("/"), env.integer("LIVE_PORT", 8001, minimum=0)
+LIVE_STREAMS = env.integer("LIVE_STREAMS", 500, minimum=1)
+LIVE_STREAMS_OF_A_USER = env.integer("LIVE_STREAMS_OF_A_USER", 10, minimum=1)
+
 # The flow. A lease outlives the hard time limit, so that work is never taken over while it still runs.
 LEASE_SECONDS = env.integer("LEASE_SECONDS", 45, minimum=3)
 CELERY_TASK_TIME_LIMIT = LEASE_SECONDS * 2 // 3

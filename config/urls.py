@@ -17,6 +17,7 @@ from agents.backtests.api import Backtests
 from agents.case_api import Cases
 from agents.health_api import EquipmentHealth, FleetHealth
 from agents.learn_api import TrainingWindows
+from agents.live.api import Live
 from agents.questions.api import DetectAnomaly, Forecast, Predict, Questions
 from agents.questions.drift import CheckDrift
 from agents.run_api import Runs
@@ -60,6 +61,7 @@ from maintenance.rota_api import Overrides, Rotas
 from maintenance.rules_api import ChecklistTemplates, LabourRates, RulesOfWork
 from maintenance.suppression_api import Suppressions
 from maintenance.tool_api import ToolLoans, Tools
+from maintenance.webhook_api import WebhookDeliveries, Webhooks
 from maintenance.window_api import Windows
 from mlops.api import Deployments, Models, Predictions
 from mlops.drift_api import DriftChecks
@@ -118,6 +120,8 @@ router.register("on-call-overrides", Overrides, basename="on-call-override")
 router.register("persons", Readers, basename="person")
 router.register("channels", Channels, basename="channel")
 router.register("subscriptions", Subscriptions, basename="subscription")
+router.register("webhooks", Webhooks, basename="webhook")
+router.register("webhook-deliveries", WebhookDeliveries, basename="webhook-delivery")
 router.register("work-orders", WorkOrders, basename="work-order")
 router.register("plans", Plans, basename="plan")
 router.register("meters", Meters, basename="meter")
@@ -182,6 +186,7 @@ api: list[URLPattern | URLResolver] = [
     path("ml/check_drift/", CheckDrift.as_view(), name="ml-check-drift"),
     path("ml/retrain/", Retrain.as_view(), name="ml-retrain"),
     re_path("^equipment/(?P<pk>[^/.]+)/health/$", EquipmentHealth.as_view(), name="equipment-health-detail"),
+    path("live/", Live.as_view(), name="live-stream"),
     path("alarm-report/", AlarmReport.as_view(), name="alarm-report"),
     path("kpis/", Kpis.as_view(), name="kpis"),
     path("kpis/csv/", KpiTable.as_view(), name="kpis-csv"),

@@ -131,6 +131,7 @@ OWNED = frozenset(
         "required_skill",
         "order_timing",
         "machine_hours",
+        "webhook",
     )
     for what in ("added", "changed", "deleted")
 )
@@ -158,7 +159,12 @@ SCHEDULE = frozenset(
 KEYS = frozenset(f"api_key.{what}" for what in ("added", "changed", "rotated", "revoked"))
 """What becomes of the keys of programs and devices."""
 
-TYPES = OWNED | IMPORTED | CARRYING_OUT | SCHEDULE | KEYS | frozenset(
+WEBHOOKS = frozenset(
+    f"webhook.{what}" for what in ("verified", "paused", "resumed", "gone", "rotated", "replayed", "tested")
+)
+"""What becomes of an address that events are sent to."""
+
+TYPES = OWNED | IMPORTED | CARRYING_OUT | SCHEDULE | KEYS | WEBHOOKS | frozenset(
     {
         ANOMALY_DETECTED, INSTRUMENT_FAULT, MODEL_PROMOTED, MODEL_ROLLED_BACK, MODEL_CHALLENGED,
         ALARM_NOTED, ALARM_RE_ALARMED, DEFINITION_ADDED, DEFINITION_CHANGED, DEFINITION_DELETED,

@@ -57,6 +57,7 @@ TABLE: dict[str, Permission] = {
     "parts.edit": _to("change parts, stores and tools, and correct what is counted", PLANNER),
     "notices.act": _to("send a test or send a message again", TECHNICIAN, PLANNER, RELIABILITY),
     "notices.edit": _to("change who is told of what, where and after how long"),
+    "webhooks.edit": _to("see and change the addresses that the events of the site are sent to"),
     "models.ask": _to("ask models for forecasts and judgements", TECHNICIAN, RELIABILITY, SCIENTIST),
     "models.train": _to("have models of the site trained", SCIENTIST),
     "models.promote": _to("change which version of a model of the site speaks", SCIENTIST),

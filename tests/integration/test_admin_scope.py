@@ -17,6 +17,7 @@ from maintenance.approval_models import ApprovalPolicy, Delegation
 from maintenance.effort_models import LabourRate
 from maintenance.models import Alarm, Anomaly, Channel, WorkOrder
 from maintenance.people_models import Worker
+from maintenance.webhook_models import Webhook, WebhookDelivery
 from mlops.models import Deployment, ModelPolicy, ModelVersion, Training
 from sensors.desk import Desk
 from sensors.identity_models import ApiKey, TokenFamily
@@ -30,8 +31,9 @@ OPERATORS = (Backup, JobRun, Throttle, TokenFamily, AccessAttempt)
 SHARED = (ModelPolicy, ModelVersion, Deployment, Training)
 """Of all sites together: every member of one reads them, and only who administers the installation changes them."""
 KEPT = (ApiKey,)
+ADMINISTERED = (Webhook, WebhookDelivery)
 """Of a site, and seen by its administrators alone."""
-ELSEWHERE = (*OPERATORS, *SHARED, *KEPT)
+ELSEWHERE = (*OPERATORS, *SHARED, *KEPT, *ADMINISTERED)
 PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk) and m not in ELSEWHERE]
 IDS = [model._meta.label for model, _ in PAGES]
 ROLES = Membership.Role
@@ -78,6 +80,25 @@ def test_a_member_sees_their_sites_rows_and_no_others(
         assert answer.status_code == (200 if row.pk in keys else 302)
         if answer.status_code == 200:
             assert "theirs" not in answer.content.decode().lower().replace("their works", "theirs")
+
+
+@pytest.mark.parametrize("model", ADMINISTERED)
+def test_what_is_of_a_sites_administrators_is_seen_by_them_alone(
+    client: Client, mine: plant.Rows, theirs: plant.Rows, model: type[Model]
+) -> None:
+    rows = list(model._default_manager.all())
+    staff(client, mine.machine.site, role=ROLES.ADMIN)
+    listed = client.get(url(model, "changelist"))
+    assert len(listed.context["cl"].result_list) == len(rows) / 2
+    assert "theirs" not in listed.content.decode().lower().replace("their works", "theirs")
+    seen = [client.get(url(model, "change", row.pk)).status_code for row in rows]
+    assert sorted(seen) == [200, 302]
+    for role in (ROLES.VIEWER, ROLES.TECHNICIAN, ROLES.INGEST):
+        staff(client, mine.machine.site, role=role)
+        assert client.get(url(model, "changelist")).status_code == 403
+        for row in rows:
+            assert client.get(url(model, "change", row.pk)).status_code in {302, 403}
+        assert url(model, "changelist") not in client.get(reverse("admin:index")).content.decode()
 
 
 @pytest.mark.parametrize("model", OPERATORS)
