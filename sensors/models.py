@@ -54,8 +54,17 @@ class Membership(models.Model):
     class Role(models.TextChoices):
         VIEWER = "VIEWER", "Viewer: reads"
         TECHNICIAN = "TECHNICIAN", "Technician: also acknowledges and works on orders"
-        INGEST = "INGEST", "Ingest client: sends readings, and reads"
+        PLANNER = "PLANNER", "Planner: also plans work, people, parts and windows"
+        RELIABILITY = "RELIABILITY", "Reliability engineer: also defines and tunes alarms and limits"
+        DATA_SCIENTIST = "DATA_SCIENTIST", "Data scientist: also labels, trains and promotes models"
         ADMIN = "ADMIN", "Site administrator: everything in the site"
+        AUDITOR = "AUDITOR", "Auditor: reads, who did what as well"
+        INGEST = "INGEST", "Ingest client: sends readings, and reads"
+
+        @property
+        def short(self) -> str:
+            """What people call it, without what it lets them do."""
+            return str(self.label).partition(":")[0].lower()
 
     site = models.ForeignKey(Site, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
@@ -66,7 +75,19 @@ class Membership(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["site", "user"], name="membership_once"),
             models.CheckConstraint(
-                condition=Q(role__in=["VIEWER", "TECHNICIAN", "INGEST", "ADMIN"]), name="membership_role_known"
+                condition=Q(
+                    role__in=[
+                        "VIEWER",
+                        "TECHNICIAN",
+                        "PLANNER",
+                        "RELIABILITY",
+                        "DATA_SCIENTIST",
+                        "ADMIN",
+                        "AUDITOR",
+                        "INGEST",
+                    ]
+                ),
+                name="membership_role_known",
             ),
         ]
 
