@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from maintenance import links, wording
 from maintenance.links import Permit, Unusable
 from maintenance.refusals import Refused
+from sensors import origin
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +40,7 @@ def act(request: HttpRequest, purpose: str, token: str) -> HttpResponse:
             return render(request, "links/ask.html", _context(links.check(token, purpose=purpose), purpose))
         permit = links.use(
             token, purpose=purpose, comment=request.POST.get("comment", ""), hours=_hours(request),
-            address=request.META.get("REMOTE_ADDR"),
+            address=origin.address(request),
         )  # fmt: skip
     except Unusable:
         return render(request, "links/unusable.html", status=404)
@@ -73,10 +74,14 @@ def _context(permit: Permit, purpose: str) -> dict[str, object]:
     }
 
 
+def _whose(group: str, request: HttpRequest) -> str:
+    return origin.network(request)
+
+
 def _too_often(request: HttpRequest) -> bool:
     """Counts nothing while Redis is down: the signature holds all the same."""
     try:
-        return bool(is_ratelimited(request, group="links", key="ip", rate=settings.LINK_RATE, increment=True))
+        return bool(is_ratelimited(request, group="links", key=_whose, rate=settings.LINK_RATE, increment=True))
     except (RedisError, OSError) as error:
         log.warning("maintenance.links.not-counted", error=str(error))
         return False

@@ -22,7 +22,7 @@ from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from sensors import directory
+from sensors import directory, origin
 from sensors.problems import Problem
 
 MINUTE = 60
@@ -68,7 +68,7 @@ class Login(views.TokenObtainPairView):
         description="An access token for some minutes and a refresh token for a day.", auth=[],
     )  # fmt: skip
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        limit(request, group="login-address", key="ip")
+        limit(request, group="login-address", key=lambda _, asked: origin.network(asked))
         limit(request, group="login-name", key=lambda *_: _said(request, "username")[:150].lower())
         return super().post(request, *args, **kwargs)
 
