@@ -18,6 +18,7 @@ from agents.models import Run
 from agents.questions import jobs as questions
 from agents.schedule import agent as scheduler
 from agents.trainings import jobs as trainings
+from sensors import audit_chain
 
 
 @celeryd_after_setup.connect
@@ -125,6 +126,11 @@ def model_breaches(**_: Any) -> None:
 @shared_task(name="agents.forget_predictions", queue="housekeeping")
 def forget_predictions(**_: Any) -> None:
     jobs.run("forget_predictions", housekeeping.forget_predictions)
+
+
+@shared_task(name="agents.seal_audit", queue="housekeeping")
+def seal_audit(**_: Any) -> None:
+    jobs.run("seal_audit", audit_chain.seal)
 
 
 @shared_task(name="agents.trainings", queue="housekeeping")

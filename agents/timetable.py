@@ -22,6 +22,7 @@ PERIODS: dict[str, timedelta] = {
     "predict": timedelta(minutes=1),
     "model_breaches": timedelta(minutes=10),
     "forget_predictions": timedelta(hours=6),
+    "seal_audit": timedelta(seconds=30),
 }
 """Name of a job, which is that of its task without ``agents.``, and the period in which it is done once."""
 

@@ -6,6 +6,7 @@ Each is a subclass of the one it stands for, so that Django's own checks find it
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +19,8 @@ from django_prometheus.middleware import PrometheusAfterMiddleware
 from django_prometheus.utils import Time, TimeSince
 from django_structlog.middlewares import RequestMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
+
+from sensors import audit, audit_requests
 
 API = "/api/"
 LINKS = "/act/"
@@ -48,6 +51,22 @@ class Messages(ForPeople, MessageMiddleware):
     """What the next page is to say."""
 
 
+class Trail:
+    """The audit trail knows by whom and from where what a request does is done, and what was refused to it.
+
+    It stands before what may refuse a request.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with audit.within(request):
+            response = self.get_response(request)
+            audit_requests.look(request, response)
+        return response
+
+
 class Log(RequestMiddleware):
     """The correlation id for every request, and a line for each that failed.
 
@@ -59,6 +78,7 @@ class Log(RequestMiddleware):
             structlog.contextvars.bind_contextvars(request_id=str(uuid.uuid4()))
         else:
             super().prepare(request)
+        request.request_id = structlog.contextvars.get_contextvars()["request_id"]  # type: ignore[attr-defined]  # audit
 
     def handle_response(self, request: HttpRequest, response: HttpResponse) -> None:
         if request.path_info.startswith(API):

@@ -64,6 +64,7 @@ from mlops.api import Deployments, Models, Predictions
 from mlops.drift_api import DriftChecks
 from sensors import problems, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
+from sensors.audit_api import Audit
 from sensors.default_api import SensorDefaults
 from sensors.label_api import Labels, Regimes
 
@@ -130,6 +131,7 @@ router.register("schedules", Schedules, basename="schedule")
 router.register("schedule-visits", ScheduleVisits, basename="schedule-visit")
 for name, view in people_api.LISTS.items():
     router.register(name, view, basename=name)
+router.register("audit", Audit, basename="audit")
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")

@@ -19,6 +19,7 @@ from unfold.decorators import action
 
 from sensors import (
     adoption,
+    audit_pages,
     default_pages,
     desk,
     fleet,
@@ -32,23 +33,24 @@ from sensors import (
 from sensors.backtest_button import HasBacktest
 from sensors.desk import Desk, KeepsSite, Lines, Refusing, SiteFilter, column
 from sensors.models import DiscoveredSensor, Equipment, Event, Membership, Sensor, Site
+from sensors.recorded import Recorded
 from sensors.sensor_form import HasSettings
 
-__all__ = ["default_pages", "intake_pages", "label_pages", "presence_page"]
+__all__ = ["audit_pages", "default_pages", "intake_pages", "label_pages", "presence_page"]
 
 admin.site.unregister([get_user_model(), Group])
 admin.site.unregister([OutstandingToken, BlacklistedToken])  # They hold tokens that still open doors.
 
 
 @admin.register(get_user_model())
-class UserPage(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
+class UserPage(Recorded, UserAdmin, ModelAdmin):  # type: ignore[type-arg]
     form = unfold_forms.UserChangeForm
     add_form = unfold_forms.UserCreationForm
     change_password_form = unfold_forms.AdminPasswordChangeForm
 
 
 @admin.register(Group)
-class GroupPage(GroupAdmin, ModelAdmin):
+class GroupPage(Recorded, GroupAdmin, ModelAdmin):
     pass
 
 
@@ -254,14 +256,8 @@ class DiscoveredPage(Desk):
     list_select_related = ("site", "sensor")
     search_fields = ("external_id",)
     fields = readonly_fields = (
-        "external_id",
-        "site",
-        "state_label",
-        "held",
-        "first_seen_at",
-        "last_seen_at",
-        "sensor_page",
-    )
+        "external_id", "site", "state_label", "held", "first_seen_at", "last_seen_at", "sensor_page",
+    )  # fmt: skip
     actions_row = actions_detail = ("adopt",)
 
     @action(description="Adopt", url_path="adopt", permissions=["act"], icon="add_link")

@@ -25,6 +25,7 @@ from unfold.admin import ModelAdmin, TabularInline
 
 from sensors import access, show
 from sensors.models import Membership, Site
+from sensors.recorded import Recorded
 
 ACTORS = access.MAY["act"]
 EDITORS = frozenset({Membership.Role.ADMIN})
@@ -88,7 +89,7 @@ def _without(lines: Iterable[Any], names: Collection[str]) -> tuple[Any, ...]:
     return tuple(line for line in kept if line)
 
 
-class Desk(Scoped, ModelAdmin):
+class Desk(Recorded, Scoped, ModelAdmin):
     """Base of every page. ``site_path`` leads from the row to its site; ``owned`` = people own these rows."""
 
     site_path = "site"

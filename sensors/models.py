@@ -15,7 +15,7 @@ from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 
-from sensors import operating_models, zones  # noqa: F401  # Django looks for tables here
+from sensors import audit_models, operating_models, zones  # noqa: F401  # Django looks for tables here
 from sensors.default_models import LONGEST_RATE_SPAN, MOST_ALARM_READINGS
 
 LANES = 64

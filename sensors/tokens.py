@@ -22,7 +22,7 @@ from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from sensors import directory, origin
+from sensors import audit_requests, directory, origin
 from sensors.problems import Problem
 
 MINUTE = 60
@@ -70,7 +70,9 @@ class Login(views.TokenObtainPairView):
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         limit(request, group="login-address", key=lambda _, asked: origin.network(asked))
         limit(request, group="login-name", key=lambda *_: _said(request, "username")[:150].lower())
-        return super().post(request, *args, **kwargs)
+        answer = super().post(request, *args, **kwargs)
+        audit_requests.logged_in(_said(request, "username").strip())
+        return answer
 
 
 def _said(request: Request, name: str) -> str:

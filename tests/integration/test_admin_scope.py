@@ -16,6 +16,7 @@ from maintenance.effort_models import LabourRate
 from maintenance.models import Alarm, Anomaly, Channel, WorkOrder
 from maintenance.people_models import Worker
 from mlops.models import Deployment, ModelPolicy, ModelVersion, Training
+from sensors.audit_models import AuditEntry
 from sensors.desk import Desk
 from sensors.models import Equipment, Label, Membership, Regime, Sensor, Site
 from tests import factories, plant
@@ -26,7 +27,10 @@ OPERATORS = (JobRun, Throttle)
 """Of the whole installation: no site's, so no member's."""
 SHARED = (ModelPolicy, ModelVersion, Deployment, Training)
 """Of all sites together: every member of one reads them, and only who administers the installation changes them."""
-PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk) and m not in (*OPERATORS, *SHARED)]
+AUDITORS = (AuditEntry,)
+"""For some roles alone: see the tests of the audit trail."""
+APART = (*OPERATORS, *SHARED, *AUDITORS)
+PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk) and m not in APART]
 IDS = [model._meta.label for model, _ in PAGES]
 ROLES = Membership.Role
 
