@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.permissions import AllowAny
 from rest_framework.routers import DefaultRouter
 
@@ -160,7 +160,7 @@ api: list[URLPattern | URLResolver] = [
     path("kpis/", Kpis.as_view(), name="kpis"),
     path("kpis/csv/", KpiTable.as_view(), name="kpis-csv"),
     path("schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(permission_classes=[AllowAny]), name="docs"),
+    path("docs/", SpectacularSwaggerSplitView.as_view(permission_classes=[AllowAny]), name="docs"),
     path("", include(router.urls)),
 ]
 
