@@ -491,4 +491,4 @@ def test_deployment_names_every_service_and_every_check() -> None:
     text = read("docs/deployment.md")
     assert [name for name in services() if f"`{name}`" not in text] == []
     ids = set(re.findall(r"bellwether\.(E\d+)", read("config/checks.py")))
-    assert ids == set(re.findall(r"\b(E00\d)\b", text))
+    assert ids == set(re.findall(r"\b(E0\d\d)\b", text))
