@@ -18,6 +18,7 @@ from agents.models import Run
 from agents.questions import jobs as questions
 from agents.schedule import agent as scheduler
 from agents.trainings import jobs as trainings
+from sensors import audit_chain
 
 
 @celeryd_after_setup.connect
@@ -150,6 +151,11 @@ def forget_log_ins(**_: Any) -> None:
 @shared_task(name="agents.forget_webhook_deliveries", queue="housekeeping")
 def forget_webhook_deliveries(**_: Any) -> None:
     jobs.run("forget_webhook_deliveries", housekeeping.forget_webhook_deliveries)
+
+
+@shared_task(name="agents.seal_audit", queue="housekeeping")
+def seal_audit(**_: Any) -> None:
+    jobs.run("seal_audit", audit_chain.seal)
 
 
 @shared_task(name="agents.trainings", queue="housekeeping")

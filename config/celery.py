@@ -14,9 +14,11 @@ from django.db import close_old_connections
 from kombu import Exchange, Queue
 
 from agents import timetable
-from config import broker
+from config import broker, remote_control
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+__all__ = ["app", "remote_control"]
 
 STAGE_QUEUES = ("ingest", "validate", "detect", "decide", "notify")
 QUEUES = (*STAGE_QUEUES, "quarantine", "deliver", "webhook", "housekeeping", "backtest", "schedule", "train", "answer")

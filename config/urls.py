@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
 from agents import health_page, learn_page, tuning_page
@@ -68,6 +68,7 @@ from mlops.drift_api import DriftChecks
 from mlops.performance_api import LivePerformances
 from sensors import my_sessions_page, problems, second_factor_page, sessions_api, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
+from sensors.audit_api import Audit
 from sensors.default_api import SensorDefaults
 from sensors.deprecation import Deprecation
 from sensors.description import Description
@@ -84,7 +85,7 @@ class Router(DefaultRouter):
     include_format_suffixes = False
 
 
-class Explorer(SpectacularSwaggerView):
+class Explorer(SpectacularSwaggerSplitView):
     policy = by_method(get=PUBLIC)
 
 
@@ -151,6 +152,7 @@ router.register("schedules", Schedules, basename="schedule")
 router.register("schedule-visits", ScheduleVisits, basename="schedule-visit")
 for name, view in people_api.LISTS.items():
     router.register(name, view, basename=name)
+router.register("audit", Audit, basename="audit")
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from sensors import audit
 from sensors.models import Event
 
 ANOMALY_DETECTED = "anomaly.detected"
@@ -212,7 +213,8 @@ class Entry:
 def record(entries: Sequence[Entry]) -> None:
     """Add the entries that are not there yet, in one statement and in the caller's transaction.
 
-    Raises ``UnknownType`` before anything is written.
+    What somebody did, and not the flow, gets into the audit trail as well, with where it came from. Raises
+    ``UnknownType`` before anything is written.
     """
     for entry in entries:
         if entry.type not in TYPES:
@@ -232,6 +234,13 @@ def record(entries: Sequence[Entry]) -> None:
         ],
         ignore_conflicts=True,
     )
+    audit.record([
+        audit.Act(
+            entry.type, entry.subject, actor=entry.actor, site_id=entry.site_id, detail=entry.data, reference=entry.key
+        )
+        for entry in entries
+        if entry.actor
+    ])  # fmt: skip
 
 
 def readings_expired(day: date) -> Entry:

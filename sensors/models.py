@@ -15,7 +15,15 @@ from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 
-from sensors import identity_models, journal_order, operating_models, request_models, sessions, zones  # noqa: F401
+from sensors import (  # noqa: F401  # Django looks for tables here
+    audit_models,
+    identity_models,
+    journal_order,
+    operating_models,
+    request_models,
+    sessions,
+    zones,
+)
 from sensors.default_models import LONGEST_RATE_SPAN, MOST_ALARM_READINGS
 
 LANES = 64

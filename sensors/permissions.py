@@ -15,7 +15,8 @@ from sensors.models import Membership
 Role = Membership.Role
 PUBLIC = "public"
 """In place of a permission: whoever asks needs no account."""
-READ, SEND, INSTALLATION = "read", "readings.send", "installation"
+READ, SEND, READ_AUDIT, INSTALLATION = "read", "readings.send", "audit.read", "installation"
+READ_AUDIT = "audit.read"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ def _to(lets: str, *roles: str) -> Permission:
 TECHNICIAN, PLANNER, RELIABILITY, SCIENTIST = Role.TECHNICIAN, Role.PLANNER, Role.RELIABILITY, Role.DATA_SCIENTIST
 TABLE: dict[str, Permission] = {
     READ: _to("read all that is of the site", *Role.values),
-    "audit.read": _to("read the audit trail of the site", Role.AUDITOR),
+    READ_AUDIT: _to("read the audit trail of the site", Role.AUDITOR),
     SEND: _to("send readings", Role.INGEST),
     "readings.repair": _to("replay or discard what could not be processed", TECHNICIAN, RELIABILITY),
     "alarms.act": _to("acknowledge, comment, assign and shelve alarms, stop escalations", TECHNICIAN, RELIABILITY),

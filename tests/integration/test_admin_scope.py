@@ -19,6 +19,7 @@ from maintenance.models import Alarm, Anomaly, Channel, WorkOrder
 from maintenance.people_models import Worker
 from maintenance.webhook_models import Webhook, WebhookDelivery
 from mlops.models import Deployment, ModelPolicy, ModelVersion, Training
+from sensors.audit_models import AuditEntry
 from sensors.desk import Desk
 from sensors.identity_models import ApiKey, TokenFamily
 from sensors.models import Equipment, Label, Membership, Regime, Sensor, Site
@@ -31,9 +32,12 @@ OPERATORS = (Backup, JobRun, Throttle, TokenFamily, AccessAttempt)
 SHARED = (ModelPolicy, ModelVersion, Deployment, Training)
 """Of all sites together: every member of one reads them, and only who administers the installation changes them."""
 KEPT = (ApiKey,)
-ADMINISTERED = (Webhook, WebhookDelivery)
 """Of a site, and seen by its administrators alone."""
-ELSEWHERE = (*OPERATORS, *SHARED, *KEPT, *ADMINISTERED)
+ADMINISTERED = (Webhook, WebhookDelivery)
+"""Likewise; people add none of the second."""
+AUDITORS = (AuditEntry,)
+"""For some roles alone: see the tests of the audit trail."""
+ELSEWHERE = (*OPERATORS, *SHARED, *KEPT, *ADMINISTERED, *AUDITORS)
 PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk) and m not in ELSEWHERE]
 IDS = [model._meta.label for model, _ in PAGES]
 ROLES = Membership.Role

@@ -404,6 +404,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "matrix",
         "lint",
         "types",
+        "audit",
         "check",
         "openapi",
         "lock",
@@ -424,7 +425,7 @@ def test_ci_runs_make_and_nothing_of_its_own() -> None:
     asked = set(
         re.findall(r"make (?:--no-print-directory )?([a-z]+)", re.sub(r"^#.*$", "", read(".ci/run"), flags=re.M))
     )
-    assert asked == {"test", "lint", "types", "check"}
+    assert asked == {"test", "lint", "audit", "types", "check"}
     assert (ROOT / ".ci/run").stat().st_mode & stat.S_IXUSR
 
 
