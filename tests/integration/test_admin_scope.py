@@ -15,7 +15,7 @@ from maintenance.approval_models import ApprovalPolicy, Delegation
 from maintenance.effort_models import LabourRate
 from maintenance.models import Alarm, Anomaly, Channel, WorkOrder
 from maintenance.people_models import Worker
-from mlops.models import Deployment, ModelPolicy, ModelVersion, Training
+from mlops.models import Deployment, ModelHealth, ModelPolicy, ModelVersion, Training
 from sensors.desk import Desk
 from sensors.models import Equipment, Label, Membership, Regime, Sensor, Site
 from tests import factories, plant
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 OPERATORS = (JobRun, Throttle)
 """Of the whole installation: no site's, so no member's."""
-SHARED = (ModelPolicy, ModelVersion, Deployment, Training)
+SHARED = (ModelPolicy, ModelVersion, Deployment, Training, ModelHealth)
 """Of all sites together: every member of one reads them, and only who administers the installation changes them."""
 PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk) and m not in (*OPERATORS, *SHARED)]
 IDS = [model._meta.label for model, _ in PAGES]
