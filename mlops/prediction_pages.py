@@ -19,14 +19,14 @@ NOT_ANSWERED = 20
 class PredictionPage(Desk):
     site_path = "machine__site"
     list_before_template = "admin/mlops/no_predictions.html"
-    list_display = ("asked_at", "machine_page", "model", "alias_label", "said", "is_shown", "degraded_short")
+    list_display = ("asked_at", "machine_page", "model_label", "alias_label", "said", "is_shown", "degraded_short")
     list_filter = ("name", "alias", "is_shown", site_filter("machine__site"))
     list_select_related = ("machine__site",)
     search_fields = ("name", "machine__tag", "machine__name")
     ordering = ("-id",)
     date_hierarchy = "asked_at"
     fields = readonly_fields = (
-        "machine_page", "model", "alias_label", "is_shown", "asked_at", "from_at", "said", "contributions_told",
+        "machine_page", "model_label", "alias_label", "is_shown", "asked_at", "from_at", "said", "contributions_told",
         "degraded", "created_at",
     )  # fmt: skip
 
@@ -35,7 +35,7 @@ class PredictionPage(Desk):
         return show.link(row.machine)
 
     @column("Model", ordering="name")
-    def model(self, row: Prediction) -> str:
+    def model_label(self, row: Prediction) -> str:
         return f"{row.name} {row.version}"
 
     @column("As", ordering="alias")
@@ -59,7 +59,7 @@ class PredictionPage(Desk):
 @admin.register(ModelHealth)
 class ModelHealthPage(OfModels):
     list_before_template = "admin/mlops/no_model_health.html"
-    list_display = ("name_page", "state", "answered_at", "looked_at", "silent", "trouble_short")
+    list_display = ("name", "state", "answered_at", "looked_at", "silent", "trouble_short")
     search_fields = ("name", "trouble")
     ordering = ("name",)
     fields = readonly_fields = ("name_page", "state", "answered_at", "looked_at", "trouble", "machines")

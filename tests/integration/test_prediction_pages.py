@@ -60,7 +60,12 @@ def test_members_read_what_was_said_of_their_machines_and_change_nothing(desk: C
     said(factories.machine(site=factories.site(), tag="ELSEWHERE"))
     said(machine, alias="CHALLENGER", is_shown=False, version=3)
     page = desk.get(PREDICTIONS).content.decode()
-    assert machine.tag in page and "ELSEWHERE" not in page and "1 to 3 h (P10 to P90), median 2 h" in page
+    assert (
+        machine.tag in page
+        and "life 2" in page
+        and "ELSEWHERE" not in page
+        and "1 to 3 h (P10 to P90), median 2 h" in page
+    )
     assert "life 3" not in desk.get(PREDICTIONS, {"is_shown__exact": "1"}).content.decode()
     row = Prediction.objects.filter(machine=machine)[0]
     assert desk.get(f"{PREDICTIONS}{row.pk}/change/").status_code == 200
