@@ -52,6 +52,8 @@ MENU = (
         ("Models", "psychology", "mlops_modelpolicy"),
         ("Versions", "deployed_code_history", "mlops_modelversion"),
         ("Who spoke when", "history", "mlops_deployment"),
+        ("What models said", "online_prediction", "mlops_prediction"),
+        ("How models do", "ecg_heart", "mlops_modelhealth"),
         ("Drift", "trending_down", "mlops_driftcheck"),
         ("Performance", "speed", "mlops_liveperformance"),
         ("Trainings", "model_training", "mlops_training"),

@@ -16,7 +16,6 @@ Role = Membership.Role
 PUBLIC = "public"
 """In place of a permission: whoever asks needs no account."""
 READ, SEND, READ_AUDIT, INSTALLATION = "read", "readings.send", "audit.read", "installation"
-READ_AUDIT = "audit.read"
 
 
 @dataclass(frozen=True, slots=True)

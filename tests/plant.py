@@ -62,7 +62,7 @@ from maintenance.schedule_models import Schedule, ScheduleVisit
 from maintenance.webhook_models import Webhook, WebhookDelivery, WebhookTry
 from mlops.drift_models import DriftCheck
 from mlops.limit_models import LimitForecast
-from mlops.models import Deployment, MachineState, ModelPolicy, ModelVersion, Prediction, Training
+from mlops.models import Deployment, MachineState, ModelHealth, ModelPolicy, ModelVersion, Prediction, Training
 from mlops.performance_models import LivePerformance
 from sensors import columns, keys, store
 from sensors.default_models import SensorDefault
@@ -389,6 +389,9 @@ def _models(machine: Equipment, n: int) -> None:
         machine=machine, name=name, version=1, alias="CHAMPION", is_shown=True, asked_at=NOON, from_at=NOON - HOUR,
         outputs={"wear": {"unit": "mm", "value": 1.5}},
     )  # fmt: skip
+    ModelHealth.objects.create(
+        name=name, looked_at=NOON, trouble="<b>nobody</b> speaks", not_answered={str(machine.pk): "<b>few</b> rows"}
+    )
     DriftCheck.objects.create(
         machine=machine, name=name, version=1, from_at=NOON - HOUR, to_at=NOON, verdict="AS_BEFORE", reason="none",
         features=[{"feature": "<b>load</b>", "p": 0.5, "q": None, "effect": 0.1, "shift": 0.1, "drifted": False,

@@ -18,7 +18,7 @@ from maintenance.effort_models import LabourRate
 from maintenance.models import Alarm, Anomaly, Channel, WorkOrder
 from maintenance.people_models import Worker
 from maintenance.webhook_models import Webhook, WebhookDelivery
-from mlops.models import Deployment, ModelPolicy, ModelVersion, Training
+from mlops.models import Deployment, ModelHealth, ModelPolicy, ModelVersion, Training
 from sensors.audit_models import AuditEntry
 from sensors.desk import Desk
 from sensors.identity_models import ApiKey, TokenFamily
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 
 OPERATORS = (Backup, JobRun, Throttle, TokenFamily, AccessAttempt)
 """Of the whole installation: no site's, so no member's."""
-SHARED = (ModelPolicy, ModelVersion, Deployment, Training)
+SHARED = (ModelPolicy, ModelVersion, Deployment, Training, ModelHealth)
 """Of all sites together: every member of one reads them, and only who administers the installation changes them."""
 KEPT = (ApiKey,)
 """Of a site, and seen by its administrators alone."""
