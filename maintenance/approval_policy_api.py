@@ -109,7 +109,7 @@ class Policies(Scoped):
     @extend_schema(
         tags=["work-orders"], summary="Lay down an approval policy", request=PolicyLaid,
         responses={201: ApprovalPolicyOut},
-        description="For a scope that has none yet. What waits is looked at anew. Takes an administrator of the site.",
+        description="For a scope that has none yet. What waits is looked at anew.",
     )  # fmt: skip
     def create(self, request: Request) -> Response:
         body = PolicyLaid(data=request.data, context=self.get_serializer_context())
@@ -121,8 +121,7 @@ class Policies(Scoped):
     @extend_schema(
         tags=["work-orders"], summary="Change an approval policy", request=PolicySays(partial=True),
         responses={200: ApprovalPolicyOut},
-        description="What it says; what it is for stays as it is. What waits is asked for anew by what it says now. "
-        "Takes an administrator of the site.",
+        description="What it says; what it is for stays as it is. What waits is asked for anew by what it says now.",
     )  # fmt: skip
     def partial_update(self, request: Request, pk: str) -> Response:
         row = self.get_object()
@@ -132,7 +131,7 @@ class Policies(Scoped):
 
     @extend_schema(
         tags=["work-orders"], summary="Delete an approval policy", responses={204: None},
-        description="What was decided by it stays on record. Takes an administrator of the site.",
+        description="What was decided by it stays on record.",
     )  # fmt: skip
     def destroy(self, request: Request, pk: str) -> Response:
         row = self.get_object()

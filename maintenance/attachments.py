@@ -44,7 +44,7 @@ class IsClosed(Refused):
 
 
 class NotYours(Refused):
-    """A file is removed by whoever added it, or by an administrator of the site."""
+    """A file is removed by whoever added it, or by who may correct what others entered."""
 
 
 def add(order_id: int, *, actor: User, file: UploadedFile[bytes], now: datetime | None = None) -> Attachment:

@@ -49,7 +49,7 @@ class ReaderPage(Journaled):
         return ("created_at", *(("site", "user") if obj else ()))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A site's administrator, and whoever it is themself while they are a member."""
+        """Who may change who is told, and whoever it is themself while they are a member."""
         own = isinstance(obj, Reader) and obj.user_id == request.user.pk and self.has_view_permission(request, obj)
         return own or self.may(request, obj, self.edits)
 

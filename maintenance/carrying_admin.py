@@ -1,4 +1,4 @@
-"""Pages of what a site's administrators set for its work, and lists of downtime and permits."""
+"""Pages of what is set for the work of a site, and lists of downtime and permits."""
 
 from __future__ import annotations
 

@@ -94,8 +94,7 @@ class AlarmDefinitions(Scoped):
 
     @extend_schema(
         tags=["alarms"], summary="Lay down an alarm definition", request=Laid, responses={201: DefinitionOut},
-        description="For a scope that has none yet. It holds for what is decided from then on. Takes an administrator "
-        "of the site.",
+        description="For a scope that has none yet. It holds for what is decided from then on.",
     )  # fmt: skip
     def create(self, request: Request) -> Response:
         body = Laid(data=request.data, context=self.get_serializer_context())
@@ -105,7 +104,7 @@ class AlarmDefinitions(Scoped):
     @extend_schema(
         tags=["alarms"], summary="Change an alarm definition", request=Said(partial=True),
         responses={200: DefinitionOut},
-        description="What it says; what it is for stays as it is. Takes an administrator of the site.",
+        description="What it says; what it is for stays as it is.",
     )  # fmt: skip
     def partial_update(self, request: Request, pk: str) -> Response:
         row = self.get_object()
@@ -117,7 +116,7 @@ class AlarmDefinitions(Scoped):
 
     @extend_schema(
         tags=["alarms"], summary="Delete an alarm definition", responses={204: None},
-        description="Alarms that stand keep their priority. Takes an administrator of the site.",
+        description="Alarms that stand keep their priority.",
     )  # fmt: skip
     def destroy(self, request: Request, pk: str) -> Response:
         row = self.get_object()

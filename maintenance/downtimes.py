@@ -42,7 +42,7 @@ class OtherMachine(Refused):
 
 
 class NotYours(Refused):
-    """It is withdrawn by whoever entered it, or by an administrator of the site."""
+    """It is withdrawn by whoever entered it, or by who may correct what others entered."""
 
 
 def begin(

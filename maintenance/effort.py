@@ -33,7 +33,7 @@ class IsClosed(Refused):
 
 
 class NotYours(Refused):
-    """For others an administrator of the site does this."""
+    """For others this is done by who may correct what they entered."""
 
 
 class NoSpan(Refused):

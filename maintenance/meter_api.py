@@ -85,7 +85,7 @@ class Meters(Writing):
 
     @extend_schema(
         tags=["work-orders"], summary="Add a meter", request=MeterIn, responses={201: MeterOut},
-        description="One of a sensor is counted from now on. Takes an administrator of the site.",
+        description="One of a sensor is counted from now on.",
     )  # fmt: skip
     def create(self, request: Request) -> Response:
         said = self.said(request)
@@ -93,7 +93,7 @@ class Meters(Writing):
 
     @extend_schema(
         tags=["work-orders"], summary="Change a meter", request=MeterChange(partial=True), responses={200: MeterOut},
-        description="What was counted stays. Takes an administrator of the site.",
+        description="What was counted stays.",
     )  # fmt: skip
     def partial_update(self, request: Request, pk: str) -> Response:
         row = self.editable(request)

@@ -110,7 +110,7 @@ class OperatingRules(Scoped):
 
     @extend_schema(
         tags=["alarms"], summary="Lay down an operating rule", request=RuleIn, responses={201: RuleOut},
-        description="For a machine, or a class of equipment. Takes an administrator of the site.",
+        description="For a machine, or a class of equipment.",
     )  # fmt: skip
     def create(self, request: Request) -> Response:
         body = RuleIn(data=request.data, context=self.get_serializer_context())
@@ -120,7 +120,7 @@ class OperatingRules(Scoped):
     @extend_schema(
         tags=["alarms"], summary="Change an operating rule", request=RuleChanges, responses={200: RuleOut},
         description="What it says; which machines it is of stays. What stands because of it follows within a second or "
-        "two. Takes an administrator of the site.",
+        "two.",
     )  # fmt: skip
     def partial_update(self, request: Request, pk: str) -> Response:
         row = self.get_object()
@@ -132,7 +132,7 @@ class OperatingRules(Scoped):
 
     @extend_schema(
         tags=["alarms"], summary="Delete an operating rule", responses={204: None},
-        description="What it hides is shown within a second or two. Takes an administrator of the site.",
+        description="What it hides is shown within a second or two.",
     )  # fmt: skip
     def destroy(self, request: Request, pk: str) -> Response:
         row = self.get_object()

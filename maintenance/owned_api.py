@@ -1,4 +1,4 @@
-"""What lists of rows that people own share over REST: read by members of the site, written by its administrators."""
+"""What lists of rows that people own share over REST: read by members of the site, written by who may."""
 
 from __future__ import annotations
 
@@ -93,16 +93,15 @@ class Owned(Scoped):
 
 def written(tag: str, one: str, *, form: Any, shown: Any, add: str = "", change: str = "", delete: str = "") -> Any:
     """Summary, description, body and answer of the three operations by which such rows are written."""
-    who = "Takes an administrator of the site."
     return extend_schema_view(
         create=extend_schema(
-            tags=[tag], summary=f"Add {one}", description=f"{add} {who}".strip(), request=form, responses={201: shown}
+            tags=[tag], summary=f"Add {one}", description=add, request=form, responses={201: shown}
         ),
         partial_update=extend_schema(
             tags=[tag], summary=f"Change {one}", request=form(partial=True), responses={200: shown},
-            description=f"What is left out stays. {change} {who}".replace("  ", " "),
+            description=f"What is left out stays. {change}".strip(),
         ),
         destroy=extend_schema(
-            tags=[tag], summary=f"Delete {one}", description=f"{delete} {who}".strip(), responses={204: None}
+            tags=[tag], summary=f"Delete {one}", description=delete, responses={204: None}
         ),
     )  # fmt: skip

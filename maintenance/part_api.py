@@ -164,7 +164,7 @@ class Parts(Owned, Doing):
     @extend_schema(
         tags=[TAG], summary="Adjust the stock", request=Count, responses={200: PartOut},
         description="To what was counted; the reason says why they differ. Where less lies there than is reserved, the "
-        "least urgent orders lose theirs. Takes an administrator of the site.",
+        "least urgent orders lose theirs.",
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def adjust(self, request: Request, pk: str) -> Response:

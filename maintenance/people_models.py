@@ -49,7 +49,7 @@ class Skill(models.Model):
 
 
 class Worker(models.Model):
-    """Somebody who carries out work. Works in every site in which the user is technician or administrator; the home
+    """Somebody who carries out work. Works in every site in which the user's role lets them act on orders; the home
     site's time zone and holidays are the worker's."""
 
     site = models.ForeignKey(Site, models.CASCADE, related_name="workers", verbose_name="home site")

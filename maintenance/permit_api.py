@@ -74,15 +74,14 @@ class Permits(Entries):
 
     @entering(
         "a safety permit", form=PermitIn, shown=PermitOut,
-        description="Takes an administrator of the site who is not the order's assignee. Work that needs a permit does "
-        "not begin without a valid one.",
+        description="Not by the order's assignee. Work that needs a permit does not begin without a valid one.",
     )  # fmt: skip
     def create(self, request: Request) -> Response:
         return self.enter(request, PermitIn, lambda order, **said: permits.issue(order.pk, **said))
 
     @extend_schema(
         tags=[TAG], summary="Revoke a safety permit", request=Revocation, responses={200: PermitOut},
-        description="It holds no longer. Takes an administrator of the site.",
+        description="It holds no longer.",
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:

@@ -157,7 +157,7 @@ class Plans(Writing):
 
     @extend_schema(
         tags=["work-orders"], summary="Add a preventive plan", request=PlanIn, responses={201: PlanOut},
-        description="By the calendar, by a meter, or by whichever is first. Takes an administrator of the site.",
+        description="By the calendar, by a meter, or by whichever is first.",
     )  # fmt: skip
     def create(self, request: Request) -> Response:
         said = self.said(request)
@@ -213,7 +213,7 @@ class Plans(Writing):
 
     @extend_schema(
         tags=["work-orders"], summary="Pause a plan", request=PauseReason, responses={200: PlanOut},
-        description="It opens no order until it is resumed. Takes an administrator of the site.",
+        description="It opens no order until it is resumed.",
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, pk: str) -> Response:
@@ -222,7 +222,7 @@ class Plans(Writing):
 
     @extend_schema(
         tags=["work-orders"], summary="Resume a plan", request=None, responses={200: PlanOut},
-        description="What became due meanwhile is due at once, as one order. Takes an administrator of the site.",
+        description="What became due meanwhile is due at once, as one order.",
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:

@@ -1,4 +1,4 @@
-"""What a site's administrators set for its work, over REST: templates of checklists, labour rates, rules of work."""
+"""What is set for the work of a site, over REST: templates of checklists, labour rates, rules of work."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ class Windows(Scoped):
     @extend_schema(
         tags=["alarms"], summary="Add a maintenance window", request=WindowIn, responses={201: WindowOut},
         description="In each occurrence the alarms of its machines are suppressed by design, and what is measured "
-        "teaches the detectors nothing. Takes an administrator of the site.",
+        "teaches the detectors nothing.",
     )  # fmt: skip
     def create(self, request: Request) -> Response:
         said = self._said(request, WindowIn)

@@ -86,7 +86,7 @@ class SensorDefaults(Scoped):
     @extend_schema(
         tags=["sensors"], summary="Lay down a sensor default", request=DefaultLaid, responses={201: DefaultOut},
         description="For a scope that has none yet; it holds at once for its sensors that say nothing else themselves. "
-        "Refused where it does not go with what is set on one of them. Takes an administrator of the site.",
+        "Refused where it does not go with what is set on one of them.",
     )  # fmt: skip
     def create(self, request: Request) -> Response:
         body = DefaultLaid(data=request.data, context=self.get_serializer_context())
@@ -101,7 +101,7 @@ class SensorDefaults(Scoped):
     @extend_schema(
         tags=["sensors"], summary="Change a sensor default", request=DefaultSays(partial=True),
         responses={200: DefaultOut},
-        description="What it says (null: nothing); what it is for stays. Takes an administrator of the site.",
+        description="What it says (null: nothing); what it is for stays.",
     )  # fmt: skip
     def partial_update(self, request: Request, pk: str) -> Response:
         row = self.get_object()
@@ -115,7 +115,7 @@ class SensorDefaults(Scoped):
 
     @extend_schema(
         tags=["sensors"], summary="Delete a sensor default", responses={204: None},
-        description="Its sensors get what else holds for them. Takes an administrator of the site.",
+        description="Its sensors get what else holds for them.",
     )  # fmt: skip
     def destroy(self, request: Request, pk: str) -> Response:
         row = self.get_object()

@@ -84,13 +84,15 @@ class Schema(AutoSchema):
                 bodies[str(code)] = {"$ref": f"#/components/responses/Problem{code}"}
         return bodies
 
-    def get_extensions(self) -> dict[str, Any]:
+    def get_operation(self, *args: Any, **named: Any) -> Any:
         """Says of every operation which permission it takes, and which roles have it."""
-        takes = policy.of(self.view, self.method)
-        if takes is None or takes == permissions.PUBLIC:
-            return super().get_extensions()
-        roles = sorted(permissions.roles(takes))
-        return {**super().get_extensions(), "x-permission": {"name": takes, "roles": roles}}
+        found: Any = super().get_operation(*args, **named)
+        takes = None if found is None else policy.of(self.view, self.method)
+        if takes is not None and takes != permissions.PUBLIC:
+            found["x-permission"] = {"name": takes, "roles": sorted(permissions.roles(takes))}
+            who = "every member of the site" if takes == permissions.READ else permissions.said(takes)
+            found["description"] = f"{found.get('description', '')} Takes `{takes}`: {who}.".strip()
+        return found
 
     def _is_of_a_row(self) -> bool:
         """Whether it is about one row, which has a version."""

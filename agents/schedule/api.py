@@ -26,8 +26,6 @@ from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
-EDITS = "Takes an administrator of the site."
-
 
 @example(site=1, days=14)
 class ScheduleRequest(serializers.Serializer[Any]):
@@ -136,7 +134,7 @@ class Schedules(Edited):
 
     @extend_schema(
         tags=["schedule"], summary="Ask for a schedule", request=ScheduleRequest, responses={202: ScheduleDetail},
-        description=f"The agent makes it within minutes; one of a site is asked for at a time. {EDITS}",
+        description="The agent makes it within minutes; one of a site is asked for at a time.",
     )  # fmt: skip
     def create(self, request: Request) -> Response:
         body = ScheduleRequest(data=request.data, context=self.get_serializer_context())
@@ -152,7 +150,7 @@ class Schedules(Edited):
     @extend_schema(
         tags=["schedule"], summary="Publish a schedule", request=None, responses={200: ScheduleDetail},
         description="Plans and assigns its orders, all of them or none: not where one was changed since, or the "
-        f"schedule can no longer be carried out. {EDITS}",
+        "schedule can no longer be carried out.",
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def publish(self, request: Request, pk: str) -> Response:
@@ -161,7 +159,7 @@ class Schedules(Edited):
 
     @extend_schema(
         tags=["schedule"], summary="Discard a schedule", request=None, responses={200: ScheduleDetail},
-        description=f"Nothing comes of the proposal. {EDITS}",
+        description="Nothing comes of the proposal.",
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def discard(self, request: Request, pk: str) -> Response:
@@ -195,7 +193,7 @@ class ScheduleVisits(Edited):
 
     @extend_schema(
         tags=["schedule"], summary="Pin a visit", request=None, responses={200: VisitOut},
-        description=f"Later schedules keep it as it is. {EDITS}",
+        description="Later schedules keep it as it is.",
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def pin(self, request: Request, pk: str) -> Response:
@@ -204,7 +202,7 @@ class ScheduleVisits(Edited):
 
     @extend_schema(
         tags=["schedule"], summary="Unpin a visit", request=None, responses={200: VisitOut},
-        description=f"Later schedules may do it otherwise. {EDITS}",
+        description="Later schedules may do it otherwise.",
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def unpin(self, request: Request, pk: str) -> Response:
@@ -213,7 +211,7 @@ class ScheduleVisits(Edited):
 
     @extend_schema(
         tags=["schedule"], summary="Move a visit", request=VisitMove, responses={200: VisitOut},
-        description=f"Somebody else, or another time; it is pinned. Refused where that cannot be done. {EDITS}",
+        description="Somebody else, or another time; it is pinned. Refused where that cannot be done.",
     )  # fmt: skip
     @action(detail=True, methods=["post"])
     def move(self, request: Request, pk: str) -> Response:
@@ -222,7 +220,7 @@ class ScheduleVisits(Edited):
 
     @extend_schema(
         tags=["schedule"], summary="Take an order out of a schedule", responses={204: None},
-        description=f"The order stays as it is; the next schedule may have it again. {EDITS}",
+        description="The order stays as it is; the next schedule may have it again.",
     )  # fmt: skip
     def destroy(self, request: Request, pk: str) -> Response:
         self.change(request, steps.take_out)

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.urls import path
+from drf_spectacular.generators import SchemaGenerator
 
+from maintenance.api import Alarms
 from sensors import permissions
 from sensors.models import Membership
 
@@ -40,6 +43,16 @@ def test_a_sites_administrator_may_do_everything_in_it() -> None:
     assert [name for name, one in permissions.TABLE.items() if Role.ADMIN not in one.roles] == [
         permissions.INSTALLATION
     ]
+
+
+def test_the_description_says_of_an_operation_what_it_takes_and_who_has_it() -> None:
+    view = Alarms.as_view({"get": "list", "post": "acknowledge"})
+    operations = SchemaGenerator(patterns=[path("alarms/", view)]).get_schema(public=True)["paths"]["/alarms/"]
+    assert operations["get"]["x-permission"] == {"name": "read", "roles": sorted(Role.values)}
+    takes = operations["post"]["x-permission"]
+    assert takes == {"name": "alarms.act", "roles": ["ADMIN", "RELIABILITY", "TECHNICIAN"]}
+    said = "Takes `alarms.act`: technician, reliability engineer or site administrator."
+    assert operations["post"]["description"].endswith(said)
 
 
 def test_who_has_a_permission_is_said_by_name() -> None:
