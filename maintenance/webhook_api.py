@@ -109,7 +109,7 @@ class DeliveryWithTries(DeliveryOut):
 
 
 @example(overlap_hours=24)
-class Rotation(serializers.Serializer[Any]):
+class WebhookRotation(serializers.Serializer[Any]):
     overlap_hours = serializers.IntegerField(
         required=False, default=24, min_value=0, max_value=webhooks.MOST_OVERLAP_HOURS,
         help_text="So long the old secret signs beside the new one.",
@@ -199,10 +199,10 @@ class Webhooks(Administered, Owned):
         made = self.settled(lambda: webhooks.test(row.pk, actor=actor))
         return Response(DeliveryOut(made, context=self.get_serializer_context()).data, status=202)
 
-    @_asked("Give a webhook a new secret", "It is shown in this answer alone.", WebhookMade, body=Rotation)
+    @_asked("Give a webhook a new secret", "It is shown in this answer alone.", WebhookMade, body=WebhookRotation)
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
-        row, body = self.get_object(), Rotation(data=request.data)
+        row, body = self.get_object(), WebhookRotation(data=request.data)
         body.is_valid(raise_exception=True)
         overlap = timedelta(hours=body.validated_data["overlap_hours"])
         done = webhooks.rotate(row.pk, overlap=overlap, actor=access.user_of(request))

@@ -30,6 +30,7 @@ from mlops.models import ModelVersion, Question
 from sensors import access, idempotency, policy
 from sensors.contract import Contract
 from sensors.models import Equipment, Sensor
+from sensors.permissions import READ
 from sensors.policy import READS, by_method
 from sensors.problems import Problem
 
@@ -232,6 +233,7 @@ class Predict(Ask):
 
 class Forecast(Ask):
     experiments = FORECAST
+    policy = by_method(post="models.ask", get=READ)
 
     @_documented("Ask for a forecast", "What a model that forecasts says: values ahead, or the time to a limit.")
     def post(self, request: Request) -> Response:

@@ -23,6 +23,7 @@ DRAWS = {
     "maintenance/kpi_page.py": "drawings of our own, whose texts are escaped where they are drawn",
     "maintenance/order_print.py": "the QR code that segno drew",
     "maintenance/performance_page.py": "a drawing of our own",
+    "sensors/second_factor.py": "the QR code that segno drew",
     "sensors/sensor_page.py": "a drawing of our own, and a line break",
 }
 """Where HTML is marked as safe, and why it is."""
