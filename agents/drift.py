@@ -33,7 +33,8 @@ from maintenance import anomalies, hidden
 from maintenance.models import Anomaly
 from maintenance.sightings import Sighting
 from mlops import drift_checks, ledger, live_tracks, loader, performances, serving
-from mlops.drift.check import Criteria, Finding, Verdict
+from mlops.drift import check
+from mlops.drift.check import Finding, Verdict
 from mlops.drift_models import DriftCheck
 from mlops.live_tracks import Wanted
 from mlops.loader import Speaker
@@ -44,8 +45,6 @@ from sensors.models import Equipment
 
 log = structlog.get_logger(__name__)
 
-CRITERIA = Criteria(false_share=0.01)
-"""Stricter than of who asks once: a plant has many machines, and each is looked at every hour."""
 DETECTOR, KIND = "drift", "DRIFT"
 AT_ONCE = 50
 """Machines whose readings are in memory at a time."""
@@ -87,7 +86,7 @@ def _look(speaker: Speaker, machines: Sequence[Machine], newest: dict[int, int])
         log.info("agents.drift.no-reference", model=speaker.name, version=speaker.version)
         return
     for found in _newest(speaker, speaker.reference.rows, machines, newest):
-        verdict = drift_checks.held_against(speaker, _plant_clock(speaker, found), found.value, CRITERIA)
+        verdict = drift_checks.held_against(speaker, _plant_clock(speaker, found), found.value, check.LIVE)
         yield from _keep(speaker, found, verdict)
 
 

@@ -23,6 +23,7 @@ STAGE_POINTS = ("claimed", "worked", "finishing", "committed")
 next bell not rung."""
 
 DELIVERY_POINTS = ("deliver:claimed", "deliver:sent", "deliver:recording", "deliver:recorded")
+WEBHOOK_POINTS = ("webhook:claimed", "webhook:sent")
 BACKTEST_POINTS = ("backtest:claimed", "backtest:step", "backtest:finishing")
 TRAINING_POINTS = ("training:claimed", "training:step", "training:finishing")
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from maintenance import webhooks
 from mlops import predictions
 from sensors import compaction, families, idempotency, lockout, retention, sessions, store
 
@@ -52,3 +53,8 @@ def forget_log_ins() -> int:
     lockout.forget()
     sessions.SessionStore.clear_expired()
     return families.forget(before=timezone.now() - LOG_INS_KEPT)
+
+
+def forget_webhook_deliveries() -> int:
+    """Delete what was sent to webhooks longer ago than it is kept; how many."""
+    return webhooks.forget(before=timezone.now() - webhooks.KEPT)

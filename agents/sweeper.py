@@ -16,13 +16,15 @@ import structlog
 from django.conf import settings
 
 from agents import apart, approve, deliver, doorbell, errand, escalate, lease, pipeline, shelves, strangers
+from agents import webhooks as turns
 from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
 from agents.models import Backtest, Run
 from agents.questions import jobs as questions
 from agents.trainings import jobs as trainings
-from maintenance import digests
+from maintenance import digests, webhooks
 from maintenance.models import Notification
+from maintenance.webhook_models import Webhook
 from mlops.models import Question, Training
 from sensors import discovery
 
@@ -37,8 +39,9 @@ ERRANDS_BY_QUEUE: dict[str, Callable[[int], str]] = {
     "train": trainings.perform,
     "answer": questions.perform,
 }
-LEFT = frozenset({"quarantine", *ERRANDS_BY_QUEUE})
-"""What a pass does not wait for: it may take longer than everything else can. Errands wait for their worker."""
+LEFT = frozenset({"quarantine", "webhook", *ERRANDS_BY_QUEUE})
+"""What a pass does not wait for: it may take longer than everything else can. Errands and webhooks wait for their
+worker."""
 SEARCH_SECONDS = 600.0
 MOST = 300
 PATIENT_RINGS = 3
@@ -134,6 +137,9 @@ def _due() -> Iterable[tuple[Bell, bool]]:
     digests.release(limit=MOST)
     for notification_id in lease.overdue(Notification, limit=MOST, status="PENDING"):
         yield Bell("deliver", notification_id), False
+    webhooks.wake_for_news()
+    for webhook_id in lease.overdue(Webhook, limit=MOST, status=webhooks.SPEAKING):
+        yield Bell("webhook", webhook_id), False
     for backtest_id in lease.overdue(Backtest, limit=MOST, status=ERRANDS):
         yield Bell("backtest", backtest_id), False
     for training_id in lease.overdue(Training, limit=MOST, status=ERRANDS):
@@ -150,6 +156,8 @@ def _give_back() -> None:
         log.warning("agents.sweeper.gave-back", notifications=messages)
     if runs:
         log.warning("agents.sweeper.gave-back", runs=runs)
+    if silent := lease.give_back_for_the_dead(Webhook, status=webhooks.SPEAKING):
+        log.warning("agents.sweeper.gave-back", webhooks=silent)
     for kind in (Backtest, Training, Question):
         if errands := lease.give_back_for_the_dead(kind, status=ERRANDS):
             log.warning("agents.sweeper.gave-back", of=kind.__name__, errands=errands)
@@ -187,6 +195,8 @@ def answer(bell: Bell) -> tuple[Bell, ...]:
         return pipeline.begin(bell.id).bells
     if bell.queue == "deliver":
         return deliver.look(bell.id)
+    if bell.queue == "webhook":
+        return turns.take(bell.id)
     if bell.queue == "quarantine":
         return pipeline.search(bell.id).bells
     if (errand_of := ERRANDS_BY_QUEUE.get(bell.queue)) is not None:

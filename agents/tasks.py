@@ -10,7 +10,7 @@ from celery.signals import celeryd_after_setup, worker_ready
 
 from agents import deliver as delivery
 from agents import doctor as rounds
-from agents import doorbell, exposition, housekeeping, jobs, pipeline, warm, watch_alarms
+from agents import doorbell, exposition, housekeeping, jobs, pipeline, warm, watch_alarms, webhooks
 from agents import watchdog as dog
 from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
@@ -18,6 +18,7 @@ from agents.models import Run
 from agents.questions import jobs as questions
 from agents.schedule import agent as scheduler
 from agents.trainings import jobs as trainings
+from sensors import audit_chain
 
 
 @celeryd_after_setup.connect
@@ -70,6 +71,11 @@ def quarantine(run_id: int, **_: Any) -> None:
 @shared_task(name="agents.deliver", queue="deliver")
 def deliver(notification_id: int, **_: Any) -> None:
     doorbell.ring_all(delivery.look(notification_id))
+
+
+@shared_task(name="agents.webhook", queue="webhook")
+def webhook(webhook_id: int, **_: Any) -> None:
+    doorbell.ring_all(webhooks.take(webhook_id))
 
 
 @shared_task(
@@ -140,6 +146,16 @@ def forget_requests(**_: Any) -> None:
 @shared_task(name="agents.forget_log_ins", queue="housekeeping")
 def forget_log_ins(**_: Any) -> None:
     jobs.run("forget_log_ins", housekeeping.forget_log_ins)
+
+
+@shared_task(name="agents.forget_webhook_deliveries", queue="housekeeping")
+def forget_webhook_deliveries(**_: Any) -> None:
+    jobs.run("forget_webhook_deliveries", housekeeping.forget_webhook_deliveries)
+
+
+@shared_task(name="agents.seal_audit", queue="housekeeping")
+def seal_audit(**_: Any) -> None:
+    jobs.run("seal_audit", audit_chain.seal)
 
 
 @shared_task(name="agents.trainings", queue="housekeeping")

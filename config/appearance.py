@@ -40,6 +40,7 @@ UNFOLD: dict[str, Any] = {
         ]
     },
     "DASHBOARD_CALLBACK": "agents.dashboard.callback",
+    "SCRIPTS": [lambda request: static("sensors/strict.js")],
     "STYLES": [lambda request: static("sensors/desk.css")],
     "SIDEBAR": {"show_search": True, "navigation": "agents.menu.navigation"},
 }

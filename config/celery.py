@@ -14,12 +14,14 @@ from django.db import close_old_connections
 from kombu import Exchange, Queue
 
 from agents import timetable
-from config import broker
+from config import broker, remote_control
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
+__all__ = ["app", "remote_control"]
+
 STAGE_QUEUES = ("ingest", "validate", "detect", "decide", "notify")
-QUEUES = (*STAGE_QUEUES, "quarantine", "deliver", "housekeeping", "backtest", "schedule", "train", "answer")
+QUEUES = (*STAGE_QUEUES, "quarantine", "deliver", "webhook", "housekeeping", "backtest", "schedule", "train", "answer")
 
 broker.mend()
 app = Celery("bellwether")

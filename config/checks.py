@@ -15,18 +15,27 @@ from urllib.parse import urlsplit
 from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.core.exceptions import ImproperlyConfigured
 
 from agents import failpoints
 from config.celery import app
 from sensors import signing
 
-SHORTEST_SECRET = 50
+SHORTEST_SECRET, SHORTEST_PASSWORD = 50, 20
 NEW_SECRET = "Make one with: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
 
 
 @register(Tags.security)
 def check_production(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
-    return [*_debug(), *_secrets(), *_addresses(), *_failpoint()] if settings.PRODUCTION else []
+    if not settings.PRODUCTION:
+        return []
+    return [*_debug(), *_secrets(), *_passwords(), *_addresses(), *_failpoint()]
+
+
+def refuse_unsafe() -> None:
+    """For the web server, which no command starts that would look. Raises ``ImproperlyConfigured``."""
+    if found := check_production(None):
+        raise ImproperlyConfigured(" ".join(f"{one.msg} ({one.id})" for one in found))
 
 
 @register("networks")
@@ -105,6 +114,7 @@ def _debug() -> list[CheckMessage]:
 
 def _secrets() -> list[CheckMessage]:
     secrets = {"SECRET_KEY": str(settings.SECRET_KEY), "JWT_SIGNING_KEY": str(settings.SIMPLE_JWT["SIGNING_KEY"])}
+    secrets |= {f"SECRET_KEY_FALLBACKS, key {n},": key for n, key in enumerate(settings.SECRET_KEY_FALLBACKS, 1)}
     found: list[CheckMessage] = []
     for name, value in secrets.items():
         if len(value) < SHORTEST_SECRET:
@@ -122,6 +132,16 @@ def _secrets() -> list[CheckMessage]:
             )
         )
     return found
+
+
+def _passwords() -> list[CheckMessage]:
+    """What guards pages for operators; one that is not set closes its page."""
+    words = {name: getattr(settings, name) for name in ("FLOWER_PASSWORD", "METRICS_TOKEN", "MLFLOW_TRACKING_PASSWORD")}
+    return [
+        Error(f"{name} is shorter than {SHORTEST_PASSWORD} characters.", hint=NEW_SECRET, id="bellwether.E012")
+        for name, word in words.items()
+        if word and len(word) < SHORTEST_PASSWORD
+    ]
 
 
 def _addresses() -> list[CheckMessage]:

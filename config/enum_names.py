@@ -33,6 +33,8 @@ NAMES: dict[str, Any] = {
     "SensorKind": "sensors.models.Sensor.Kind",
     "TrainingCause": "mlops.models.Training.Cause",
     "TriageVerdict": "maintenance.models.Triaged.Verdict",
+    "WebhookDeliveryStatus": "maintenance.webhook_models.WebhookDelivery.Status",
+    "WebhookStatus": "maintenance.webhook_models.Webhook.Status",
     "WorkOrderStatus": "maintenance.models.WorkOrder.Status",
     "WorkOrderVerdict": "maintenance.models.WorkOrder.Verdict",
 }

@@ -25,7 +25,7 @@ from django_structlog.middlewares import RequestMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from agents import request_limits
-from sensors import problems, second_factor, sessions, tokens, walls
+from sensors import audit, audit_requests, problems, second_factor, sessions, tokens, walls
 from sensors.problems import Problem
 
 API = "/api/"
@@ -119,6 +119,22 @@ class Messages(ForPeople, MessageMiddleware):
     """What the next page is to say."""
 
 
+class Trail:
+    """The audit trail knows by whom and from where what a request does is done, and what was refused to it.
+
+    It stands before what may refuse a request.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with audit.within(request):
+            response = self.get_response(request)
+            audit_requests.look(request, response)
+        return response
+
+
 class Log(RequestMiddleware):
     """The correlation id for every request, and a line for each that failed.
 
@@ -130,6 +146,7 @@ class Log(RequestMiddleware):
             structlog.contextvars.bind_contextvars(request_id=str(uuid.uuid4()))
         else:
             super().prepare(request)
+        request.request_id = structlog.contextvars.get_contextvars()["request_id"]  # type: ignore[attr-defined]  # audit
 
     def handle_response(self, request: HttpRequest, response: HttpResponse) -> None:
         if request.path_info.startswith(API):

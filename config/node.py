@@ -37,14 +37,15 @@ def prepare(
     port: int,
     flower_port: int,
     mlflow_port: int = 0,
+    live_port: int = 0,
     metrics_port: int = 0,
     concurrency: int = 1,
     extra: Mapping[str, str] | None = None,
 ) -> Supervisor:
-    """Migrate, and describe the children (not started yet); no MLflow server and no figures of the workers where their
-    port is 0. Raises ``PortTaken``."""
+    """Migrate, and describe the children (not started yet); no MLflow server, no live streams and no figures of the
+    workers where their port is 0. Raises ``PortTaken``."""
     measured = range(metrics_port, metrics_port + len(supervisor.MEASURED)) if metrics_port else ()
-    for number in (port, flower_port, mlflow_port, *measured):
+    for number in (port, flower_port, mlflow_port, live_port, *measured):
         if number and not is_free(number):
             raise PortTaken(f"Port {number} is in use: stop what listens there, or choose another one.")
     call_command("migrate", verbosity=0)
@@ -55,10 +56,13 @@ def prepare(
         mlflow_port=mlflow_port,
         metrics_port=metrics_port,
         backup=bool(settings.BACKUP_TO),
+        live_port=live_port,
         beat_file=home() / "beat",
         concurrency=concurrency,
     )
     told = {"MLFLOW_PORT": str(mlflow_port)} | dict(extra or {})
+    if live_port and not settings.LIVE_URL:
+        told["LIVE_URL"] = f"http://127.0.0.1:{live_port}"
     return Supervisor(
         children,
         folder=settings.BASE_DIR,

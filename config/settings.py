@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.conf import global_settings
 
-from config import addresses, appearance, embedded, enum_names, env, logging
+from config import addresses, appearance, embedded, enum_names, env, headers, logging
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOME = embedded.HOME
@@ -20,6 +20,7 @@ def _secret(name: str) -> str:
 
 
 SECRET_KEY = _secret("SECRET_KEY")
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS", [])
 DEBUG = False
 ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", [] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", [])
@@ -59,6 +60,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_structlog",
+    "csp",
     "config",
     "sensors",
     "mlops",
@@ -72,6 +74,9 @@ MIDDLEWARE = [
     "config.middleware.Limits",
     "django.middleware.security.SecurityMiddleware",
     "config.packing.Packing",
+    "config.headers.Headers",
+    "config.headers.ContentPolicy",
+    "config.middleware.Trail",
     "config.middleware.StaticFiles",
     "config.middleware.Sessions",
     "django.middleware.common.CommonMiddleware",
@@ -117,6 +122,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "sensors.audit_requests.PasswordChanges"},
 ]
 
 # Log-in of people: sessions, their second factor, and when trying passwords is over for a while (sensors.lockout).
@@ -165,8 +171,13 @@ SECURE_PROXY_SSL_HEADER = (
 # So many proxies in front add to X-Forwarded-For; what stands before theirs is not believed. 0: the header is not read.
 TRUSTED_PROXIES = env.integer("TRUSTED_PROXIES", 0, minimum=0)
 SECURE_REFERRER_POLICY = "same-origin"
+CONTENT_SECURITY_POLICY = headers.POLICY
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
-SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+if PRODUCTION:  # a browser takes such a cookie over TLS alone, and from no other host of the domain
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-session", "__Host-csrf"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 X_FRAME_OPTIONS = "DENY"
 
 # Files at work orders: where they lie, and how large one may be; then what an ingest request may be.
@@ -264,6 +275,11 @@ DEFAULT_FROM_EMAIL = env.text("DEFAULT_FROM_EMAIL", "bellwether@localhost")
 
 # Webhooks may reach public addresses only, unless networks are allowed by name (a receiver on the plant's own net).
 WEBHOOK_ALLOWED_NETWORKS = env.words("WEBHOOK_ALLOWED_NETWORKS", [])
+
+# The live stream is served by a process of its own: at this address, at this port of a node (0: none is run).
+LIVE_URL, LIVE_PORT = env.text("LIVE_URL", "").rstrip("/"), env.integer("LIVE_PORT", 8001, minimum=0)
+LIVE_STREAMS = env.integer("LIVE_STREAMS", 500, minimum=1)
+LIVE_STREAMS_OF_A_USER = env.integer("LIVE_STREAMS_OF_A_USER", 10, minimum=1)
 
 # The flow. A lease outlives the hard time limit, so that work is never taken over while it still runs.
 LEASE_SECONDS = env.integer("LEASE_SECONDS", 45, minimum=3)

@@ -156,6 +156,11 @@ WEB = (
     "--blocking-threads-idle-timeout", "600",  # as long as a thread's connection to the database may be kept
     "--workers-kill-timeout", "15",  # requests in hand end before; the supervisor itself waits for 20 s
 )  # fmt: skip
+LIVE = (
+    "--interface", "asgi", "--http", "1", "--no-ws", "--log-level", "warning",
+    "--workers", "1",  # one reader of the journal
+    "--backlog", "2048", "--workers-kill-timeout", "5",
+)  # fmt: skip
 TRACKING = (
     "--interface", "wsgi", "--http", "1", "--no-ws", "--log-level", "warning",
     "--workers", "1",
@@ -187,11 +192,13 @@ def service(
     beat_file: Path,
     concurrency: int,
     mlflow_port: int = 0,
+    live_port: int = 0,
     metrics_port: int = 0,
     backup: bool = False,
     web_threads: int = WEB_THREADS,
 ) -> list[Child]:
-    """The processes of one node: web, a worker for each group of stages, beat, sweep, Flower, and MLflow at a port.
+    """The processes of one node: web, a worker for each group of stages, beat, sweep, Flower, and MLflow and the live
+    streams where they have a port.
 
     ``metrics_port``: the first of those at which workers and sweep show their figures; 0: they show none.
     """
@@ -207,8 +214,9 @@ def service(
         worker("intake", "ingest,validate"),
         worker("judge", "detect,decide,notify"),
         worker("outbox", "deliver,housekeeping"),  # no stage: it waits for targets that may hang
-        # One at a time and in the process itself: what it tries runs in children of its own (agents.probe).
-        Child("aside", [*celery, "worker", "-n", "aside@%h", "-Q", "quarantine", "--pool", "solo", *QUIET]),
+        # One at a time and in the process itself: what is quarantined is tried in children of its own (agents.probe),
+        # and webhooks, which may hang, take short turns.
+        Child("aside", [*celery, "worker", "-n", "aside@%h", "-Q", "quarantine,webhook", "--pool", "solo", *QUIET]),
         # Answers of models: apart from what is long, since somebody waits for them.
         Child("models", [*celery, "worker", "-n", "models@%h", "-Q", "answer", "--concurrency", "1", *QUIET]),
         # One at a time: each takes a processor for as long as it may.
@@ -224,6 +232,7 @@ def service(
         ),
         *([tracking(port=mlflow_port)] if mlflow_port else []),
         *([Child("backup", [python, *BACKUP])] if backup else []),
+        *([live(port=live_port)] if live_port else []),
     ]  # fmt: skip
     return _measured(children, first_port=metrics_port, folder=beat_file.parent / "metrics")
 
@@ -232,3 +241,9 @@ def tracking(*, port: int) -> Child:
     """The MLflow server. Nothing but trainings asks it; while it is away they wait, and the rest goes on."""
     address = ["--host", "127.0.0.1", "--port", str(port)]
     return Child("mlflow", [sys.executable, "-m", "granian", "config.tracking_wsgi:application", *address, *TRACKING])
+
+
+def live(*, port: int) -> Child:
+    """The live streams, which would hold a thread of the web server each."""
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    return Child("live", [sys.executable, "-m", "granian", "config.live:application", *address, *LIVE])

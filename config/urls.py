@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpResponseRedirect
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
 from agents import health_page, learn_page, tuning_page
@@ -17,6 +17,7 @@ from agents.backtests.api import Backtests
 from agents.case_api import Cases
 from agents.health_api import EquipmentHealth, FleetHealth
 from agents.learn_api import TrainingWindows
+from agents.live.api import Live
 from agents.questions.api import DetectAnomaly, Forecast, Predict, Questions
 from agents.questions.drift import CheckDrift
 from agents.run_api import Runs
@@ -60,12 +61,14 @@ from maintenance.rota_api import Overrides, Rotas
 from maintenance.rules_api import ChecklistTemplates, LabourRates, RulesOfWork
 from maintenance.suppression_api import Suppressions
 from maintenance.tool_api import ToolLoans, Tools
+from maintenance.webhook_api import WebhookDeliveries, Webhooks
 from maintenance.window_api import Windows
 from mlops.api import Deployments, Models, Predictions
 from mlops.drift_api import DriftChecks
 from mlops.performance_api import LivePerformances
 from sensors import my_sessions_page, problems, second_factor_page, sessions_api, tokens
 from sensors.api import Batches, EquipmentTree, Sensors, Sites
+from sensors.audit_api import Audit
 from sensors.default_api import SensorDefaults
 from sensors.deprecation import Deprecation
 from sensors.description import Description
@@ -82,7 +85,7 @@ class Router(DefaultRouter):
     include_format_suffixes = False
 
 
-class Explorer(SpectacularSwaggerView):
+class Explorer(SpectacularSwaggerSplitView):
     policy = by_method(get=PUBLIC)
 
 
@@ -118,6 +121,8 @@ router.register("on-call-overrides", Overrides, basename="on-call-override")
 router.register("persons", Readers, basename="person")
 router.register("channels", Channels, basename="channel")
 router.register("subscriptions", Subscriptions, basename="subscription")
+router.register("webhooks", Webhooks, basename="webhook")
+router.register("webhook-deliveries", WebhookDeliveries, basename="webhook-delivery")
 router.register("work-orders", WorkOrders, basename="work-order")
 router.register("plans", Plans, basename="plan")
 router.register("meters", Meters, basename="meter")
@@ -147,6 +152,7 @@ router.register("schedules", Schedules, basename="schedule")
 router.register("schedule-visits", ScheduleVisits, basename="schedule-visit")
 for name, view in people_api.LISTS.items():
     router.register(name, view, basename=name)
+router.register("audit", Audit, basename="audit")
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")
@@ -182,6 +188,7 @@ api: list[URLPattern | URLResolver] = [
     path("ml/check_drift/", CheckDrift.as_view(), name="ml-check-drift"),
     path("ml/retrain/", Retrain.as_view(), name="ml-retrain"),
     re_path("^equipment/(?P<pk>[^/.]+)/health/$", EquipmentHealth.as_view(), name="equipment-health-detail"),
+    path("live/", Live.as_view(), name="live-stream"),
     path("alarm-report/", AlarmReport.as_view(), name="alarm-report"),
     path("kpis/", Kpis.as_view(), name="kpis"),
     path("kpis/csv/", KpiTable.as_view(), name="kpis-csv"),

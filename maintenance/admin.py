@@ -32,6 +32,7 @@ from maintenance import (
     record_pages,
     rota_pages,
     tool_pages,
+    webhook_pages,
     window_pages,
 )
 from maintenance.alarm_pages import AlarmSteps, AsksFilter, Hideable, StateFilter
@@ -47,7 +48,7 @@ __all__ = [
     "alarm_pages", "approval_pages", "approval_policy_pages", "audience_pages", "carrying_admin", "decision_pages",
     "definition_pages", "escalation_pages", "flood_pages", "ledger_pages", "log_pages", "message_pages", "meter_pages",
     "operating_pages", "order_pages", "parent_pages", "part_pages", "people_pages", "plan_pages", "record_pages",
-    "rota_pages", "tool_pages", "window_pages",
+    "rota_pages", "tool_pages", "webhook_pages", "window_pages",
 ]  # fmt: skip
 
 CONTEXT = 3

@@ -22,6 +22,7 @@ from maintenance import (  # Django looks for tables here
     permit_models,  # noqa: F401
     plan_models,  # noqa: F401
     schedule_models,  # noqa: F401
+    webhook_models,  # noqa: F401
 )
 from maintenance.definition_models import AlarmDefinition, AlarmPriority
 from maintenance.history_models import PastOrder as PastOrder

@@ -19,7 +19,7 @@ from django.db.models import Model, RestrictedError
 from django.forms import model_to_dict
 from django.utils import timezone
 
-from maintenance import owned_rules
+from maintenance import owned_rules, webhooks
 from maintenance.checklist_models import ChecklistTemplate, TemplateItem
 from maintenance.effort_models import LabourRate
 from maintenance.escalation_models import Chain, ChainStep, Override, Rota, Shift
@@ -41,6 +41,7 @@ from maintenance.people_models import (
 )
 from maintenance.permit_models import PermitRule, WorkRules
 from maintenance.refusals import Refused
+from maintenance.webhook_models import Webhook
 from sensors import journal
 from sensors.models import Event
 
@@ -55,7 +56,7 @@ NAMES: Mapping[type[Model], str] = {
     LabourRate: "labour_rate", WorkRules: "work_rules", ParentRule: "parent_rule",
     Worker: "worker", WorkerSkill: "worker_skill", WorkingHours: "working_hours", Team: "team",
     Skill: "skill", Holiday: "holiday", Absence: "absence", Travel: "travel", RequiredSkill: "required_skill",
-    OrderTiming: "order_timing", MachineHours: "machine_hours",
+    OrderTiming: "order_timing", MachineHours: "machine_hours", Webhook: "webhook",
 }  # fmt: skip
 """What the journal calls them."""
 LINES: Mapping[type[Model], tuple[str, type[Model], str]] = {
@@ -110,6 +111,8 @@ def change(row: Row, said_of_it: Said, *, actor: User, lines: Lines = None) -> R
 def _store(row: Row, *, actor: User, before: Said | None, lines: Lines) -> Row:
     if isinstance(row, Channel):
         settle(row, actor=actor)
+    if isinstance(row, Webhook):
+        webhooks.settle(row, actor=actor)
     new = None if lines is None else [_line(row, number, one) for number, one in enumerate(lines)]
     errors = {**_errors(row), **_line_errors(row, new)}
     if errors:

@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db.models import Model
 
-from maintenance import addresses, failure_modes, messages
+from maintenance import addresses, failure_modes, messages, webhook_filter
 from maintenance.checklist_models import ChecklistTemplate, TemplateItem
 from maintenance.effort_models import LabourRate
 from maintenance.escalation_models import Chain, ChainStep, Override, Rota, Shift
@@ -37,6 +37,7 @@ from maintenance.people_models import (
     WorkingHours,
 )
 from maintenance.permit_models import PermitRule, WorkRules
+from maintenance.webhook_models import Webhook
 from sensors import access
 from sensors.models import Equipment
 
@@ -143,7 +144,8 @@ def _channel(row: Channel) -> Wrong:
     if row.kind == Channel.Kind.EMAIL:
         return found | _mailbox(row.target)
     if row.kind == Channel.Kind.WEBHOOK:
-        return found | _webhook(row.target) | ({} if row.secret else {"secret": UNSIGNED})
+        refused = _address(row.target)
+        return found | ({"target": refused} if refused else {}) | ({} if row.secret else {"secret": UNSIGNED})
     return found
 
 
@@ -155,7 +157,19 @@ def _mailbox(target: str) -> Wrong:
     return {}
 
 
-def _webhook(url: str) -> Wrong:
+def _webhook(row: Webhook) -> Wrong:
+    found, refused = _elsewhere(row, row.site_id, "equipment"), _address(row.url)
+    if refused:
+        found["url"] = refused
+    if row.equipment is not None and row.equipment.level == Equipment.Level.COMPONENT:
+        found["equipment"] = "Events are a machine's: choose the machine this is a component of."
+    unknown = sorted(set(map(str, row.types)) - set(webhook_filter.CHOICES)) if isinstance(row.types, list) else []
+    if unknown or not row.types:
+        found["types"] = f"There is no such type: {', '.join(unknown)}." if unknown else "Name at least one type."
+    return found
+
+
+def _address(url: str) -> str:
     """What can be said without looking up a name: that is done, and judged again, for every connection."""
     allowed = [ipaddress.ip_network(network) for network in settings.WEBHOOK_ALLOWED_NETWORKS]
     try:
@@ -166,8 +180,8 @@ def _webhook(url: str) -> Wrong:
         elif target.scheme != "https" and not allowed:
             raise addresses.Refused("the URL must begin with https://")
     except addresses.Refused as refused:
-        return {"target": f"It is refused: {refused}."}
-    return {}
+        return f"It is refused: {refused}."
+    return ""
 
 
 RULES: Mapping[type[Model], Callable[[Any], Wrong]] = {
@@ -193,4 +207,5 @@ RULES: Mapping[type[Model], Callable[[Any], Wrong]] = {
     ParentRule: _parent,
     WorkRules: lambda row: {},
     PermitRule: lambda row: {},
+    Webhook: _webhook,
 }

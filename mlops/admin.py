@@ -8,12 +8,12 @@ from django.contrib import admin
 from django.db.models import F, Func, IntegerField, QuerySet
 from django.http import HttpRequest
 
-from mlops import drift_pages, model_pages, performance_pages
+from mlops import drift_pages, model_pages, performance_pages, prediction_pages
 from mlops.models import MachineState
 from sensors import show
 from sensors.desk import Desk, column, site_filter
 
-__all__ = ["drift_pages", "model_pages", "performance_pages"]
+__all__ = ["drift_pages", "model_pages", "performance_pages", "prediction_pages"]
 
 
 class Octets(Func):

@@ -11,7 +11,9 @@ from mlops import drift_checks, loader
 from mlops.learning.examples import Examples, Track
 from mlops.loader import Speaker
 from mlops.models import Question
+from mlops.multivariate import Multivariate
 
+UNNAMED = "asked"
 MOST_EXPLAINED = 20
 """Rows of a question whose answers are explained, the last ones: explaining may ask the model a thousand times each."""
 
@@ -33,6 +35,7 @@ def answer(question: Question) -> dict[str, Any]:
 
 def _predicted(speaker: Speaker, asked: dict[str, Any]) -> dict[str, Any]:
     examples = _examples(speaker, asked)
+    _knows(speaker, examples.tracks[0].unit)
     answers = speaker.learned.answer(examples)
     units = {one.name: one.unit for one in speaker.signature.outputs}
     told = _explained(speaker, examples) if asked["explain"] else {}
@@ -46,6 +49,16 @@ def _predicted(speaker: Speaker, asked: dict[str, Any]) -> dict[str, Any]:
             for name in units
         },
     }
+
+
+def _knows(speaker: Speaker, unit: str) -> None:
+    """Raises ``CannotAnswer`` where a site's model has what is normal of each machine, and not of this one."""
+    learned = speaker.learned
+    if speaker.signature.site and isinstance(learned, Multivariate) and unit not in learned.planes:
+        raise CannotAnswer(
+            f"Version {speaker.version} of {speaker.name} did not learn from machine {unit}, so it knows nothing of "
+            "what is normal there. Train it anew."
+        )
 
 
 def _explained(speaker: Speaker, examples: Examples) -> dict[str, Any]:
@@ -66,7 +79,9 @@ def _explained(speaker: Speaker, examples: Examples) -> dict[str, Any]:
 
 def _examples(speaker: Speaker, asked: dict[str, Any]) -> Examples:
     value = np.array([[np.nan if one is None else one for one in row] for row in asked["rows"]], np.float64)
-    track = Track("asked", np.arange(len(value), dtype=np.int64) * max(1, speaker.signature.period_us), value)
+    track = Track(
+        asked.get("unit") or UNNAMED, np.arange(len(value), dtype=np.int64) * max(1, speaker.signature.period_us), value
+    )
     first = speaker.signature.least if asked["each"] else len(value)
     ends = np.arange(first, len(value) + 1, dtype=np.int64)
     return Examples((track,), np.zeros(len(ends), np.int64), ends, np.full(len(ends), np.nan))

@@ -18,14 +18,14 @@ HEADS = ("q", "effect", "shift")
 class DriftCheckPage(Desk):
     site_path = "machine__site"
     list_before_template = "admin/mlops/no_drift_checks.html"
-    list_display = ("to_at", "machine_page", "model", "verdict_label", "reason", "anomaly", "retraining")
+    list_display = ("to_at", "machine_page", "model_label", "verdict_label", "reason", "anomaly", "retraining")
     list_filter = ("verdict", "name", site_filter("machine__site"))
     list_select_related = ("machine__site",)
     search_fields = ("name", "machine__tag", "machine__name", "reason")
     ordering = ("-id",)
     date_hierarchy = "to_at"
     fields = readonly_fields = (
-        "machine_page", "model", "from_at", "to_at", "verdict_label", "reason", "table", "anomaly", "retraining",
+        "machine_page", "model_label", "from_at", "to_at", "verdict_label", "reason", "table", "anomaly", "retraining",
         "created_at",
     )  # fmt: skip
 
@@ -34,7 +34,7 @@ class DriftCheckPage(Desk):
         return show.link(row.machine)
 
     @column("Model", ordering="name")
-    def model(self, row: DriftCheck) -> str:
+    def model_label(self, row: DriftCheck) -> str:
         return f"{row.name} {row.version}"
 
     @column("Verdict", ordering="verdict")

@@ -339,6 +339,7 @@ class ModelHealth(models.Model):
     not_answered = models.JSONField(default=dict, help_text="Id of a machine that it fits -> why there is no answer.")
 
     class Meta:
+        verbose_name, verbose_name_plural = "health of a model", "health of models"
         ordering = ["name"]
 
     def __str__(self) -> str:

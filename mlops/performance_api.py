@@ -9,6 +9,7 @@ from rest_framework import serializers
 
 from mlops.performance_models import LivePerformance
 from sensors.api import Filters, Scoped
+from sensors.policy import READS
 
 
 class LiveFigure(serializers.Serializer[Any]):
@@ -43,6 +44,8 @@ class LivePerformanceFilter(Filters):
     ),
 )  # fmt: skip
 class LivePerformances(Scoped):
+    policy = READS
+
     class LivePerformanceOut(serializers.ModelSerializer[LivePerformance]):
         figures = LiveFigure(many=True)
         said = serializers.ListField(child=serializers.CharField(), help_text="What told what was true.")

@@ -28,14 +28,14 @@ NOTHING = "Nothing is known yet: it takes 200 answers in a row about a machine."
 class LivePerformancePage(Desk):
     site_path = "machine__site"
     list_before_template = "admin/mlops/no_performances.html"
-    list_display = ("to_at", "machine_page", "model", "figure", "expected", "held_out", "measured", "changed")
+    list_display = ("to_at", "machine_page", "model_label", "figure", "expected", "held_out", "measured", "changed")
     list_filter = ("name", site_filter("machine__site"))
     list_select_related = ("machine__site",)
     search_fields = ("name", "machine__tag", "machine__name")
     ordering = ("-id",)
     date_hierarchy = "to_at"
     fields = readonly_fields = (
-        "machine_page", "model", "from_at", "to_at", "answers", "table", "known", "told", "changed", "changed_at",
+        "machine_page", "model_label", "from_at", "to_at", "answers", "table", "known", "told", "changed", "changed_at",
         "measured_at", "created_at",
     )  # fmt: skip
 
@@ -44,7 +44,7 @@ class LivePerformancePage(Desk):
         return show.link(row.machine)
 
     @column("Model", ordering="name")
-    def model(self, row: LivePerformance) -> str:
+    def model_label(self, row: LivePerformance) -> str:
         return f"{row.name} {row.version}"
 
     @column("Figure")
@@ -112,7 +112,8 @@ def newest(name: str, machines: QuerySet[Equipment]) -> SafeString:
     page = admin.site.get_model_admin(LivePerformance)
     assert isinstance(page, LivePerformancePage)
     lines = format_html_join(
-        "", "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+        "", "<tr><td class='desk-when'>{}</td><td>{}</td><td>{}</td><td>{}</td>"
+        "<td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
         (
             (show.link(row, f"{row.to_at:%Y-%m-%d %H:%M} UTC"), page.machine_page(row), row.version, page.figure(row),
              page.expected(row), page.held_out(row), page.measured(row), page.changed(row))

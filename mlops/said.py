@@ -28,10 +28,10 @@ class Line:
 
 
 def of_machine(machine: Equipment) -> list[Line]:
-    return [Line(row, tuple(_told(row.outputs))) for row in predictions.newest_shown(machine)]
+    return [Line(row, tuple(told(row.outputs))) for row in predictions.newest_shown(machine)]
 
 
-def _told(outputs: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+def told(outputs: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
     """P10, P50 and P90 of one thing as one range."""
     ranges: dict[str, dict[str, Mapping[str, Any]]] = {}
     for name, one in outputs.items():
@@ -60,8 +60,8 @@ def _range(ends: Mapping[str, Mapping[str, Any]]) -> str:
     unit = next(iter(ends.values()))["unit"]
     if "p10" not in values or "p90" not in values:
         return ", ".join(f"{share.upper()} {show.number(value, unit)}" for share, value in values.items())
-    told = f"{show.number(values['p10'])} to {show.number(values['p90'], unit)} (P10 to P90)"
-    return told + (f", median {show.number(values['p50'], unit)}" if "p50" in values else "")
+    words = f"{show.number(values['p10'])} to {show.number(values['p90'], unit)} (P10 to P90)"
+    return words + (f", median {show.number(values['p50'], unit)}" if "p50" in values else "")
 
 
 def not_asked(machine: Equipment) -> list[tuple[str, str]]:

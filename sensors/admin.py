@@ -14,6 +14,7 @@ from unfold.decorators import action
 
 from sensors import (
     adoption,
+    audit_pages,
     default_pages,
     desk,
     fleet,
@@ -33,7 +34,8 @@ from sensors.models import DiscoveredSensor, Equipment, Event, Membership, Senso
 from sensors.sensor_form import HasSettings
 
 __all__ = [
-    "default_pages", "identity_pages", "intake_pages", "key_pages", "label_pages", "people_pages", "presence_page",
+    "audit_pages", "default_pages", "identity_pages", "intake_pages", "key_pages", "label_pages", "people_pages",
+    "presence_page",
 ]  # fmt: skip
 
 
@@ -237,14 +239,8 @@ class DiscoveredPage(Desk):
     list_select_related = ("site", "sensor")
     search_fields = ("external_id",)
     fields = readonly_fields = (
-        "external_id",
-        "site",
-        "state_label",
-        "held",
-        "first_seen_at",
-        "last_seen_at",
-        "sensor_page",
-    )
+        "external_id", "site", "state_label", "held", "first_seen_at", "last_seen_at", "sensor_page",
+    )  # fmt: skip
     actions_row = actions_detail = ("adopt",)
 
     @action(description="Adopt", url_path="adopt", permissions=["act"], icon="add_link")

@@ -14,7 +14,6 @@ from rest_framework.request import Request
 
 from sensors.problems import Problem
 
-
 MOST_RATIO, SMALL_BODY = 200, 100_000
 """So much smaller gzip may have made a body; readings shrink to a tenth or so. One that is small anyway may be any."""
 

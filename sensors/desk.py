@@ -27,6 +27,7 @@ from unfold.admin import ModelAdmin, TabularInline
 from sensors import access, permissions, show
 from sensors.models import Membership, Site
 from sensors.permissions import READ
+from sensors.recorded import Recorded
 
 
 def roles(request: HttpRequest) -> dict[int, str]:
@@ -93,7 +94,7 @@ def _without(lines: Iterable[Any], names: Collection[str]) -> tuple[Any, ...]:
     return tuple(line for line in kept if line)
 
 
-class Desk(Scoped, ModelAdmin):
+class Desk(Recorded, Scoped, ModelAdmin):
     """Base of every page. ``site_path`` leads from the row to its site. ``edits``: the permission by which people add,
     change and delete these rows; ``adds``: by which they add them, where it is another one; ``acts``: the one that the
     buttons take. Empty: nobody does."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from sensors import audit
 from sensors.models import Event
 
 ANOMALY_DETECTED = "anomaly.detected"
@@ -131,6 +132,7 @@ OWNED = frozenset(
         "required_skill",
         "order_timing",
         "machine_hours",
+        "webhook",
     )
     for what in ("added", "changed", "deleted")
 )
@@ -158,7 +160,12 @@ SCHEDULE = frozenset(
 KEYS = frozenset(f"api_key.{what}" for what in ("added", "changed", "rotated", "revoked"))
 """What becomes of the keys of programs and devices."""
 
-TYPES = OWNED | IMPORTED | CARRYING_OUT | SCHEDULE | KEYS | frozenset(
+WEBHOOKS = frozenset(
+    f"webhook.{what}" for what in ("verified", "paused", "resumed", "gone", "rotated", "replayed", "tested")
+)
+"""What becomes of an address that events are sent to."""
+
+TYPES = OWNED | IMPORTED | CARRYING_OUT | SCHEDULE | KEYS | WEBHOOKS | frozenset(
     {
         ANOMALY_DETECTED, INSTRUMENT_FAULT, MODEL_PROMOTED, MODEL_ROLLED_BACK, MODEL_CHALLENGED,
         ALARM_NOTED, ALARM_RE_ALARMED, DEFINITION_ADDED, DEFINITION_CHANGED, DEFINITION_DELETED,
@@ -206,7 +213,8 @@ class Entry:
 def record(entries: Sequence[Entry]) -> None:
     """Add the entries that are not there yet, in one statement and in the caller's transaction.
 
-    Raises ``UnknownType`` before anything is written.
+    What somebody did, and not the flow, gets into the audit trail as well, with where it came from. Raises
+    ``UnknownType`` before anything is written.
     """
     for entry in entries:
         if entry.type not in TYPES:
@@ -226,6 +234,13 @@ def record(entries: Sequence[Entry]) -> None:
         ],
         ignore_conflicts=True,
     )
+    audit.record([
+        audit.Act(
+            entry.type, entry.subject, actor=entry.actor, site_id=entry.site_id, detail=entry.data, reference=entry.key
+        )
+        for entry in entries
+        if entry.actor
+    ])  # fmt: skip
 
 
 def readings_expired(day: date) -> Entry:

@@ -15,7 +15,15 @@ from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 
-from sensors import identity_models, operating_models, request_models, sessions, zones  # noqa: F401  # tables of ours
+from sensors import (  # noqa: F401  # Django looks for tables here
+    audit_models,
+    identity_models,
+    journal_order,
+    operating_models,
+    request_models,
+    sessions,
+    zones,
+)
 from sensors.default_models import LONGEST_RATE_SPAN, MOST_ALARM_READINGS
 
 LANES = 64
@@ -661,10 +669,16 @@ class Event(models.Model):
     recorded_at = models.DateTimeField(db_default=Now(), editable=False)
     actor = models.CharField(max_length=150, blank=True, help_text="Who did it; empty for the flow itself.")
     data = models.JSONField(default=dict)
+    written_in = models.BigIntegerField(
+        null=True, editable=False, db_default=journal_order.OWN_TRANSACTION, help_text="See sensors.feed."
+    )
 
     class Meta:
         ordering = ["-id"]
-        indexes = [models.Index(fields=["subject", "id"], name="event_of_subject")]
+        indexes = [
+            models.Index(fields=["subject", "id"], name="event_of_subject"),
+            models.Index(fields=["site", "written_in", "id"], name="event_in_order_of_site"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.type} {self.subject}"

@@ -17,6 +17,7 @@ from unfold import forms as unfold_forms
 from unfold.admin import ModelAdmin
 
 from sensors import desk, second_factor
+from sensors.recorded import Recorded
 
 admin.site.unregister([get_user_model(), Group])
 admin.site.unregister([TOTPDevice, StaticDevice])  # They hold secrets; ``second_factor_page`` has what people need.
@@ -24,7 +25,7 @@ admin.site.unregister([OutstandingToken, BlacklistedToken])  # ``identity_pages`
 
 
 @admin.register(get_user_model())
-class UserPage(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
+class UserPage(Recorded, UserAdmin, ModelAdmin):  # type: ignore[type-arg]
     form = unfold_forms.UserChangeForm
     add_form = unfold_forms.UserCreationForm
     change_password_form = unfold_forms.AdminPasswordChangeForm
@@ -45,5 +46,5 @@ class UserPage(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
 
 
 @admin.register(Group)
-class GroupPage(GroupAdmin, ModelAdmin):
+class GroupPage(Recorded, GroupAdmin, ModelAdmin):
     pass

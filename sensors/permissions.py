@@ -15,7 +15,7 @@ from sensors.models import Membership
 Role = Membership.Role
 PUBLIC = "public"
 """In place of a permission: whoever asks needs no account."""
-READ, SEND, INSTALLATION = "read", "readings.send", "installation"
+READ, SEND, READ_AUDIT, INSTALLATION = "read", "readings.send", "audit.read", "installation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def _to(lets: str, *roles: str) -> Permission:
 TECHNICIAN, PLANNER, RELIABILITY, SCIENTIST = Role.TECHNICIAN, Role.PLANNER, Role.RELIABILITY, Role.DATA_SCIENTIST
 TABLE: dict[str, Permission] = {
     READ: _to("read all that is of the site", *Role.values),
-    "audit.read": _to("read the audit trail of the site", Role.AUDITOR),
+    READ_AUDIT: _to("read the audit trail of the site", Role.AUDITOR),
     SEND: _to("send readings", Role.INGEST),
     "readings.repair": _to("replay or discard what could not be processed", TECHNICIAN, RELIABILITY),
     "alarms.act": _to("acknowledge, comment, assign and shelve alarms, stop escalations", TECHNICIAN, RELIABILITY),
@@ -57,6 +57,7 @@ TABLE: dict[str, Permission] = {
     "parts.edit": _to("change parts, stores and tools, and correct what is counted", PLANNER),
     "notices.act": _to("send a test or send a message again", TECHNICIAN, PLANNER, RELIABILITY),
     "notices.edit": _to("change who is told of what, where and after how long"),
+    "webhooks.edit": _to("see and change the addresses that the events of the site are sent to"),
     "models.ask": _to("ask models for forecasts and judgements", TECHNICIAN, RELIABILITY, SCIENTIST),
     "models.train": _to("have models of the site trained", SCIENTIST),
     "models.promote": _to("change which version of a model of the site speaks", SCIENTIST),

@@ -64,6 +64,9 @@ class Schema(AutoSchema):
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         operation: dict[str, Any] | None = super().get_operation(*args, **kwargs)
         if operation is not None:
+            takes = policy.of(self.view, self.method)
+            if takes is not None and takes != permissions.PUBLIC:
+                operation["x-permission"] = {"name": takes, "roles": sorted(permissions.roles(takes))}
             ends = str(getattr(self.view, "deprecation", None) or "")
             said = (operation.get("description"), permission(self.view, self.method), ends)
             operation["description"] = "\n\n".join(part for part in said if part)
@@ -83,16 +86,6 @@ class Schema(AutoSchema):
             if str(code) in bodies or self._can_answer(code):
                 bodies[str(code)] = {"$ref": f"#/components/responses/Problem{code}"}
         return bodies
-
-    def get_operation(self, *args: Any, **named: Any) -> Any:
-        """Says of every operation which permission it takes, and which roles have it."""
-        found: Any = super().get_operation(*args, **named)
-        takes = None if found is None else policy.of(self.view, self.method)
-        if takes is not None and takes != permissions.PUBLIC:
-            found["x-permission"] = {"name": takes, "roles": sorted(permissions.roles(takes))}
-            who = "every member of the site" if takes == permissions.READ else permissions.said(takes)
-            found["description"] = f"{found.get('description', '')} Takes `{takes}`: {who}.".strip()
-        return found
 
     def _is_of_a_row(self) -> bool:
         """Whether it is about one row, which has a version."""
@@ -122,9 +115,8 @@ def permission(view: Any, method: str) -> str:
         return ""
     if takes == permissions.PUBLIC:
         return "Open to everybody."
-    if takes == permissions.INSTALLATION:
-        return "Takes an administrator of the installation."
-    return f"Takes the permission `{takes}`."
+    who = "every member of the site" if takes == permissions.READ else permissions.said(takes)
+    return f"Takes `{takes}`: {who}."
 
 
 def documented(tag: str, one: str, many: str) -> Any:

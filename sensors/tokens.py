@@ -21,7 +21,7 @@ from rest_framework.response import Response
 from rest_framework_simplejwt import serializers, views
 from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
 
-from sensors import families, origin, second_factor
+from sensors import audit_requests, families, origin, second_factor
 from sensors.contract import Contract
 from sensors.identity_models import TokenFamily
 from sensors.permissions import PUBLIC
@@ -70,12 +70,14 @@ class Login(Contract, views.TokenObtainPairView):
     def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         count_try(request._request, name=_said(request, "username"))
         try:
-            return super().post(request, *args, **kwargs)
+            answer = super().post(request, *args, **kwargs)
         except AuthenticationFailed:
             if getattr(request, "axes_locked_out", False):
                 wait = settings.AXES_COOLOFF_TIME.total_seconds()
                 raise Problem("too-many-requests", "Too many wrong passwords; wait.", retry_after=wait) from None
             raise
+        audit_requests.logged_in(_said(request, "username").strip())
+        return answer
 
 
 def _said(request: Request, name: str) -> str:

@@ -59,9 +59,10 @@ from maintenance.people_models import (
 from maintenance.permit_models import Permit, PermitRule, WorkRules
 from maintenance.plan_models import Meter, MeterReading, Plan, PlanOccurrence
 from maintenance.schedule_models import Schedule, ScheduleVisit
+from maintenance.webhook_models import Webhook, WebhookDelivery, WebhookTry
 from mlops.drift_models import DriftCheck
 from mlops.limit_models import LimitForecast
-from mlops.models import Deployment, MachineState, ModelPolicy, ModelVersion, Prediction, Training
+from mlops.models import Deployment, MachineState, ModelHealth, ModelPolicy, ModelVersion, Prediction, Training
 from mlops.performance_models import LivePerformance
 from sensors import columns, keys, store
 from sensors.default_models import SensorDefault
@@ -184,9 +185,10 @@ def rows(site: Site, *, name: str = "") -> Rows:
     LinkUse.objects.create(
         key=f"link/{n}", purpose="acknowledge", user=reader.user, alarm=alarm, notification=message
     )  # fmt: skip
-    Event.objects.create(
+    event = Event.objects.create(
         site=site, type="alarm.opened", subject=f"alarm/{alarm.pk}", key=f"event/{n}", occurred_at=NOON
     )
+    _webhook(event, tag)
     suppression = Suppression.objects.create(
         site=site, machine=machine, failure_mode="VIB", kind="SHELVED", reason="Probe is <b>loose</b>", from_at=NOON,
         until=NOON + HOUR,
@@ -278,6 +280,20 @@ def _escalation(alarm: Alarm, reader: Reader, n: int) -> None:
         looked_until=n, due_at=timezone.now() + HOUR, started_at=NOON,
     )  # fmt: skip
     Call.objects.create(escalation=row, step=0, time=1, due_at=NOON, at=NOON, outcome="TOLD", whom=str(reader))
+
+
+def _webhook(event: Event, tag: str) -> None:
+    """An address that events go to, with a delivery it refused."""
+    webhook = Webhook.objects.create(
+        site_id=event.site_id, name=f"{tag} <b>ERP</b>", url="https://erp.example.org/in", types=["alarm.*"],
+        secret="s3cret", read_transaction=0,
+    )  # fmt: skip
+    refused = WebhookDelivery.objects.create(
+        webhook=webhook, event=event, status="FAILED", reason="answered 400: <b>no</b>", finished_at=NOON
+    )
+    WebhookTry.objects.create(
+        delivery=refused, attempt=1, began_at=NOON, milliseconds=12, answered=400, answer="<b>no</b>"
+    )
 
 
 def _operating(sensor: Sensor) -> None:
@@ -373,6 +389,9 @@ def _models(machine: Equipment, n: int) -> None:
         machine=machine, name=name, version=1, alias="CHAMPION", is_shown=True, asked_at=NOON, from_at=NOON - HOUR,
         outputs={"wear": {"unit": "mm", "value": 1.5}},
     )  # fmt: skip
+    ModelHealth.objects.create(
+        name=name, looked_at=NOON, trouble="<b>nobody</b> speaks", not_answered={str(machine.pk): "<b>few</b> rows"}
+    )
     DriftCheck.objects.create(
         machine=machine, name=name, version=1, from_at=NOON - HOUR, to_at=NOON, verdict="AS_BEFORE", reason="none",
         features=[{"feature": "<b>load</b>", "p": 0.5, "q": None, "effect": 0.1, "shift": 0.1, "drifted": False,

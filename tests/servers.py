@@ -113,7 +113,7 @@ class HttpSink:
                 if not answer.cut:
                     self._say(answer)
 
-            do_GET = do_POST
+            do_GET = do_OPTIONS = do_POST
 
             def _say(self, answer: Answer) -> None:
                 self.send_response(answer.status)

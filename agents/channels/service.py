@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from django.conf import settings
 
-from agents.channels import rendering, webhook
+from agents.channels import exchange, rendering
 from agents.channels.contract import Message, Permanent, Transient
 from maintenance import messages
 
@@ -73,8 +73,8 @@ def _judge(outcome: Mapping[str, Any], *, url: str) -> str:
     if outcome["refused"]:
         raise Permanent(f"address refused: {outcome['refused']}", gone=True)
     why = scrub(f"answered {status}: {outcome['said']}" if status else outcome["said"], url=url)
-    if not 400 <= status < 500 or status in webhook.WAIT:
-        wait = webhook.retry_after(outcome["retry_after"], now=datetime.now(UTC))
+    if not 400 <= status < 500 or status in exchange.WAIT:
+        wait = exchange.retry_after(outcome["retry_after"], now=datetime.now(UTC))
         raise Transient(why or "it was not taken, and nothing was said", retry_after=wait)
     raise Permanent(why, gone=status in GONE)
 

@@ -29,7 +29,8 @@ from mlops.limit_api import LimitForecastOut
 from mlops.models import ModelVersion, Question
 from sensors import access, idempotency, policy
 from sensors.contract import Contract
-from sensors.models import Sensor
+from sensors.models import Equipment, Sensor
+from sensors.permissions import READ
 from sensors.policy import READS, by_method
 from sensors.problems import Problem
 
@@ -116,6 +117,10 @@ class QuestionIn(serializers.Serializer[Any]):
         default=False, help_text="Say what each feature adds to the answer, too; also as ?explain=true."
     )
     each = serializers.BooleanField(default=False, help_text="Answer for each row, and not for the last one alone.")
+    equipment = serializers.IntegerField(
+        required=False, min_value=1, max_value=2**63 - 1, help_text="Id of the machine that the rows are of. A site's "
+        "own model needs it: it knows each machine by itself.",
+    )  # fmt: skip
 
 
 class OfSensor(serializers.Serializer[Any]):
@@ -162,7 +167,23 @@ class Ask(Contract):
     def beside(self, request: Request, said: dict[str, Any]) -> dict[str, Any]:
         """What is asked beside the rows."""
         explain = said["explain"] or request.query_params.get("explain", "").lower() == "true"
-        return {"each": said["each"], "explain": explain}
+        return {"each": said["each"], "explain": explain, "unit": self._unit(request, said)}
+
+    def _unit(self, request: Request, said: dict[str, Any]) -> str:
+        """The tag of the machine, by which a site's model knows it; empty where nobody said which."""
+        site = owners.site_of(said["model"])
+        if "equipment" not in said:
+            if site is not None:
+                told = f"{said['model']} knows each machine by itself: give the id of the one the rows are of."
+                raise serializers.ValidationError({"equipment": told})
+            return ""
+        machines = Equipment.objects.filter(pk=said["equipment"], level=Equipment.Level.MACHINE)
+        if site is not None:
+            machines = machines.filter(site=site)
+        machine = access.scope(machines, access.user_of(request)).first()
+        if machine is None:
+            raise serializers.ValidationError({"equipment": f"There is no such machine that {said['model']} is about."})
+        return machine.tag
 
     def _champion(self, name: str) -> ModelVersion:
         site, user = owners.site_of(name), access.user_of(self.request)
@@ -212,6 +233,7 @@ class Predict(Ask):
 
 class Forecast(Ask):
     experiments = FORECAST
+    policy = by_method(post="models.ask", get=READ)
 
     @_documented("Ask for a forecast", "What a model that forecasts says: values ahead, or the time to a limit.")
     def post(self, request: Request) -> Response:

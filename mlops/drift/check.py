@@ -33,6 +33,8 @@ class Criteria:
 
 
 USUAL = Criteria()
+LIVE = Criteria(false_share=0.01)
+"""Stricter than of who asks once: a plant has many machines, and each is looked at every hour."""
 
 
 @dataclass(frozen=True, slots=True)

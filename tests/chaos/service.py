@@ -63,6 +63,7 @@ class Service:
             "LEASE_SECONDS": str(lease_seconds),
             "JWT_ACCESS_MINUTES": "600",
             "MLFLOW_PORT": "0",  # no training is asked for
+            "LIVE_PORT": "0",  # nobody listens
             "READINGS_COMPACT_AFTER_DAYS": "36500",  # what is stored is looked at through the view of chunks
             **(environment or {}),
         }

@@ -90,7 +90,8 @@ def service(home: Path) -> Iterator[int]:
         process = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--port", str(node.free_port(0)), "--flower-port",
              str(node.free_port(0))],
-            cwd=ROOT, env=environment(home) | {"MLFLOW_PORT": str(node.free_port(0))}, stdout=out, stderr=out,
+            cwd=ROOT, env=environment(home) | {"MLFLOW_PORT": str(node.free_port(0)), "LIVE_PORT": "0"},
+            stdout=out, stderr=out,
         )  # fmt: skip
         try:
             until(lambda: len(workers(process.pid)) == WORKERS and "Flower" in log.read_text())

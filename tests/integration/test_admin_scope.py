@@ -17,7 +17,9 @@ from maintenance.approval_models import ApprovalPolicy, Delegation
 from maintenance.effort_models import LabourRate
 from maintenance.models import Alarm, Anomaly, Channel, WorkOrder
 from maintenance.people_models import Worker
-from mlops.models import Deployment, ModelPolicy, ModelVersion, Training
+from maintenance.webhook_models import Webhook, WebhookDelivery
+from mlops.models import Deployment, ModelHealth, ModelPolicy, ModelVersion, Training
+from sensors.audit_models import AuditEntry
 from sensors.desk import Desk
 from sensors.identity_models import ApiKey, TokenFamily
 from sensors.models import Equipment, Label, Membership, Regime, Sensor, Site
@@ -27,11 +29,15 @@ pytestmark = pytest.mark.django_db
 
 OPERATORS = (Backup, JobRun, Throttle, TokenFamily, AccessAttempt)
 """Of the whole installation: no site's, so no member's."""
-SHARED = (ModelPolicy, ModelVersion, Deployment, Training)
+SHARED = (ModelPolicy, ModelVersion, Deployment, Training, ModelHealth)
 """Of all sites together: every member of one reads them, and only who administers the installation changes them."""
 KEPT = (ApiKey,)
 """Of a site, and seen by its administrators alone."""
-ELSEWHERE = (*OPERATORS, *SHARED, *KEPT)
+ADMINISTERED = (Webhook, WebhookDelivery)
+"""Likewise; people add none of the second."""
+AUDITORS = (AuditEntry,)
+"""For some roles alone: see the tests of the audit trail."""
+ELSEWHERE = (*OPERATORS, *SHARED, *KEPT, *ADMINISTERED, *AUDITORS)
 PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk) and m not in ELSEWHERE]
 IDS = [model._meta.label for model, _ in PAGES]
 ROLES = Membership.Role
@@ -78,6 +84,25 @@ def test_a_member_sees_their_sites_rows_and_no_others(
         assert answer.status_code == (200 if row.pk in keys else 302)
         if answer.status_code == 200:
             assert "theirs" not in answer.content.decode().lower().replace("their works", "theirs")
+
+
+@pytest.mark.parametrize("model", ADMINISTERED)
+def test_what_is_of_a_sites_administrators_is_seen_by_them_alone(
+    client: Client, mine: plant.Rows, theirs: plant.Rows, model: type[Model]
+) -> None:
+    rows = list(model._default_manager.all())
+    staff(client, mine.machine.site, role=ROLES.ADMIN)
+    listed = client.get(url(model, "changelist"))
+    assert len(listed.context["cl"].result_list) == len(rows) / 2
+    assert "theirs" not in listed.content.decode().lower().replace("their works", "theirs")
+    seen = [client.get(url(model, "change", row.pk)).status_code for row in rows]
+    assert sorted(seen) == [200, 302]
+    for role in (ROLES.VIEWER, ROLES.TECHNICIAN, ROLES.INGEST):
+        staff(client, mine.machine.site, role=role)
+        assert client.get(url(model, "changelist")).status_code == 403
+        for row in rows:
+            assert client.get(url(model, "change", row.pk)).status_code in {302, 403}
+        assert url(model, "changelist") not in client.get(reverse("admin:index")).content.decode()
 
 
 @pytest.mark.parametrize("model", OPERATORS)

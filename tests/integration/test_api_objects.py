@@ -42,6 +42,7 @@ from maintenance.part_models import Movement, OrderPart, Part, Stock, Store, Too
 from maintenance.permit_models import Permit, WorkRules
 from maintenance.plan_models import Meter, Plan
 from maintenance.schedule_models import Schedule, ScheduleVisit
+from maintenance.webhook_models import Webhook, WebhookDelivery
 from mlops.drift_models import DriftCheck
 from mlops.models import Deployment, ModelPolicy, Prediction, Question, Training
 from mlops.performance_models import LivePerformance
@@ -391,6 +392,7 @@ def of_escalation(site: Site) -> dict[str, int]:
         "tool-loans": ToolLoan, "checklist-templates": ChecklistTemplate, "checklists": Checklist,
         "labour-rates": LabourRate, "labour": Labour, "other-costs": OrderCost, "downtimes": Downtime,
         "work-rules": WorkRules, "permits": Permit, "attachments": Attachment, "log": LogLine, "api-keys": ApiKey,
+        "webhooks": Webhook, "webhook-deliveries": WebhookDelivery,
     }  # fmt: skip
     return {name: model._default_manager.order_by("id")[0].pk for name, model in models.items()}
 

@@ -18,6 +18,12 @@ def test_a_drift_is_told_from_the_flow_of_every_day() -> None:
     assert seen["KS, p < 0.05: no drift, water flow"] == 100
 
 
+def test_as_the_agent_decides_the_flow_of_every_day_is_no_drift() -> None:
+    [found] = [one for one in drifting.of_the_agent(list(drifting_data.cases(drifting_data.of_water())))
+               if one["name"] == f"{drifting.AGENT}: false triggers, all checks"]  # fmt: skip
+    assert found["value"] == 0 and found["ok"] is True and int(found["detail"].split()[0]) > 5
+
+
 def test_a_check_is_quick() -> None:
     assert next(drifting.speed())["ok"] is True
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from agents import channels, deliver, lease
-from agents.channels import webhook
+from agents.channels import exchange, webhook
 from agents.channels.contract import Message, Permanent, Transient
 from maintenance.models import Channel, Notification
 from tests import outgoing
@@ -140,7 +140,7 @@ def test_the_wait_is_fully_jittered_and_doubles_up_to_five_minutes(attempt: int,
 @given(
     attempt=st.integers(1, 10_000),
     age=st.timedeltas(timedelta(), timedelta(days=400)),
-    retry_after=st.floats(0, webhook.LONGEST_RETRY_AFTER),
+    retry_after=st.floats(0, exchange.LONGEST_RETRY_AFTER),
     luck=st.floats(0, 1),
 )
 def test_a_retry_is_never_early_and_never_beyond_the_budget(

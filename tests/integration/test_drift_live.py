@@ -383,7 +383,7 @@ def test_checks_are_read_by_members_of_the_site_over_rest_and_on_a_page(long_ago
     desk = Client()
     desk.force_login(viewer)
     page = desk.get("/admin/mlops/driftcheck/").content.decode()
-    assert mine.machine.tag in page and other.machine.tag not in page
+    assert mine.machine.tag in page and other.machine.tag not in page and f"{NAME} 1" in page
     page = desk.get(f"/admin/mlops/driftcheck/{mine.pk}/change/").content.decode()
     assert "level is" in page and f"anomaly {mine.anomaly_id}" in page and "was asked for" in page
     assert desk.post(f"/admin/mlops/driftcheck/{mine.pk}/delete/", {"post": "yes"}).status_code == 403

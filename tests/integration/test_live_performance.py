@@ -284,6 +284,7 @@ def test_members_see_both_over_rest_and_on_the_pages_and_where_nothing_is_known_
     for page in ("/admin/mlops/liveperformance/", f"/admin/mlops/modelpolicy/{NAME}/change/"):
         shown = desk.get(page).content.decode()
         assert press.tag in shown and other.tag not in shown and "1 of 31 answers" in shown and "0.8" in shown
+    assert f"{NAME} {version.version}" in desk.get("/admin/mlops/liveperformance/").content.decode()
     page = desk.get(f"/admin/mlops/liveperformance/{mine.pk}/change/").content.decode()
     assert "says FAULT" in page and "as held out" in page
 

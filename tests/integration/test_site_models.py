@@ -18,12 +18,13 @@ from pytest_django import Settings
 
 from agents import predict, sweeper
 from agents.doorbell import Bell
+from agents.questions import api as questions_api
 from agents.trainings import jobs, requests
 from mlops import ledger, loader, owners, site_recipes
 from mlops.known_faults import KnownFaults
 from mlops.learning.contract import NotAtHand
 from mlops.loader import Shelf
-from mlops.models import ModelPolicy, ModelVersion, Prediction, Training
+from mlops.models import ModelPolicy, ModelVersion, Prediction, Question, Training
 from mlops.multivariate import Multivariate
 from sensors import columns, labels, regimes, store
 from sensors.columns import Float64
@@ -343,6 +344,38 @@ def test_of_another_sites_model_nothing_is_seen_asked_or_changed(site: Site, str
     for where in ("predict", "detect_anomaly"):
         answer = stranger.post(f"/api/v1/ml/{where}/", {"model": name, "features": features}, JSON)
         assert "speaks" in problem(answer, status=400, name="invalid")["errors"][0]["detail"]
+
+
+def test_rows_are_asked_about_with_the_machine_they_are_of(
+    site: Site, monkeypatch: pytest.MonkeyPatch, redis_empty: None
+) -> None:
+    wait = questions_api.wait_for
+
+    def answered(row: Question) -> Question:
+        sweeper.work_off([Bell("answer", row.pk)])
+        return wait(row)
+
+    monkeypatch.setattr(questions_api, "wait_for", answered)
+    name = train(site).name
+    features = {feature: {"unit": unit, "values": [1.0] * 10} for feature, unit in FEATURES.items()}
+    body = {"model": name, "features": features}
+    http = client(factories.user(site=site, role=Membership.Role.TECHNICIAN))
+
+    def ask(**more: Any) -> Any:
+        return http.post("/api/v1/ml/predict/", body | more, JSON)
+
+    [error] = problem(ask(), status=400, name="invalid")["errors"]
+    assert error["pointer"] == "#/equipment" and "give the id" in error["detail"]
+    elsewhere = factories.machine(site=factories.site())
+    for machine in (elsewhere.pk, 2**40):
+        [error] = problem(ask(equipment=machine), status=400, name="invalid")["errors"]
+        assert error["pointer"] == "#/equipment" and "no such machine" in error["detail"]
+    pump = Equipment.objects.filter(site=site, equipment_class="PUMP").order_by("pk")[0]
+    found = ask(equipment=pump.pk).json()
+    assert found["status"] == "DONE" and found["answer"]["outputs"]["score"]["values"][0] is not None
+    new = factories.machine(site=site, equipment_class="PUMP")
+    found = ask(equipment=new.pk).json()
+    assert found["status"] == "FAILED" and f"did not learn from machine {new.tag}" in found["reason"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 
 from agents import deliver, escalate, lease, sweeper
-from agents.channels import email, service, webhook
+from agents.channels import email, exchange, service
 from agents.channels.contract import Message, Transient
 from agents.doorbell import Bell
 from maintenance import notifications
@@ -125,7 +125,7 @@ def test_an_ordinary_one_is_rung_for_again_where_urgent_ones_take_too_long(chann
 
 
 def test_a_look_whose_last_send_hangs_has_time_to_record_it_before_its_task_is_ended() -> None:
-    longest = max(email.LIMIT_SECONDS, service.LIMIT_SECONDS, webhook.LIMIT_SECONDS)
+    longest = max(email.LIMIT_SECONDS, service.LIMIT_SECONDS, exchange.LIMIT_SECONDS)
     assert deliver.PATIENCE_SECONDS + longest + 2 <= settings.CELERY_TASK_SOFT_TIME_LIMIT
 
 

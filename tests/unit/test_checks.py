@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core.checks import CheckMessage, registry
+from django.core.exceptions import ImproperlyConfigured
 from pytest_django import Settings
 
 from agents import failpoints
@@ -64,6 +65,10 @@ def test_safe_settings_pass(settings: Settings) -> None:
         ({"key": "short"}, ["bellwether.E002"]),
         ({"key": "insecure" * 8}, ["bellwether.E002"]),
         ({"key": "s" * 60}, ["bellwether.E003"]),
+        ({"SECRET_KEY_FALLBACKS": ["old" * 20, "short"]}, ["bellwether.E002"]),
+        ({"FLOWER_PASSWORD": "operator"}, ["bellwether.E012"]),
+        ({"METRICS_TOKEN": "metrics"}, ["bellwether.E012"]),
+        ({"MLFLOW_TRACKING_PASSWORD": "mlflow"}, ["bellwether.E012"]),
         ({"PUBLIC_URL": "http://bellwether.example"}, ["bellwether.E006"]),
         ({"PUBLIC_URL": "bellwether.example"}, ["bellwether.E006"]),
         ({"ALLOWED_HOSTS": ["bellwether.example", "*"]}, ["bellwether.E007"]),
@@ -77,6 +82,14 @@ def test_an_unsafe_setting_is_named_in_production(
     found = checks.check_production(None)
     assert ids(found) == expected
     assert all(message.hint and message.is_serious() for message in found)
+
+
+def test_the_web_server_does_not_start_where_something_is_unsafe(settings: Settings) -> None:
+    configure(settings)
+    checks.refuse_unsafe()
+    configure(settings, SECRET_KEY="short")
+    with pytest.raises(ImproperlyConfigured, match=r"bellwether\.E002"):
+        checks.refuse_unsafe()
 
 
 def test_development_may_be_unsafe(settings: Settings) -> None:

@@ -29,10 +29,10 @@ from tests.unit import test_env
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = {*celery.QUEUES}
-APP = {"web", "migrate", "sweeper", "backup", "beat", "flower", "mlflow", *WORKERS}
+APP = {"web", "live", "migrate", "sweeper", "backup", "beat", "flower", "mlflow", *WORKERS}
 SERVERS = {"postgres", "redis", "store", "prometheus", "grafana"}
 FOR_CELERY = {"REMAP_SIGTERM", "FLOWER_BASIC_AUTH"}  # read by Celery and Flower themselves
-PORTS = {"web": 8000, "flower": 5555, "mlflow": 5000, "prometheus": 9090, "grafana": 3000}
+PORTS = {"web": 8000, "live": 8001, "flower": 5555, "mlflow": 5000, "prometheus": 9090, "grafana": 3000}
 
 
 def read(path: str) -> str:
@@ -73,7 +73,7 @@ def option(words: list[str], name: str) -> str:
 def node() -> dict[str, list[str]]:
     """The commands of ``manage.py up``."""
     children = supervisor.service(
-        port=8000, flower_port=5555, mlflow_port=5000, beat_file=Path("beat-file"), concurrency=1
+        port=8000, flower_port=5555, mlflow_port=5000, live_port=8001, beat_file=Path("beat-file"), concurrency=1
     )
     return {child.name: list(child.command)[1:] for child in children}
 
@@ -109,9 +109,9 @@ def test_a_worker_is_started_as_on_one_node(name: str) -> None:
         assert f"--destination {name}@$$HOSTNAME" in services()[name]["healthcheck"]["test"][1]
 
 
-def test_beat_flower_mlflow_and_sweep_are_started_as_on_one_node() -> None:
+def test_beat_flower_mlflow_live_and_sweep_are_started_as_on_one_node() -> None:
     assert ["-m", *command("beat")] == ["/tmp/beat" if word == "beat-file" else word for word in node()["beat"]]
-    for name, program in (("flower", ["-m"]), ("mlflow", [])):
+    for name, program in (("flower", ["-m"]), ("mlflow", []), ("live", [])):
         expected = [word.replace("127.0.0.1", "0.0.0.0") for word in node()[name]]
         assert [*program, *(word for word in command(name) if word != "python")] == expected
     assert command("sweeper") == ["python", *node()["sweep"]]
@@ -404,6 +404,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "matrix",
         "lint",
         "types",
+        "audit",
         "check",
         "openapi",
         "lock",
@@ -424,7 +425,7 @@ def test_ci_runs_make_and_nothing_of_its_own() -> None:
     asked = set(
         re.findall(r"make (?:--no-print-directory )?([a-z]+)", re.sub(r"^#.*$", "", read(".ci/run"), flags=re.M))
     )
-    assert asked == {"test", "lint", "types", "check"}
+    assert asked == {"test", "lint", "audit", "types", "check"}
     assert (ROOT / ".ci/run").stat().st_mode & stat.S_IXUSR
 
 
@@ -503,4 +504,4 @@ def test_deployment_names_every_service_and_every_check() -> None:
     text = read("docs/deployment.md")
     assert [name for name in services() if f"`{name}`" not in text] == []
     ids = set(re.findall(r"bellwether\.([EW]\d+)", read("config/checks.py")))
-    assert ids == set(re.findall(r"\b(E0\d\d)\b", text))
+    assert ids == set(re.findall(r"\b([EW]0\d\d)\b", text))

@@ -153,9 +153,10 @@ NOT_PURE = ("django", "rest_framework", "celery", "kombu", "psycopg2", "redis", 
 
 MOST_FILE_LINES, MOST_FUNCTION_LINES = 300, 50
 LONGER_FILES = {
-    "sensors/models.py": (670, "the facts' tables on one page: fields and constraints, no logic"),
+    "sensors/models.py": (690, "the facts' tables on one page: fields and constraints, no logic"),
     "maintenance/models.py": (780, "the judgements' tables on one page: fields and constraints, no logic"),
     "mlops/models.py": (360, "the models' tables on one page: fields and constraints, no logic"),
+    "config/settings.py": (360, "every setting on one page"),
     "agents/models.py": (400, "the flow's tables on one page: fields and constraints, no logic"),
 }
 LONGER_FUNCTIONS: dict[str, tuple[int, str]] = {}

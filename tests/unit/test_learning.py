@@ -238,9 +238,9 @@ def test_where_machines_are_few_each_is_judged_by_a_model_that_was_taught_the_ot
     assert trained.figures["rmse"].value == pytest.approx(math.sqrt(np.mean(np.square(apart))))
     assert trained.figures["rmse"].value != recipe.measure(whole.answer(examples), examples)["rmse"]
     assert trained.objections == ()
-    text = cards.card(recipe, trained)
+    text = cards.card(recipe, trained, pictures={})
     assert "measured in 6 turns" in text and "not this very one" in text
-    assert "turns" not in cards.card(Wear(), run.train(Wear(), NOWHERE, others={}, tell=quiet))
+    assert "turns" not in cards.card(Wear(), run.train(Wear(), NOWHERE, others={}, tell=quiet), pictures={})
 
 
 def test_where_machines_are_few_a_champion_that_knows_them_all_is_still_to_be_beaten() -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from agents.channels import webhook
+from agents.channels import exchange, webhook
 from maintenance import addresses
 
 PUBLIC = ["93.184.215.14"]
@@ -151,7 +151,7 @@ def test_the_host_header_names_the_port_only_where_it_is_not_the_usual_one() -> 
 def test_the_signature_is_the_hmac_of_timestamp_dot_body() -> None:
     """Against ``printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac secret``."""
     made = webhook.signature("secret", timestamp="1700000000", body=b'{"a":1}')
-    assert made == "v1=49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686"
+    assert made == "t=1700000000,v1=49f24e537407743fa4a0242bb63b94b9a47ee99cbbe071ccd8a22550ae411686"
 
 
 @pytest.mark.parametrize(
@@ -164,12 +164,12 @@ def test_the_signature_is_the_hmac_of_timestamp_dot_body() -> None:
         ("-5", 0.0),
         ("1.5", 0.0),
         ("²", 0.0),
-        ("9" * 400, webhook.LONGEST_RETRY_AFTER),
+        ("9" * 400, exchange.LONGEST_RETRY_AFTER),
         ("Sun, 01 Mar 2026 12:01:00 GMT", 60.0),
         ("Sun, 01 Mar 2026 12:01:00 -0000", 60.0),
         ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", webhook.LONGEST_RETRY_AFTER),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", exchange.LONGEST_RETRY_AFTER),
     ],
 )
 def test_retry_after_is_read_as_seconds_or_as_a_date(header: str, seconds: float) -> None:
-    assert webhook.retry_after(header, now=datetime(2026, 3, 1, 12, tzinfo=UTC)) == seconds
+    assert exchange.retry_after(header, now=datetime(2026, 3, 1, 12, tzinfo=UTC)) == seconds

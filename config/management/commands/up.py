@@ -24,7 +24,7 @@ class Command(BaseCommand):
             "metrics_port": options["metrics_port"],
         }  # fmt: skip
         try:
-            supervisor = node.prepare(**ports, concurrency=options["concurrency"])
+            supervisor = node.prepare(**ports, live_port=settings.LIVE_PORT, concurrency=options["concurrency"])
         except node.PortTaken as error:
             raise CommandError(str(error)) from error
         for signum in (signal.SIGTERM, signal.SIGINT):
