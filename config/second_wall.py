@@ -27,7 +27,10 @@ PATHS = {
     "sensors.SensorPresence": "sensor",
     "sensors.BatchPart": "batch",
     "sensors.ReadingConflict": "sensor",
+    "sensors.ApiKey_sensors": "apikey",
     "mlops.DriftCheck": "machine",
+    "mlops.LimitForecast": "machine",
+    "mlops.LivePerformance": "machine",
     "mlops.MachineState": "machine",
     "mlops.Prediction": "machine",
     "maintenance.WorkOrderTransition": "order",
@@ -55,6 +58,8 @@ PATHS = {
     "maintenance.Decision": "machine",
     "maintenance.Attempt": "notification",
     "maintenance.LinkUse": "alarm",
+    "maintenance.WebhookDelivery": "webhook",
+    "maintenance.WebhookTry": "delivery",
     "agents.StageAttempt": "run",
     "agents.CaseTransition": "case",
 }
@@ -66,6 +71,13 @@ OF_NO_SITE = {
     "contenttypes": "names of tables",
     "sessions": "sessions, found by a secret key",
     "token_blacklist": "tokens, found by their numbers",
+    "axes": "tries to log in, before anybody is known",
+    "otp_totp": "second factors, by user",
+    "otp_static": "likewise",
+    "sensors.TokenFamily": "log-ins, found by their numbers",
+    "sensors.BrowserSession": "sessions, found by a secret key",
+    "sensors.IdempotentRequest": "one person's requests, found by user and key",
+    "agents.Backup": "of the installation",
     "mlops.Training": "models are of several sites",
     "mlops.ModelVersion": "likewise",
     "mlops.Deployment": "likewise",
@@ -87,6 +99,8 @@ WRITTEN_WITHOUT_SITE = {"sensors.Event"}
 """A row that names no site may be written by everybody; only who sees everything reads it."""
 VIEWS = ("maintenance_detectorrecord", "maintenance_logline")
 """They show what whoever asks may see."""
+ADDED_TO = ("sensors_auditentry",)
+"""The audit trail: whoever asks adds to it, whatever it is about, and reads what is of sites that are seen."""
 READ_ONLY = (*store.TABLES, "sensors_reading", "sensors_version_seen", "django_migrations")
 WRITTEN_TOO = ("sensors_version",)
 """No models; triggers raise its numbers, in the name of whoever writes."""
@@ -217,6 +231,8 @@ def _tables() -> Iterator[tuple[str, tuple[Policy, ...]]]:
     for model in models():
         if (wanted := policies(model)) is not None:
             yield model._meta.db_table, wanted
+    for table in ADDED_TO:
+        yield table, (Policy("read", "SELECT", _of_sites("site_id")), Policy("insert", "INSERT", check="true"))
 
 
 def _secure(table: str, wanted: tuple[Policy, ...]) -> bool:
@@ -267,10 +283,11 @@ def _exists(cursor: CursorWrapper, role: str) -> bool:
 
 def _grant(role: str) -> None:
     """Rows of what is declared, and no more: no TRUNCATE, which knows no policies, and no new tables."""
-    written = [table for table, _ in _tables()]
+    written = [table for table, _ in _tables() if table not in ADDED_TO]
     with transaction.atomic(), connection.cursor() as cursor:
         for rights, tables in (
             ("SELECT, INSERT, UPDATE, DELETE", [*written, *WRITTEN_TOO]),
+            ("SELECT, INSERT", ADDED_TO),
             ("SELECT", [*READ_ONLY, *VIEWS]),
         ):
             if missing := _without(cursor, role, tables, rights):

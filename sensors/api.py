@@ -23,9 +23,7 @@ from sensors.policy import READS, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
-MOST_POINTS = 5_000
-MOST_READINGS = 5_000_000
-MOST_ROLLUPS = 10_000
+MOST_POINTS, MOST_READINGS, MOST_ROLLUPS = 5_000, 5_000_000, 10_000
 DAY, EARLIEST = timedelta(days=1), datetime(1, 1, 1, tzinfo=UTC)
 LENGTHS = {"hour": timedelta(hours=1), "day": DAY}
 QUALITIES = ("GOOD", "UNCERTAIN", "BAD")
