@@ -1,4 +1,4 @@
-"""Secrets in what git carries that the baseline does not know: ``python -m tests.secret_scan`` (``--write``: now it does).
+"""Secrets in what git carries that the baseline does not know: ``python -m tests.secret_scan``. ``--write``: it does.
 
 By file and hash, not by line: an edit above one that is known and is none changes nothing.
 """

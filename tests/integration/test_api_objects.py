@@ -45,6 +45,7 @@ from maintenance.schedule_models import Schedule, ScheduleVisit
 from mlops.drift_models import DriftCheck
 from mlops.models import Deployment, ModelPolicy, Prediction, Question, Training
 from sensors import api, inbox, labels, problems, regimes
+from sensors.audit_models import AuditEntry
 from sensors.default_models import SensorDefault
 from sensors.models import Batch, Label, Membership, Regime, Sensor, Site
 from sensors.operating_models import OperatingRule
@@ -418,6 +419,7 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "sites": sensor.site_id, "equipment": sensor.machine_id, "sensors": sensor.pk,
         "batches": Batch.objects.get().pk, "anomalies": Anomaly.objects.all()[0].pk,
         "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk, "cases": 1,
+        "audit": AuditEntry.objects.filter(site=sensor.site)[0].pk,
         "work-orders": WorkOrder.objects.get().pk, "labels": Label.objects.get().pk,
         "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,
         "backtests": Backtest.objects.get().pk, "notifications": Notification.objects.get().pk,
