@@ -102,7 +102,7 @@ def site_of(user: Any) -> int | None:
     """The site of somebody who is a member of one alone; of others what they do is of no one site."""
     if not isinstance(user, User) or user.pk is None:
         return None
-    with walls.of_user(user):  # also before a log-in is complete
+    with walls.of_user(user.pk):  # also before a log-in is complete
         found = list(user.sites.values_list("pk", flat=True)[:2])
     return found[0] if len(found) == 1 else None
 
