@@ -134,6 +134,7 @@ check: export BELLWETHER_PRODUCTION = 1
 check: export ALLOWED_HOSTS = bellwether.example
 check: export PUBLIC_URL = https://bellwether.example
 check: export DATABASE_URL = postgresql://nobody@/nowhere?host=/nonexistent
+check: export DATABASE_WEB_URL = postgresql://bellwether_web@/nowhere?host=/nonexistent
 check: export MLFLOW_PORT = 0
 check: export REDIS_URL = unix:///nonexistent/redis.sock?db=0
 check: .venv/main ## Check migrations, production settings and the API's schema
