@@ -123,7 +123,7 @@ types: .venv/tests ## Check types, strictly
 
 audit: .venv/tests ## Look for unsafe code, secrets and versions that are too old, and list all parts (.bellwether/sbom.json)
 	@$(VENV) -m bandit -q -c pyproject.toml -r agents config deploy maintenance mlops sensors manage.py
-	@git ls-files -z | xargs -0 $(VENV) -m detect_secrets.pre_commit_hook --baseline .secrets.baseline
+	@$(VENV) -m tests.secret_scan
 	@$(VENV) -m pytest -q -n 0 tests/unit/test_floors.py tests/unit/test_security_rules.py
 	@mkdir -p .bellwether
 	@$(VENV) -m cyclonedx_py environment --output-reproducible --pyproject pyproject.toml --output-file .bellwether/sbom.json $(VENV)

@@ -17,7 +17,7 @@ import structlog
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 
-from sensors import origin
+from sensors import origin, walls
 from sensors.audit_models import AuditEntry
 
 log = structlog.get_logger(__name__)
@@ -102,7 +102,8 @@ def site_of(user: Any) -> int | None:
     """The site of somebody who is a member of one alone; of others what they do is of no one site."""
     if not isinstance(user, User) or user.pk is None:
         return None
-    found = list(user.sites.values_list("pk", flat=True)[:2])
+    with walls.of_user(user.pk):  # also before a log-in is complete
+        found = list(user.sites.values_list("pk", flat=True)[:2])
     return found[0] if len(found) == 1 else None
 
 

@@ -13,9 +13,10 @@ from django.db import Error, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 
-from sensors import audit, origin
+from sensors import access, audit, origin
 from sensors.audit import Act
 from sensors.audit_bound import Bound
+from sensors.permissions import READ
 
 log = structlog.get_logger(__name__)
 
@@ -77,9 +78,11 @@ def _is_file(response: HttpResponse) -> bool:
 
 
 def _site_asked(request: HttpRequest) -> int | None:
-    """The one in the address. It may be asked about, or there would be no file."""
-    said = request.GET.get("site", "")
-    return int(said) if said.isascii() and said.isdigit() and len(said) < 19 else None
+    """The one in the address, where whoever asks may read it: nobody writes into the trail of another site."""
+    said, user = request.GET.get("site", ""), getattr(request, "user", None)
+    if user is None or not (said.isascii() and said.isdigit() and len(said) < 19):
+        return None
+    return int(said) if access.may(user, int(said), to=READ) else None
 
 
 def _query(request: HttpRequest) -> str:

@@ -47,6 +47,7 @@ from mlops.drift_models import DriftCheck
 from mlops.models import Deployment, ModelPolicy, Prediction, Question, Training
 from mlops.performance_models import LivePerformance
 from sensors import api, inbox, labels, problems, regimes
+from sensors.audit_models import AuditEntry
 from sensors.default_models import SensorDefault
 from sensors.families import Refresh
 from sensors.identity_models import ApiKey
@@ -425,6 +426,7 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "batches": Batch.objects.get().pk, "auth": Refresh.for_user(factories.user())["family"],
         "anomalies": Anomaly.objects.all()[0].pk,
         "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk, "cases": 1,
+        "audit": AuditEntry.objects.filter(site=sensor.site)[0].pk,
         "work-orders": WorkOrder.objects.get().pk, "labels": Label.objects.get().pk,
         "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,
         "backtests": Backtest.objects.get().pk, "notifications": Notification.objects.get().pk,

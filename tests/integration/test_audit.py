@@ -14,7 +14,8 @@ import structlog
 from django.contrib import admin
 from django.core.management import CommandError, call_command
 from django.db import Error, connection, transaction
-from django.test import Client
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 from django.urls import reverse
 from django.utils import timezone
 
@@ -192,6 +193,14 @@ def test_a_file_that_is_given_out_is_in_the_trail(client: Client) -> None:
     entry = only(action=audit.EXPORTED)
     assert (entry.actor, entry.site_id, entry.credential) == (user.username, row.machine.site.pk, audit.SESSION)
     assert "kind=sensors" in entry.detail["query"]
+
+
+def test_nobody_writes_into_the_trail_of_another_site(client: Client) -> None:
+    user, theirs = factories.user(site=factories.site(), is_staff=True), factories.site()
+    request = RequestFactory().get("/file", {"site": theirs.pk})
+    request.user = user
+    audit_requests.look(request, HttpResponse(headers={"Content-Disposition": "attachment"}))
+    assert only(action=audit.EXPORTED).site_id == user.sites.get().pk
 
 
 def test_what_is_changed_on_pages_of_the_admin_is_in_the_trail(admin_client: Client) -> None:

@@ -229,6 +229,7 @@ def test_tokens_of_the_key_of_before_hold_while_it_is_named(settings: Settings) 
 @pytest.mark.parametrize(
     ("key", "previous"),
     [("short", []), ("k" * 31, []), (settings.SECRET_KEY, []), (NEW, ["short"]), (NEW, [settings.SECRET_KEY])],
+    ids=["short", "nearly", "of-sessions", "short-before", "of-sessions-before"],
 )
 def test_a_key_that_is_short_or_signs_sessions_too_is_refused(
     settings: Settings, key: str, previous: list[str]
