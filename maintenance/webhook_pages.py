@@ -9,7 +9,6 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from unfold import widgets
 from unfold.decorators import action
@@ -19,7 +18,7 @@ from maintenance.buttons import Button
 from maintenance.owned_pages import Journaled, Ruled
 from maintenance.webhook_models import Webhook, WebhookDelivery, WebhookTry
 from sensors import ask, show
-from sensors.desk import Desk, Lines, SiteFilter, column, sees_all, site_filter, sites_where
+from sensors.desk import Desk, Lines, SiteFilter, column, site_filter
 
 Status = Webhook.Status
 CHANGES = "webhooks.edit"
@@ -28,18 +27,7 @@ CHANGES = "webhooks.edit"
 class Administered(Desk):
     """What only the administrators of a site see of it: an address may hold a secret, and so may an answer."""
 
-    edits = acts = CHANGES
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
-        mine = sites_where(request, CHANGES)
-        return rows if sees_all(request) else rows.filter(**{f"{self.site_path}__in": mine})
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, None, CHANGES)
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.may(request, obj, CHANGES)
+    sees = edits = acts = CHANGES
 
     def has_act_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.may(request, obj if isinstance(obj, (Webhook, WebhookDelivery)) else None, CHANGES)

@@ -5,18 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest
 
-from sensors import desk, permissions, show
+from sensors import show
 from sensors.audit_models import AuditEntry
 from sensors.desk import Desk, SiteFilter, column
-
-READS = permissions.READ_AUDIT
+from sensors.permissions import READ_AUDIT
 
 
 @admin.register(AuditEntry)
 class AuditPage(Desk):
+    sees = READ_AUDIT
     list_before_template = "admin/sensors/no_audit.html"
     list_display = ("at", "actor", "action", "target", "site", "credential", "address", "sealed")
     list_display_links = ("at",)
@@ -28,16 +26,6 @@ class AuditPage(Desk):
         "at", "actor", "action", "target", "site", "credential", "address", "request_id", "said", "number", "previous",
         "hash",
     )  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEntry]:
-        rows: QuerySet[AuditEntry] = admin.ModelAdmin.get_queryset(self, request)
-        return rows if desk.sees_all(request) else rows.filter(site__in=desk.sites_where(request, READS))
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, None, READS)
-
-    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return self.may(request, obj, READS)
 
     @column("Said")
     def said(self, row: AuditEntry) -> Any:

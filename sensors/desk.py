@@ -95,19 +95,21 @@ def _without(lines: Iterable[Any], names: Collection[str]) -> tuple[Any, ...]:
 
 
 class Desk(Recorded, Scoped, ModelAdmin):
-    """Base of every page. ``site_path`` leads from the row to its site. ``edits``: the permission by which people add,
-    change and delete these rows; ``adds``: by which they add them, where it is another one; ``acts``: the one that the
-    buttons take. Empty: nobody does."""
+    """Base of every page. ``site_path`` leads from the row to its site. ``sees``: the permission by which people see
+    these rows; ``edits``: by which they add, change and delete them; ``adds``: by which they add them, where it is
+    another one; ``acts``: the one that the buttons take. Empty: nobody does."""
 
     site_path = "site"
-    edits = adds = acts = ""
+    sees, edits, adds, acts = READ, "", "", ""
     list_per_page = 50
     list_filter_submit = False
     show_full_result_count = False
     warn_unsaved_form = True
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return scope(request, super().get_queryset(request), path=self.site_path)
+        rows: QuerySet[Any] = super().get_queryset(request)
+        able = sites_where(request, self.sees)
+        return rows if sees_all(request) else rows.filter(**{f"{self.site_path}__in": able})
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Of a row that is only being added, without what people never fill in: there is nothing to show of it yet."""
@@ -137,10 +139,10 @@ class Desk(Recorded, Scoped, ModelAdmin):
         return bool(able) if row is None else self.site_id_of(row) in able
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        return self.may(request, None, READ)
+        return self.may(request, None, self.sees)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.may(request, obj, READ)
+        return self.may(request, obj, self.sees)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return (self.adds or self.edits) != "" and self.may(request, None, self.adds or self.edits)

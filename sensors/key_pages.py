@@ -7,14 +7,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold import widgets
 from unfold.decorators import action
 
-from sensors import ask, desk, keys, permissions, show
+from sensors import ask, keys, permissions, show
 from sensors.desk import Desk, SiteFilter, column
 from sensors.identity_models import ApiKey
 
@@ -67,10 +66,6 @@ class ApiKeyPage(Desk):
         "site", "kind", "name", "state", "begins", "may_do", "bound_to", "expires_at", "previous_until", "created_at",
         "created_by", "used_at", "used_from", "revoked_at",
     )  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
-        return rows if desk.sees_all(request) else rows.filter(site__in=desk.sites_where(request, CHANGES))
 
     def may(self, request: HttpRequest, row: Any, to: str) -> bool:
         """Nobody else sees them either."""

@@ -61,7 +61,7 @@ def wrong_rows(page: Any, row: Any, people: dict[str, User]) -> Iterator[str]:
         what: {role for role, user in people.items() if getattr(page, f"has_{what}_permission")(asked(user), *of)}
         for what, of in (("view", [row]), ("add", []), ("change", [row]), ("delete", [row]))
     }
-    if may["view"] != permissions.roles(getattr(page, "sees", permissions.READ)):
+    if may["view"] != permissions.roles(page.sees):
         yield f"seen by {may['view']}"
     for what, able in (("add", adds), ("change", edits), ("delete", edits)):
         if may[what] and may[what] != able:  # a page may leave one of them out for everybody
