@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, sync_playwright
+from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from maintenance.models import WorkOrder
@@ -48,8 +49,9 @@ def order(tina: User) -> WorkOrder:
 
 
 @pytest.fixture
-def page(browser: Browser, live_server: LiveServer, tina: User) -> Iterator[Page]:
+def page(browser: Browser, live_server: LiveServer, tina: User, settings: Settings) -> Iterator[Page]:
     """A page of a technician; in the end no script may have failed, and nothing may have been asked of elsewhere."""
+    settings.LOGIN_RATE = "1000/m"  # she logs in for each test
     opened = browser.new_page(base_url=live_server.url, viewport={"width": 1400, "height": 900})
     faults: list[str] = []
     opened.on("pageerror", lambda error: faults.append(str(error)))
