@@ -85,6 +85,8 @@ class Cell:
         takes = self.operation.takes
         if takes == permissions.PUBLIC:
             return True
+        if self.caller == STRANGER and self.operation.name in OWN:
+            return True
         if self.caller in (STRANGER, ANONYMOUS) or takes is None:
             return self.caller == OPERATOR
         return self.caller == OPERATOR or self.caller in permissions.roles(takes)
@@ -97,8 +99,6 @@ class Cell:
         if self.may:
             shut = self.status in (401, 403) and self.operation.takes != permissions.PUBLIC
             return f"{self.operation} refuses {self.caller}: {self.status} {self.body[:200]!r}" if shut else ""
-        if self.caller == STRANGER and self.operation.name in OWN:
-            return ""
         if self.touched:
             return f"{self.operation} changes {self.touched} rows for {self.caller}, and answers {self.status}"
         if self.status in SHUT or (self.caller == STRANGER and self._shows_nothing):
