@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, sync_playwright
+from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from tests import factories, plant
@@ -38,8 +39,9 @@ def rows(transactional_db: None) -> plant.Rows:
 
 
 @pytest.fixture
-def page(browser: Browser, live_server: LiveServer, rows: plant.Rows) -> Iterator[Page]:
+def page(browser: Browser, live_server: LiveServer, rows: plant.Rows, settings: Settings) -> Iterator[Page]:
     """A page of a superuser who has logged in; each violation of the policy is kept."""
+    settings.LOGIN_RATE = "1000/m"  # each test logs in
     factories.user(is_superuser=True, is_staff=True, username="root")
     opened = browser.new_page(base_url=live_server.url, viewport={"width": 1400, "height": 900})
     opened.add_init_script(WATCHED)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from sensors.models import Membership
@@ -40,8 +41,9 @@ def rows(transactional_db: None) -> plant.Rows:
 
 
 @pytest.fixture
-def page(browser: Browser, live_server: LiveServer, rows: plant.Rows) -> Iterator[Page]:
+def page(browser: Browser, live_server: LiveServer, rows: plant.Rows, settings: Settings) -> Iterator[Page]:
     """A page of a technician; in the end no script may have failed, and nothing may have been asked of elsewhere."""
+    settings.LOGIN_RATE = "1000/m"  # each test logs in
     factories.user(site=rows.machine.site, role=Membership.Role.TECHNICIAN, is_staff=True, username="tina")
     opened = browser.new_page(base_url=live_server.url, viewport=DESK)  # type: ignore[arg-type]
     faults: list[str] = []
