@@ -110,6 +110,7 @@ OF_DELIVERIES = buttons.by_name(REPLAY)
 
 @admin.register(Webhook)
 class WebhookPage(Administered, Journaled):
+    edits = CHANGES
     form = WebhookForm
     list_display = ("name", "site", "status_label", "url", "why", "failures", "verified_at", "deliveries_list")
     list_filter = (SiteFilter, "status")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.hashers import PBKDF2PasswordHasher
 from django.db import connection
+from django.test import Client
 from django_redis import get_redis_connection
 
 from config import embedded
-from sensors import store
+from sensors import sessions, store
 from tests import model_servers
 from tests.model_servers import Server
 
@@ -78,6 +80,20 @@ def _as_web(request: pytest.FixtureRequest) -> None:
     if os.environ.get("BELLWETHER_TEST_WALLS"):
         given = request.getfixturevalue("settings")
         given.MIDDLEWARE = ["tests.walled.AsWeb", *given.MIDDLEWARE]
+
+
+@pytest.fixture(autouse=True)
+def _sessions_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is logged in without the page of log-in has been seen: what the first page would write is there."""
+    log_in = Client.force_login
+
+    def force_login(self: Client, user: Any, backend: str | None = None) -> None:
+        log_in(self, user, backend)
+        session, now = self.session, time.time()
+        session.update({sessions.BEGAN: now, sessions.SEEN: now, sessions.ADDRESS: "127.0.0.1", sessions.AGENT: ""})
+        session.save()
+
+    monkeypatch.setattr(Client, "force_login", force_login)
 
 
 @pytest.fixture(autouse=True)

@@ -145,6 +145,7 @@ def test_production_is_checked_as_django_checks_it() -> None:
         "BELLWETHER_PRODUCTION": "1", "ALLOWED_HOSTS": "bellwether.example", "MLFLOW_PORT": "0",
         "PUBLIC_URL": "https://bellwether.example", "METRICS_TOKEN": secrets.token_urlsafe(48),
         "DATABASE_URL": "postgresql://nobody@/nowhere?host=/nonexistent",
+        "DATABASE_WEB_URL": "postgresql://bellwether_web@/nowhere?host=/nonexistent",
         "REDIS_URL": "unix:///nonexistent/redis.sock?db=0",
     }  # fmt: skip
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}

@@ -17,12 +17,12 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from pytest_django import Settings
-from rest_framework_simplejwt.tokens import RefreshToken
 
 from agents import sweeper
 from agents.live import hub as hubs
 from config import live, node, supervisor
 from sensors import inbox, journal
+from sensors.families import Refresh
 from sensors.models import Event, Membership, Site
 from tests import factories
 from tests.client import client, problem
@@ -44,7 +44,7 @@ def quiet() -> Iterator[None]:
 
 
 def listen(user: User, query: str = "", **headers: str) -> Listener:
-    return Listener(query, Authorization=f"Bearer {RefreshToken.for_user(user).access_token}", **headers)
+    return Listener(query, Authorization=f"Bearer {Refresh.for_user(user).access_token}", **headers)
 
 
 def happen(site: Site, key: str, *, kind: str = journal.ALARM_OPENED, **data: Any) -> str:
@@ -102,7 +102,7 @@ def test_the_newest_readings_of_named_sensors_are_told(site: Site) -> None:
 
 
 def test_the_live_process_streams_over_real_http(site: Site, tmp_path: Path) -> None:
-    token, port = RefreshToken.for_user(factories.user(site=site)).access_token, node.free_port(0)
+    token, port = Refresh.for_user(factories.user(site=site)).access_token, node.free_port(0)
     with serving(port, tmp_path):
         asked = {"Authorization": f"Bearer {token}", "Accept": "text/event-stream"}
         answer = requests.get(f"http://127.0.0.1:{port}/api/v1/live/", headers=asked, stream=True, timeout=20)

@@ -117,6 +117,8 @@ def test_every_list_comes_in_pages() -> None:
 
 SHORT = {
     "GET /api/v1/plans/{id}/upcoming/": "the next ten",
+    "GET /api/v1/auth/sessions/": "one's own log-ins, of a month at most",
+    "GET /api/v1/ml/forecast/": "one for each limit of a sensor",
     "GET /api/v1/runs/{id}/payload/": "so many parts at most",
 }
 """Lists that do not grow, and why."""
