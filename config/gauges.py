@@ -95,7 +95,8 @@ FAMILIES = {
     "pdm_backup_last_success_timestamp_seconds": Asked(
         "When the newest whole backup ended well, and when what is written was last shipped; 0: never.",
         ("kind",),
-        "SELECT lower(kind), extract(epoch FROM max(ended_at)) FROM agents_backup WHERE status = 'DONE' GROUP BY 1",
+        "SELECT lower(kind), coalesce(extract(epoch FROM max(ended_at)), 0) FROM agents_backup"
+        " WHERE status = 'DONE' GROUP BY 1",
         (("whole",), ("wal",)),
     ),
     "pdm_backup_failed": Asked(
