@@ -19,7 +19,7 @@ from prometheus_client import REGISTRY, generate_latest
 from agents import exposition, measures, pipeline, sweeper
 from agents.doorbell import Bell
 from agents.models import Run
-from config import gauges, node
+from config import gauges, health, node
 from sensors import inbox
 from tests import factories, plant
 
@@ -136,7 +136,7 @@ def test_an_attempt_that_the_infrastructure_ended_is_counted_as_such() -> None:
 def test_every_gauge_is_there_and_no_label_is_unbounded() -> None:
     plant.rows(factories.site())
     said = generate_latest(REGISTRY).decode()
-    for name in gauges.FAMILIES:
+    for name in (*gauges.FAMILIES, *health.GAUGES):
         assert re.search(rf"^{name}(\{{| )", said, re.M), name
     assert value(said, 'pdm_queue_messages{queue="ingest"}') >= 0
     assert 0 < value(said, "pdm_disk_free_ratio") < 1
