@@ -133,7 +133,7 @@ class FromDatabase:
 
 
 class FromRedis:
-    """What lies in Redis: messages in each queue, those in hand, and how much it holds. Absent while it is down."""
+    """What lies in Redis: messages in each queue, connections, and how much it holds. Absent while it is down."""
 
     def collect(self) -> Iterator[Metric]:
         try:

@@ -75,6 +75,8 @@ def _once(shipper: wal.Shipper, *, to: Any) -> None:
         if not shipper.is_receiving():
             shipper.start()
         sent = shipper.ship()
+        if not shipper.is_receiving():  # what is in the spool may end anywhere
+            raise tools.ToolError("pg_receivewal has ended: is its slot lost? Nothing new is shipped.")
         _shipped(sent)
         if _is_due():
             take(shipper.place, to=to, say=lambda text: log.info("recovery.keeper", step=text))

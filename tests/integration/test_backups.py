@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from pyrage import x25519
 
 from agents.backup_models import Backup
-from config.recovery import keeper, places, tools
+from config.recovery import keeper, places, tools, wal
 from config.recovery.places import Bucket
 from tests import model_servers
 
@@ -97,3 +97,12 @@ def test_a_pair_of_keys_is_made(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "BACKUP_RECIPIENT=age1" in said
     assert "AGE-SECRET-KEY-1" in said
+
+
+@pytest.mark.django_db
+def test_a_stream_that_has_ended_is_not_noted_as_shipped(to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipper = wal.Shipper(places.named(str(to / "place")), KEY.to_public(), to / "spool")
+    shipper.spool.mkdir()
+    monkeypatch.setattr(shipper.__class__, "start", lambda self: None)  # as where its program ends at once
+    keeper._once(shipper, to=KEY.to_public())
+    assert not Backup.objects.exists()
