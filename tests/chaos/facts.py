@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from typing import Any
 from tests.chaos.model import Place
 from tests.chaos.service import Service
 from tests.chaos.sinks import Delivery
+
+SETTLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,8 @@ HELD = {
 
 
 def load(service: Service, deliveries: Sequence[Delivery]) -> Facts:
-    """The whole database, the queues and what the sinks wrote down."""
+    """The whole database, the queues and what the sinks wrote down; the queues once they had time to be looked at."""
+    settle(service)
     return Facts(
         parts=[Part(*row) for row in service.sql(PARTS)],
         runs={run: status for run, status in service.sql("SELECT id, status FROM agents_run")},
@@ -152,6 +156,13 @@ def load(service: Service, deliveries: Sequence[Delivery]) -> Facts:
         messages=[Message(*row) for row in service.sql(MESSAGES)],
         deliveries=list(deliveries),
     )  # fmt: skip
+
+
+def settle(service: Service) -> None:
+    """Give the workers time for what still lies in their queues; what nobody takes is found by the invariants."""
+    ends = time.monotonic() + SETTLE_SECONDS
+    while expired(service).total() and time.monotonic() < ends:
+        time.sleep(0.2)
 
 
 def expired(service: Service) -> Counter[str]:

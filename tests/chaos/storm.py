@@ -36,7 +36,6 @@ from tests.chaos.service import Service, until
 from tests.chaos.sinks import Log, StormyHook, StormyMail
 
 POISON_PATIENCE = 300.0
-SETTLE_SECONDS = 60.0
 
 DONE_RUNS = "SELECT count(*) FROM agents_run WHERE status = 'DONE'"
 BEHIND = """SELECT count(*) FROM sensors_batchpart p JOIN sensors_equipment e ON e.lane = p.lane
@@ -119,7 +118,6 @@ def run(plan: Plan, home: Path) -> Outcome:
         drained = until(lambda: is_drained(service, without=POISONED), limit=PATIENCE)
         until(lambda: is_drained(service, without=""), limit=POISON_PATIENCE)
         say("  all is done")
-        settle(service)
         wanted = model.of(clients.ledger.accepted)
         found = facts.load(service, log.deliveries)
         windows = sum(strike.fault.senders for strike in storm.strikes)
@@ -164,13 +162,6 @@ def _rage(plan: Plan, clients: Clients, storm: Storm) -> Phases:
 def is_drained(service: Service, *, without: str) -> bool:
     """Whether all has come to an end, but for what the machine of that name sent."""
     return not any(service.number(query, without) for query in ON_THE_WAY.values())
-
-
-def settle(service: Service) -> None:
-    """Give the workers time for what still lies in their queues; what nobody takes is found by the invariants."""
-    ends = time.monotonic() + SETTLE_SECONDS
-    while facts.expired(service).total() and time.monotonic() < ends:
-        time.sleep(0.2)
 
 
 def _replayed(service: Service, environment: dict[str, str], wanted: Model, log: Log) -> list[Violation]:

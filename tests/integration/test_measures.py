@@ -8,19 +8,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import orjson
 import pytest
+from django.utils import timezone
 from prometheus_client import REGISTRY, generate_latest
 
 from agents import exposition, measures, pipeline, sweeper
 from agents.doorbell import Bell
 from agents.models import Run
 from config import gauges, health, node
-from sensors import inbox
+from sensors import inbox, store
 from tests import factories, plant
 
 COUNTS = """
@@ -135,11 +137,14 @@ def test_an_attempt_that_the_infrastructure_ended_is_counted_as_such() -> None:
 @pytest.mark.django_db
 def test_every_gauge_is_there_and_no_label_is_unbounded() -> None:
     plant.rows(factories.site())
+    today = timezone.now().date()
+    store.make_partitions([today + timedelta(days=1), today + timedelta(days=2)])
     said = generate_latest(REGISTRY).decode()
     for name in (*gauges.FAMILIES, *health.GAUGES):
         assert re.search(rf"^{name}(\{{| )", said, re.M), name
     assert value(said, 'pdm_queue_messages{queue="ingest"}') >= 0
     assert 0 < value(said, "pdm_disk_free_ratio") < 1
+    assert value(said, "pdm_partitions_ahead") >= 2
     labels = set(re.findall(r"[{,](\w+)=", "\n".join(re.findall(r"^pdm_.*$", said, re.M))))
     assert labels <= {"stage", "result", "reason", "channel", "le", "queue", "priority", "state", "type", "model",
                       "kind"}  # fmt: skip
