@@ -26,7 +26,7 @@ from mlops.models import ModelVersion, Prediction
 from mlops.performance_models import LivePerformance
 from mlops.serving import Fit, Machine
 from sensors import series
-from sensors.columns import SECOND_US, Float64, Int64, from_instant, to_instant
+from sensors.columns import SECOND_US, Float64, Int64, from_instant, instant_text, to_instant
 from sensors.models import Label
 
 log = structlog.get_logger(__name__)
@@ -106,7 +106,9 @@ def _changes(served: Served, machine: int, first: Prediction, at: Int64, stream:
     _, answers = performances.columns(before, served.outputs)
     found = gauges.changes(served.gauge.stream(answers), stream)
     return [
-        {"by": name, "at": to_instant(int(at[place])).isoformat()} for name, places in found.items() for place in places
+        {"by": name, "at": instant_text(to_instant(int(at[place])))}
+        for name, places in found.items()
+        for place in places
     ]
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from maintenance import messages
 from maintenance.messages import Evidence, Guidance, Recipient, Row, Transition
+from sensors.columns import instant_text
 
 WORDS = {
     ("alarm", "OPENED"): "Alarm",
@@ -90,13 +90,17 @@ def payload(transition: Transition) -> dict[str, Any]:
         "machine": {"id": transition.machine_id, "name": _name(transition.machine)},
         "failure_mode": transition.failure_mode,
         "priority": transition.priority,
-        "since": _iso(transition.since),
-        "at": _iso(transition.at),
+        "since": instant_text(transition.since),
+        "at": instant_text(transition.at),
         "remark": messages.one_line(transition.remark, limit=REMARK_LIMIT),
         "evidence": _evidence(transition.evidence) if transition.evidence else None,
         "guidance": _guidance(transition.guidance) if transition.guidance else None,
         "past": [
-            {"order": case.order_id, "closed_at": _iso(case.closed_at), "findings": _findings(case.findings)}
+            {
+                "order": case.order_id,
+                "closed_at": instant_text(case.closed_at),
+                "findings": _findings(case.findings),
+            }
             for case in transition.past
         ],
         "path": PATHS[transition.source].format(transition.subject_id),
@@ -129,10 +133,6 @@ def _name(text: str) -> str:
 
 def _findings(text: str) -> str:
     return messages.one_line(text, limit=FINDINGS_LIMIT)
-
-
-def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _number(value: float | None) -> float | None:

@@ -11,6 +11,7 @@ from django.conf import settings
 from maintenance import webhook_filter
 from maintenance.webhook_filter import About
 from maintenance.webhook_models import Webhook, WebhookDelivery
+from sensors import columns
 from sensors.models import Event
 
 REST = {"alarm": "alarms", "anomaly": "anomalies", "work_order": "work-orders", "case": "cases", "plan": "plans"}
@@ -30,7 +31,7 @@ def of(event: Event, about: About) -> dict[str, Any]:
         **event.data,
         "site": event.site_id,
         "actor": event.actor,
-        "recorded_at": _text(event.recorded_at),
+        "recorded_at": columns.instant_text(event.recorded_at),
         **({"machine": about.machine} if about.machine is not None else {}),
         **({"href": f"{settings.PUBLIC_URL}/api/v1/{REST[kind]}/{key}/"} if kind in REST else {}),
     }
@@ -51,11 +52,7 @@ def _said(key: str, site_id: int | None, *, type: str, subject: str, at: datetim
         "source": f"{settings.PUBLIC_URL}/sites/{site_id}",
         "type": f"bellwether.{type}",
         "subject": subject,
-        "time": _text(at),
+        "time": columns.instant_text(at),
         "datacontenttype": "application/json",
         "data": data,
     }
-
-
-def _text(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")

@@ -27,7 +27,7 @@ CHANGES = "webhooks.edit"
 class Administered(Desk):
     """What only the administrators of a site see of it: an address may hold a secret, and so may an answer."""
 
-    sees = edits = acts = CHANGES
+    sees = acts = CHANGES
 
     def has_act_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self.may(request, obj if isinstance(obj, (Webhook, WebhookDelivery)) else None, CHANGES)

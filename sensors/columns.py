@@ -39,6 +39,11 @@ def to_instant(microseconds: int) -> datetime:
     return EPOCH + timedelta(microseconds=int(microseconds))
 
 
+def instant_text(at: datetime) -> str:
+    """An aware datetime as everything that leaves the installation writes it: ISO 8601, in UTC, with a Z."""
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Readings as four parallel arrays of length n.

@@ -400,7 +400,8 @@ def _models(machine: Equipment, n: int) -> None:
     LivePerformance.objects.create(
         machine=machine, name=name, version=1, from_at=NOON - HOUR, to_at=NOON, answers=200, known=3,
         figures=[{"name": "f1", "expected": 0.7, "low": 0.6, "high": 0.8, "held_out": 0.75, "measured": 0.5}],
-        said=["label 1 says FAULT <b>LOO</b>"], changes=[{"by": "adwin", "at": NOON.isoformat()}], measured_at=NOON,
+        said=["label 1 says FAULT <b>LOO</b>"], changes=[{"by": "adwin", "at": columns.instant_text(NOON)}],
+        measured_at=NOON,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from agents import webhook_event
 from maintenance.webhook_filter import About
+from sensors import columns
 from sensors.models import Event
 from sensors.series import Latest
 
@@ -38,7 +39,7 @@ def reading(sensor_id: int, latest: Latest) -> bytes:
     """A reading has no id: where a stream is taken up again does not depend on it."""
     said = {
         "sensor": sensor_id,
-        "measured_at": latest.measured_at.isoformat().replace("+00:00", "Z"),
+        "measured_at": columns.instant_text(latest.measured_at),
         "value": latest.value,
         "quality": QUALITIES[latest.quality],
     }

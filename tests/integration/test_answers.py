@@ -11,7 +11,7 @@ from django.test import Client
 from jsonschema import Draft202012Validator
 
 from sensors.description import described
-from sensors.models import Site
+from sensors.models import Sensor, Site
 from tests import factories, plant
 from tests.client import client
 from tests.contract import Node
@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_empty")]
 
 Z = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 NEEDS = {"/api/v1/kpis/": "site={site}", "/api/v1/kpis/csv/": "site={site}", "/api/v1/alarm-report/": "site={site}",
+         "/api/v1/ml/forecast/": "sensor={sensor}",
          "/api/v1/equipment/{id}/health/": ""}  # fmt: skip
 SEEN_LEAST = 120
 """Addresses whose answers are looked at; fewer would mean that the plant has rows of fewer kinds."""
@@ -50,10 +51,12 @@ def asked(http: Client, site: Site) -> Iterator[tuple[str, str, Node]]:
     """Path of the description, address and operation of what can be read; ids are those that the lists show."""
     gets = {path: methods["get"] for path, methods in described()["paths"].items() if "get" in methods}
     known: dict[str, Any] = {}
+    sensor = Sensor.objects.filter(equipment__site=site).values_list("pk", flat=True).first()
     for path in sorted(gets, key=lambda path: path.count("{")):
         list_path, _, rest = path.partition("{")
         if not rest:
-            yield path, f"{path}?{NEEDS.get(path, '').format(site=site.pk)}".rstrip("?"), gets[path]
+            needs = NEEDS.get(path, "").format(site=site.pk, sensor=sensor)
+            yield path, f"{path}?{needs}".rstrip("?"), gets[path]
             continue
         if list_path not in known:
             rows = http.get(list_path).json().get("results") or [{}]

@@ -14,5 +14,5 @@ def test_it_fills_and_asks_for_every_page(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(orders, "MACHINES", 3)
     rows = {row["name"]: row for row in orders.bench(240, sensors=5)}
     assert rows["orders"]["value"] == 240
-    assert rows["board"]["detail"].split(", ")[1].startswith("7 queries (")
+    assert rows["board"]["detail"].split(", ")[1].startswith("8 queries (")
     assert rows["import"]["detail"] == "5 rows"

@@ -147,7 +147,7 @@ def test_every_gauge_is_there_and_no_label_is_unbounded() -> None:
     assert value(said, "pdm_partitions_ahead") >= 2
     labels = set(re.findall(r"[{,](\w+)=", "\n".join(re.findall(r"^pdm_.*$", said, re.M))))
     assert labels <= {"stage", "result", "reason", "channel", "le", "queue", "priority", "state", "type", "model",
-                      "kind"}  # fmt: skip
+                      "kind", "limit"}  # fmt: skip
 
 
 def test_pipeline_words_are_those_that_are_counted() -> None:
