@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,11 @@ from django.test import Client
 from django_redis import get_redis_connection
 
 from config import embedded
-from sensors import sessions, store
+from sensors import audit_bound, audit_requests, sessions, store
 from tests import model_servers
 from tests.model_servers import Server
+
+LEAVE_SECONDS = 20.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,8 +47,25 @@ def _passwords_hashed_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(_servers: None, django_db_setup: None) -> None:
-    """The servers first, then pytest-django's own set-up."""
+def django_db_setup(_servers: None, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The servers first, then pytest-django's own set-up. A database that somebody still uses can't be dropped at the
+    end: who has not gone by then is ended, and what they did last is said."""
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        ends = time.monotonic() + LEAVE_SECONDS
+        while (left := _of_others(cursor, "left(query, 300)")) and time.monotonic() < ends:
+            time.sleep(0.2)
+        if left and sys.__stderr__ is not None:
+            sys.__stderr__.write(f"Sessions that tests left open: {left}\n")
+            _of_others(cursor, "pg_terminate_backend(pid)")
+
+
+def _of_others(cursor: Any, asked: str) -> list[Any]:
+    cursor.execute(
+        f"SELECT {asked} FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+        "AND backend_type = 'client backend'"
+    )
+    return [value for (value,) in cursor.fetchall()]
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +120,12 @@ def _sessions_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
 def _requests_not_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """All tests come from one address; those of the limits set their own."""
     monkeypatch.setattr(settings, "REQUEST_RATES", dict.fromkeys(settings.REQUEST_RATES))
+
+
+@pytest.fixture(autouse=True)
+def _no_refusal_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was refused a minute ago, in another test, is written by no request of this one."""
+    monkeypatch.setattr(audit_requests, "bound", audit_bound.Bound())
 
 
 @pytest.fixture

@@ -36,11 +36,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_empty")]
 ROLES = Membership.Role
 
 
-@pytest.fixture(autouse=True)
-def _nothing_counted_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_requests, "bound", audit_bound.Bound())
-
-
 def entries(**fields: Any) -> list[AuditEntry]:
     return list(AuditEntry.objects.filter(**fields).order_by("id"))
 
