@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 
 from agents.backup_models import Backup
-from sensors import desk, show
-from sensors.desk import Desk, column
+from sensors import show
+from sensors.desk import column
+from sensors.identity_pages import OfTheInstallation
 
 
 @admin.register(Backup)
-class BackupPage(Desk):
+class BackupPage(OfTheInstallation):
     list_display = ("kind", "stamp", "result", "began_at", "ended_at", "took", "size", "told")
     list_filter = ("kind", "status")
     ordering = ("-id",)
     fields = readonly_fields = (
         "kind", "stamp", "place", "result", "began_at", "ended_at", "took", "size", "error",
     )  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = admin.ModelAdmin.get_queryset(self, request)
-        return rows if desk.sees_all(request) else rows.none()
-
-    def may(self, request: HttpRequest, row: Any, wanted: Any) -> bool:
-        return desk.sees_all(request)
 
     @column("Outcome", ordering="status")
     def result(self, row: Backup) -> str:

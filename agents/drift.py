@@ -1,12 +1,12 @@
 """Every hour: whether the readings of machines are still like those that the models which speak learned from. Heavy: a
 worker loads it.
 
-Of each machine that a champion fits the newest rows, as many as a window of its reference has, are held against it, and
-none that were looked at before. What was found is a row; beside it, how good the answers were (``live_performance``).
-A drift is also
+Of each machine that a champion fits the newest rows, as many as two windows of its reference have, are held against it,
+and none that were looked at before. What was found is a row; beside it, how good the answers were
+(``live_performance``). A drift is also
 
 1. an anomaly of the sensor that is furthest off, which takes the way of all others, as an advisory: it is noted, and
-   nobody is called. While window after window drifts it is one anomaly that grows;
+   nobody is called. While check after check drifts it is one anomaly that grows;
 2. a training that is asked for, unless the model's policy does not allow it: then the row says why.
 
 Rows alone decide what is looked at, so a round that died, or is done twice, changes nothing.
@@ -85,7 +85,8 @@ def _look(speaker: Speaker, machines: Sequence[Machine], newest: dict[int, int])
     if speaker.reference is None:
         log.info("agents.drift.no-reference", model=speaker.name, version=speaker.version)
         return
-    for found in _newest(speaker, speaker.reference.rows, machines, newest):
+    rows = check.LIVE.in_a_row * speaker.reference.rows
+    for found in _newest(speaker, rows, machines, newest):
         verdict = drift_checks.held_against(speaker, _plant_clock(speaker, found), found.value, check.LIVE)
         yield from _keep(speaker, found, verdict)
 

@@ -1,8 +1,7 @@
 """Long work that was asked for, done by a worker: claimed, worked on, finished, as everything that workers take.
 
 While a worker lives a thread keeps its lease up, however long a step takes. One that dies leaves a lease that runs out;
-the next one begins anew. After ``ATTEMPTS`` the errand has failed, and says so. Its row has what ``lease`` needs, and
-``status`` (PENDING, RUNNING, DONE, FAILED), ``reason``, ``started_at`` and ``finished_at``.
+the next one begins anew. After ``ATTEMPTS`` the errand has failed, and says so. Its row is a ``mlops.models.Errand``.
 """
 
 from __future__ import annotations
@@ -22,13 +21,14 @@ from django.db.models.functions import Now
 
 from agents import failpoints, failures, lease
 from agents.lease import Lease
+from mlops import models as rows
 
 log = structlog.get_logger(__name__)
 
 ATTEMPTS = 3
 TELL_SECONDS = 2.0
 WAIT_SECONDS = 30.0
-UNFINISHED = ["PENDING", "RUNNING"]
+UNFINISHED = list(rows.Errand.UNFINISHED)
 
 Tell = Callable[[Mapping[str, Any]], None]
 """Told how far the work is, as columns of the row; not more often than the row is to be written."""
@@ -42,7 +42,7 @@ class Errand:
     ``passing``: errors that pass by themselves: it is tried again. ``fresh``: columns as an attempt finds them."""
 
     name: str
-    model: type[models.Model]
+    model: type[rows.Errand]
     work: Callable[[Any, Tell], Finish]
     longest_seconds: int
     too_long: str
@@ -63,6 +63,14 @@ def perform(errand: Errand, row_id: int) -> str:
         except lease.Fenced as error:
             log.warning("agents.errand.fenced", error=str(error))
             return "fenced"
+
+
+def again(model: type[rows.Errand], row_id: int, **fresh: Any) -> bool:
+    """A failed one waits for a worker as if it had never been tried. ``fresh``: columns of its own as an attempt finds
+    them. False where it has not failed."""
+    failed = model._default_manager.filter(pk=row_id, status="FAILED")
+    untried = {"status": "PENDING", "reason": "", "attempts": 0, "rings": 0, "started_at": None, "finished_at": None}
+    return bool(failed.update(**untried, due_at=Now(), ring_after=Now(), **fresh))
 
 
 def _attempt(errand: Errand, taken: Lease) -> str:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.db.models import QuerySet
-from django.http import HttpRequest
 
 from agents import timetable
 from agents.models import JobRun
-from sensors import desk, show, ticks
-from sensors.desk import Desk, column
+from sensors import show, ticks
+from sensors.desk import column
+from sensors.identity_pages import OfTheInstallation
 
 
 @admin.register(JobRun)
-class JobRunPage(Desk):
+class JobRunPage(OfTheInstallation):
     list_display = ("job", "period", "result", "attempts", "took", "every", "told")
     list_filter = ("job", "outcome")
     search_fields = ("job", "error")
@@ -25,13 +22,6 @@ class JobRunPage(Desk):
     fields = readonly_fields = (
         "job", "every", "period", "result", "attempts", "started_at", "finished_at", "took", "error_trace",
     )  # fmt: skip
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = admin.ModelAdmin.get_queryset(self, request)
-        return rows if desk.sees_all(request) else rows.none()
-
-    def may(self, request: HttpRequest, row: Any, wanted: Any) -> bool:
-        return desk.sees_all(request)
 
     @column("Outcome", ordering="outcome")
     def result(self, row: JobRun) -> str:

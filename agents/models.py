@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from agents import backup_models  # noqa: F401  # Django looks for tables here
+from mlops.models import Errand, ErrandStatus
 from sensors.models import LANES, Equipment, Sensor, Site
 
 STATUSES = ["ACTIVE", "QUARANTINE", "DONE", "FAILED", "REPLAY", "DISCARDED"]
@@ -323,19 +324,13 @@ class Throttle(models.Model):
         return f"{self.user} to {self.readings_per_second} readings a second"
 
 
-class Backtest(models.Model):
+class Backtest(Errand):
     """A question, what a limit or a detector would have done with stored readings, and its answer. Kept, never changed.
 
     Of a sensor, else of a machine, else of the whole site. See ``agents.backtests``.
     """
 
-    class Status(models.TextChoices):
-        PENDING = "PENDING", "Waiting for a worker"
-        RUNNING = "RUNNING", "Under way"
-        DONE = "DONE", "Done"
-        FAILED = "FAILED", "Failed: the reason says why"
-
-    UNFINISHED = (Status.PENDING, Status.RUNNING)
+    Status = ErrandStatus
 
     site = models.ForeignKey(Site, models.CASCADE, related_name="backtests")
     machine = models.ForeignKey(Equipment, models.CASCADE, null=True, related_name="backtests")
@@ -345,21 +340,9 @@ class Backtest(models.Model):
     look_back_days = models.FloatField(help_text="Readings so long before the period teach and are not counted.")
     proposed = models.JSONField(default=dict, help_text="What is to differ from how things are; empty: nothing.")
     asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
-    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
-    reason = models.TextField(blank=True, help_text="Why it failed.")
     slices = models.PositiveIntegerField(default=0, help_text="How many there are to judge.")
     slices_done = models.PositiveIntegerField(default=0)
     result = models.JSONField(null=True, help_text="Figures of each side, and the versions they were found with.")
-    attempts = models.PositiveIntegerField(default=0, help_text="Counted before the work.")
-    lease_token = models.BigIntegerField(default=0)
-    lease_until = models.DateTimeField(null=True)
-    lease_owner = models.CharField(max_length=100, blank=True)
-    due_at = models.DateTimeField(db_default=Now())
-    ring_after = models.DateTimeField(db_default=Now())
-    rings = models.PositiveIntegerField(default=0)
-    created_at = models.DateTimeField(db_default=Now())
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["-id"]

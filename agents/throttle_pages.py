@@ -8,28 +8,21 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from agents.models import Throttle
 from sensors import desk, show
-from sensors.desk import Desk, column
+from sensors.desk import column
+from sensors.identity_pages import OfTheInstallation
 
 
 @admin.register(Throttle)
-class ThrottlePage(Desk):
+class ThrottlePage(OfTheInstallation):
     list_display = ("user", "readings_per_second", "until", "case_page", "told")
     list_select_related = ("user", "case")
     search_fields = ("user__username", "reason")
     search_help_text = "A client's name, or part of the reason."
     fields = readonly_fields = ("user", "readings_per_second", "created_at", "until", "case_page", "reason")
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows: QuerySet[Any] = admin.ModelAdmin.get_queryset(self, request)
-        return rows if desk.sees_all(request) else rows.none()
-
-    def may(self, request: HttpRequest, row: Any, wanted: Any) -> bool:
-        return desk.sees_all(request)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return desk.sees_all(request)

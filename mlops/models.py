@@ -97,9 +97,21 @@ class ModelPolicy(models.Model):
         return self.name
 
 
-class Errand(models.Model):
-    """What a worker needs to take a row, and when that was (``agents.errand``)."""
+class ErrandStatus(models.TextChoices):
+    PENDING = "PENDING", "Waiting for a worker"
+    RUNNING = "RUNNING", "Under way"
+    DONE = "DONE", "Done"
+    FAILED = "FAILED", "Failed: the reason says why"
 
+
+class Errand(models.Model):
+    """What a worker needs to take a row, when that was, and what came of it (``agents.errand``). Attempts are counted
+    before the work."""
+
+    UNFINISHED = ("PENDING", "RUNNING")
+
+    status = models.CharField(max_length=16, choices=ErrandStatus.choices, default=ErrandStatus.PENDING)
+    reason = models.TextField(blank=True, help_text="Why it failed.")
     attempts = models.PositiveIntegerField(default=0)
     lease_token = models.BigIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
@@ -118,18 +130,12 @@ class Errand(models.Model):
 class Training(Errand):
     """A training that was asked for, and what came of it. Kept, never changed after its end."""
 
-    class Status(models.TextChoices):
-        PENDING = "PENDING", "Waiting for a worker"
-        RUNNING = "RUNNING", "Under way"
-        DONE = "DONE", "Done"
-        FAILED = "FAILED", "Failed: the reason says why"
+    Status = ErrandStatus
 
     class Cause(models.TextChoices):
         PERSON = "PERSON", "A person asked for it"
         SCHEDULE = "SCHEDULE", "It was due"
         DRIFT = "DRIFT", "Drift was found"
-
-    UNFINISHED = (Status.PENDING, Status.RUNNING)
 
     name = models.CharField(max_length=100, help_text="Of the model.")
     cause = models.CharField(max_length=16, choices=Cause.choices, default=Cause.PERSON)
@@ -137,10 +143,8 @@ class Training(Errand):
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", help_text="Empty: the service itself."
     )
-    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
     step = models.CharField(max_length=100, blank=True, help_text="What is done now.")
     done_share = models.FloatField(default=0.0)
-    reason = models.TextField(blank=True, help_text="Why it failed.")
 
     class Meta:
         ordering = ["-id"]

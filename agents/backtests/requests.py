@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
+from agents import errand
 from agents.backtests import proposal
 from agents.backtests.history import Asked, Target
 from agents.backtests.proposal import Proposal
@@ -85,9 +86,7 @@ def keep(asked: Asked, *, look_back_days: float, result: dict[str, Any]) -> Back
 
 def again(backtest_id: int) -> None:
     """A failed one is to be tried again. Raises ``Refused``."""
-    failed = Backtest.objects.filter(pk=backtest_id, status=Backtest.Status.FAILED)
-    back = {"status": Backtest.Status.PENDING, "reason": "", "attempts": 0, "rings": 0, "slices_done": 0}
-    if not failed.update(**back, finished_at=None, started_at=None, due_at=Now(), ring_after=Now()):
+    if not errand.again(Backtest, backtest_id, slices_done=0):
         raise Refused("Only a backtest that has failed can be run again.")
 
 

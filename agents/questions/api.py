@@ -35,7 +35,6 @@ from sensors.policy import READS, by_method
 from sensors.problems import Problem
 
 LOOK_SECONDS = 0.02
-UNFINISHED = (Question.Status.PENDING, Question.Status.RUNNING)
 ANOMALY, FORECAST = ("anomaly", "machine-anomaly", "vibration-novelty"), ("forecasting", "time-to-limit")
 
 
@@ -158,7 +157,7 @@ class Ask(Contract):
         if not idempotency.key_of(request):  # with a key nothing is stored before there is an answer to keep
             row = wait_for(row)
         told = QuestionOut(row, context={"request": request}).data
-        return Response(told, status=202 if row.status in UNFINISHED else 200)
+        return Response(told, status=202 if row.status in Question.UNFINISHED else 200)
 
     def taken(self, version: ModelVersion) -> Mapping[str, Any]:
         """The signature that rows are held against."""
@@ -202,7 +201,7 @@ def wait_for(row: Question) -> Question:
     ends = time.monotonic() + settings.ML_ANSWER_SECONDS
     while time.monotonic() < ends:
         row = Question.objects.get(pk=row.pk)
-        if row.status not in UNFINISHED:
+        if row.status not in Question.UNFINISHED:
             break
         time.sleep(LOOK_SECONDS)
     return row

@@ -12,6 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from agents import errand
 from mlops import ledger, owners, serving
 from mlops.models import ModelPolicy, Training
 from mlops.names import NAMES
@@ -118,11 +119,9 @@ def stop(training_id: int) -> None:
 
 def again(training_id: int) -> None:
     """A failed one is to be tried again. Raises ``Refused``."""
-    failed = Training.objects.filter(pk=training_id, status=Training.Status.FAILED)
-    back = {"status": Training.Status.PENDING, "reason": "", "attempts": 0, "rings": 0, "step": "", "done_share": 0.0}
     try:
         with transaction.atomic():
-            found = failed.update(**back, finished_at=None, started_at=None, due_at=Now(), ring_after=Now())
+            found = errand.again(Training, training_id, step="", done_share=0.0)
     except IntegrityError as error:
         raise Refused("The model is being trained already.") from error
     if not found:

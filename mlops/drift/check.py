@@ -6,7 +6,7 @@ matters (effect): both must say so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -25,16 +25,22 @@ LEAST_SHARE = 0.5
 @dataclass(frozen=True, slots=True)
 class Criteria:
     """``false_share``: of features called drifted those that are not, at most; where none is, it is also the chance of
-    a false check. ``least_effect``: in spreads of the reference. ``any_dependence``: see ``discovery.q_values``."""
+    a false check. ``least_effect``: in spreads of the reference. ``any_dependence``: see ``discovery.q_values``.
+    ``in_a_row``: of so many windows, one after the other, each must say so of a feature. ``freedom``: the share of the
+    degrees of freedom that Student's t gets: 2 / (kurtosis - 1) of the windows' sums, 1 where they are normal."""
 
     false_share: float = 0.05
     least_effect: float = 0.3
     any_dependence: bool = False
+    in_a_row: int = 1
+    freedom: float = 1.0
 
 
 USUAL = Criteria()
-LIVE = Criteria(false_share=0.01)
-"""Stricter than of who asks once: a plant has many machines, and each is looked at every hour."""
+LIVE = Criteria(false_share=0.01, in_a_row=2, freedom=0.4)
+"""Stricter than of who asks once: a plant has many machines, and each is looked at every hour. Sums of windows have
+longer tails than the normal distribution, taken as those of Laplace's here, of kurtosis 6: single ones are far off more
+often than Student's t has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +76,30 @@ class Verdict:
 
 
 def check(known: Reference, window: Window, criteria: Criteria = USUAL) -> Verdict:
-    """Of a longer window than those of the reference its last readings count, as many as those have."""
-    channels = known.channels(window.last(known.rows))
+    """The last readings of the window count, as many as ``in_a_row`` windows of the reference have."""
+    ends = [len(window) - back * known.rows for back in range(criteria.in_a_row)]
+    newest, *before = [findings(known, window.part(end - known.rows, end), criteria) for end in ends]
+    return verdict(known.regime, tuple(lasting(*each) for each in zip(newest, *before, strict=True)))
+
+
+def lasting(newest: Finding, *before: Finding) -> Finding:
+    """Of one feature: what is said of its newest window, drifted only where it had drifted in those before, too."""
+    if not newest.drifted or all(one.drifted for one in before):
+        return newest
+    return replace(newest, drifted=False, reason=f"{newest.reason}, but not in the window before: it may be chance")
+
+
+def findings(known: Reference, window: Window, criteria: Criteria) -> list[Finding]:
+    """Of every feature in one window, as long as those of the reference or shorter."""
+    channels = known.channels(window)
     counts = np.sum(~np.isnan(channels), axis=0)
-    t, p = deviations(known, channels, counts)
+    t, p = deviations(known, channels, counts, freedom=criteria.freedom)
     judged = ~np.isnan(p)
     best = np.argmin(np.where(judged, p, np.inf), axis=0)
     together = np.minimum(1.0, p[best, np.arange(p.shape[1])] * judged.sum(axis=0))
     q = discovery.q_values(together, any_dependence=criteria.any_dependence)
     effect, shift, wider = (by_aspect(known, np.tile(one, (2, 1))) for one in sizes(known, channels))
-    findings = []
+    found = []
     for k, name in enumerate(known.features):
         here, aspect = (best[k], k), ASPECTS[best[k]]
         drifted = bool(q[k] <= criteria.false_share and effect[here] >= criteria.least_effect)
@@ -88,11 +108,11 @@ def check(known: Reference, window: Window, criteria: Criteria = USUAL) -> Verdi
         if np.isnan(q[k]):
             reason = f"not judged: {counts[k]} readings, and a window of the reference has {known.rows}"
         figures = (float(t[here]), float(together[k]), float(q[k]), *size[:2])
-        findings.append(Finding(name, aspect, *figures, drifted, reason))
-    return verdict(known.regime, tuple(findings))
+        found.append(Finding(name, aspect, *figures, drifted, reason))
+    return found
 
 
-def deviations(known: Reference, channels: Float64, counts: Int64) -> tuple[Float64, Float64]:
+def deviations(known: Reference, channels: Float64, counts: Int64, *, freedom: float) -> tuple[Float64, Float64]:
     """(4, F) each, by ``ASPECTS``: Student's t of a window's sums beside those of the reference, and its p.
 
     A window with fewer readings than those of the reference varies more, in proportion.
@@ -101,7 +121,8 @@ def deviations(known: Reference, channels: Float64, counts: Int64) -> tuple[Floa
     summed[:, counts < LEAST_SHARE * known.rows] = np.nan
     shorter = known.rows / np.clip(counts, 1, known.rows)
     t = (summed - known.usual) / np.sqrt(known.scatter * (shorter + 1 / known.effective))
-    return by_aspect(known, t), by_aspect(known, 2 * special.stdtr(known.effective - 1, -np.abs(t)))
+    free = np.maximum(freedom * (known.effective - 1), 1.0)
+    return by_aspect(known, t), by_aspect(known, 2 * special.stdtr(free, -np.abs(t)))
 
 
 def by_aspect(known: Reference, of_channels: Float64) -> Float64:

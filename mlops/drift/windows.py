@@ -25,8 +25,10 @@ class Window:
     def __len__(self) -> int:
         return len(self.at)
 
-    def last(self, rows: int) -> Window:
-        return self if len(self) <= rows else Window(self.at[-rows:], self.value[-rows:])
+    def part(self, first: int, end: int) -> Window:
+        """From a row up to another, as far as there are any."""
+        rows = slice(max(0, first), max(0, end))
+        return Window(self.at[rows], self.value[rows])
 
 
 def cut(at: Int64, value: Float64, *, rows: int) -> list[Window]:

@@ -11,7 +11,7 @@ from mlops.learning.contract import Signature
 from mlops.learning.examples import Examples
 from sensors.columns import Bool, Int64
 
-USUAL_WINDOWS = 32
+USUAL_WINDOWS = 64
 SHORTEST, LONGEST = 20, 500
 """Rows of a window: fewer say little of a spread, and more make nobody surer, since the windows are counted."""
 CLOCK_SINCE_US = 946_684_800_000_000

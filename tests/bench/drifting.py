@@ -1,8 +1,8 @@
 """Drift: false triggers, how soon it is seen, and performance without labels: ``make bench-drift``.
 
 (a) Windows of stretches of real series in which nothing is known to have happened: the first 60 % (eight at least) are
-the reference, the others are checked. (b) The same with a drift put in: ``tests.bench.drifting_injected``. (c) Models:
-``tests.bench.drifting_models``.
+the reference, the others are checked. (b) The same with a drift put in: ``tests.bench.drifting_injected``. (c) Both as
+the agent decides on live machines: ``tests.bench.drifting_agent``. (d) Models: ``tests.bench.drifting_models``.
 """
 
 from __future__ import annotations
@@ -17,19 +17,14 @@ import numpy as np
 
 from mlops.drift import check, reference, windows
 from mlops.drift.check import Criteria
-from mlops.drift.reference import TooLittle
 from mlops.drift.windows import Window
-from mlops.learning import frozen
-from mlops.learning.contract import Feature, Signature
-from mlops.learning.examples import Track, everywhere
 from sensors.columns import SECOND_US, Bool
-from tests.bench import drift_rivals, drifting_data, drifting_injected, drifting_models, results
+from tests.bench import drift_rivals, drifting_agent, drifting_data, drifting_injected, drifting_models, results
 from tests.bench.drift_rivals import LEVEL, Judge
 from tests.bench.drifting_data import Case
 from tests.bench.results import row
 
 OURS, NAIVE = "Bellwether", "KS, p < 0.05"
-AGENT = "Bellwether, as the agent decides"
 ROWS, FEATURES, SEED = 3000, 50, 1
 
 
@@ -77,39 +72,6 @@ def false_triggers(place: str, by: dict[str, Bool]) -> Iterator[dict[str, Any]]:
         )  # fmt: skip
 
 
-def of_the_agent(given: Sequence[Case]) -> list[dict[str, Any]]:
-    """The same as the agent decides on live machines: a reference as a training makes it, each next window of its
-    length in turn, at the agent's criteria. Of every stretch once."""
-    said: dict[str, list[bool]] = {}
-    for stretch in {id(case.stretch): case.stretch for case in given}.values():
-        first = int(drifting_data.SHARE * len(stretch.at))
-        learned = Track(stretch.name, stretch.at[:first], stretch.value[:first])
-        signature = Signature(tuple(Feature(name) for name in stretch.features), ())
-        try:
-            known = frozen.reference_of(everywhere([learned], [np.zeros(first)]), signature)
-        except TooLittle:
-            continue
-        later = windows.cut(stretch.at[first:], stretch.value[first:], rows=known.rows)
-        found = [check.check(known, one, check.LIVE).drifted for one in later]
-        which = "not chosen on" if stretch.source in drifting_data.UNSEEN else "chosen on"
-        for place in (stretch.source, which, "all checks"):
-            said.setdefault(place, []).extend(found)
-    most, total = 100 * check.LIVE.false_share, said.pop("all checks", [])
-    said["all checks"] = total  # last
-    rows = []
-    for place, found in said.items():
-        rate, whole = 100 * float(np.mean(found)), place == "all checks"
-        rows.append(row(
-            f"{AGENT}: false triggers, {place}", rate, "% of the checks", detail=f"{len(found)} checks",
-            goal=f"<= {most:g} %" if whole else None, ok=rate <= most if whole else None,
-        ))  # fmt: skip
-    results.wide([
-        [f"checks that trigger, %, {AGENT}", "checks", "q <= 0.01"],
-        *([place, str(len(found)), f"{100 * np.mean(found):.1f}"] for place, found in said.items()),
-    ])  # fmt: skip
-    return rows
-
-
 def speed() -> Iterator[dict[str, Any]]:
     """Made readings: what a check takes, and what it takes to make its reference."""
     value = np.random.default_rng(SEED).normal(size=(ROWS * (reference.LEAST_WINDOWS + 1), FEATURES))
@@ -127,7 +89,7 @@ def speed() -> Iterator[dict[str, Any]]:
 def main() -> int:
     given = list(drifting_data.cases(drifting_data.all_of_them()))
     sys.stdout.write(f"Drift: {len(given)} references of real series\n\n")
-    rows = [*calm(given), *of_the_agent(given), *drifting_injected.bench(given), *speed()]
+    rows = [*calm(given), *drifting_agent.bench(given), *drifting_injected.bench(given), *speed()]
     if drifting_models.FOLDER.exists():
         rows += drifting_models.bench()
     else:

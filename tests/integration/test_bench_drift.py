@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from tests.bench import drifting, drifting_data, drifting_injected, drifting_models, results
+from tests.bench import drifting, drifting_agent, drifting_data, drifting_injected, drifting_models, results
+from tests.bench.drifting_data import Stretch
 
 
 def test_a_drift_is_told_from_the_flow_of_every_day() -> None:
@@ -19,9 +21,22 @@ def test_a_drift_is_told_from_the_flow_of_every_day() -> None:
 
 
 def test_as_the_agent_decides_the_flow_of_every_day_is_no_drift() -> None:
-    [found] = [one for one in drifting.of_the_agent(list(drifting_data.cases(drifting_data.of_water())))
-               if one["name"] == f"{drifting.AGENT}: false triggers, all checks"]  # fmt: skip
+    each = list(drifting_agent.watched(list(drifting_data.cases(drifting_data.of_water()))))
+    calm = {one["name"]: one for one in drifting_agent.false_triggers(each)}
+    found = calm[f"{drifting_agent.AGENT}: false triggers, all checks"]
     assert found["value"] == 0 and found["ok"] is True and int(found["detail"].split()[0]) > 5
+    seen = {one["name"]: one["value"] for one in drifting_agent.delays(each)}
+    assert seen[f"{drifting_agent.AGENT}: no drift, chosen on"] == 0
+
+
+def test_as_the_agent_decides_a_shift_of_what_rested_is_seen_by_its_first_check() -> None:
+    value = np.random.default_rng(1).normal(size=(3000, 1))
+    stretch = Stretch("made", "noise", ("a",), drifting_data.steps(len(value), 60), value, (24,))
+    each = list(drifting_agent.watched(list(drifting_data.cases([stretch]))))
+    seen = {one["name"]: one for one in drifting_agent.delays(each)}
+    assert seen[f"{drifting_agent.AGENT}: no drift, chosen on"]["value"] == 0
+    shifted = seen[f"{drifting_agent.AGENT}: shift by 2 deviations, chosen on"]
+    assert (shifted["value"], shifted["detail"]) == (100, "delay (1.0)")
 
 
 def test_a_check_is_quick() -> None:

@@ -247,6 +247,29 @@ def test_of_a_longer_window_the_last_readings_count(machine: tuple[Reference, Wi
     assert check.check(known, windows.together([before, last])) == check.check(known, last)
 
 
+def test_where_two_windows_are_asked_for_one_that_is_off_is_no_drift(machine: tuple[Reference, Window]) -> None:
+    known, last = machine
+    twice = Criteria(in_a_row=2)
+    off = moved(last, 3, by=4.0)
+    alone = check.check(known, windows.together([last, off]), twice)
+    assert (alone.drifted, alone.judged, alone.reason) == (False, 6, "none of 6 features drifted")
+    assert alone.findings[3].q < 0.05
+    assert alone.findings[3].reason.endswith("but not in the window before: it may be chance")
+    assert not check.check(known, windows.together([off, last]), twice).drifted
+    assert not check.check(known, windows.together([moved(last, 2, by=4.0), off]), twice).drifted
+    assert not check.check(known, off, twice).drifted  # of the one before nothing is known
+    both = check.check(known, windows.together([last, off, off]), twice)
+    assert both.reason == "1 of 6 features drifted: d"
+
+
+def test_with_less_freedom_it_takes_more(machine: tuple[Reference, Window]) -> None:
+    known, last = machine
+    off = moved(last, 3, by=2.0)
+    p = [check.check(known, off, Criteria(freedom=share)).findings[3].p for share in (1.0, 0.5, 0.2)]
+    assert p == sorted(p) and p[0] < p[2] / 2
+    assert check.check(known, off).findings[3].p == p[0]
+
+
 def test_what_is_missing_or_too_short_is_not_judged(machine: tuple[Reference, Window]) -> None:
     known, last = machine
     holes = last.value.copy()
@@ -256,7 +279,7 @@ def test_what_is_missing_or_too_short_is_not_judged(machine: tuple[Reference, Wi
     assert (found.judged, found.drifted) == (5, False)
     assert math.isnan(found.findings[2].q)
     assert found.findings[2].reason == "not judged: 0 readings, and a window of the reference has 100"
-    short = check.check(known, last.last(40))
+    short = check.check(known, last.part(60, 100))
     assert (short.judged, short.drifted, short.reason) == (0, False, "nothing could be judged")
     assert check.check(known, Window(last.at[:0], last.value[:0])).judged == 0
 
