@@ -85,15 +85,25 @@ def test_a_paper_names_settings_metrics_and_tests_that_are_there(page: str) -> N
     assert missing(text) == []
 
 
+@cache
+def source() -> str:
+    """What the packages and the templates say."""
+    folders = ("agents", "config", "maintenance", "mlops", "sensors", "templates")
+    files = (path for folder in folders for path in (documents.ROOT / folder).rglob("*"))
+    return "".join(path.read_text(encoding="utf-8") for path in files if path.suffix in {".py", ".html"})
+
+
 def test_lines_of_the_log_in_troubleshooting_are_written_somewhere() -> None:
     told = set(re.findall(r"`([a-z]+(?:\.[a-z-]+){1,2})`", documents.read("docs/troubleshooting.md")))
-    source = "".join(
-        path.read_text(encoding="utf-8")
-        for package in ("agents", "config", "maintenance", "mlops", "sensors")
-        for path in (documents.ROOT / package).rglob("*.py")
-    )
     assert len(told) > 10
-    assert [name for name in told if f'"{name}"' not in source] == []
+    assert [name for name in told if f'"{name}"' not in source()] == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAPERS if "manual-" in page])
+def test_a_manual_names_buttons_and_words_that_the_pages_have(page: str) -> None:
+    named = set(re.findall(r"(?<!\*)\*([A-Za-z][^*\n]{2,40})\*(?!\*)", documents.read(page)))
+    words = {name: (f'"{name}', f">{name}", f'"{name[0].upper()}{name[1:]}') for name in named}
+    assert [name for name, ways in words.items() if not any(way in source() for way in ways)] == []
 
 
 def test_every_paper_is_named_in_the_readme() -> None:
