@@ -30,7 +30,7 @@ OVERVIEW_MS, NEWEST_MS, ASKED_SENSORS = 67.0, 2.9, 10_000
 """p95 of the admin's first page, and of the newest values of all sensors, with so many of them (`make bench-store`)."""
 
 WEB_THREADS, OTHER_CONNECTIONS = 16, 25
-"""Connections to Postgres of a web server (``config.supervisor.WEB_THREADS``), and of all other processes of a node."""
+"""Connections to Postgres of a web server (``config.supervisor.WEB_THREADS``), and of the other processes (counted)."""
 RUNS_PER_SECOND = 1.0
 """Of a busy lane: a run of many readings takes about a second. Learned state is written once a run."""
 PAGE_MS, QUERY_MS = 2000.0, 1000.0
