@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test train-all drill chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining audit openapi matrix lint types check lock clean
+.PHONY: help demo up down test train-all drill chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining audit openapi matrix lint types check documents lock clean
 .PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
@@ -148,6 +148,9 @@ check: .venv/main ## Check migrations, production settings and the API's schema
 
 openapi: .venv/main ## Write the OpenAPI description that is served to docs/openapi.yaml
 	@$(VENV) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+documents: .venv/tests ## Run the commands that the documents show, and say how many
+	@$(VENV) -m tests.bench.documents
 
 lock: .venv/bin/python ## Compile requirements.txt and tests/requirements.txt anew from pyproject.toml
 	@$(PIP) install uv==$(UV_VERSION)

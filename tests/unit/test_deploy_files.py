@@ -407,6 +407,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "audit",
         "check",
         "openapi",
+        "documents",
         "lock",
         "clean",
     }

@@ -71,6 +71,7 @@ PURE = (
     "mlops.regimes",
     "mlops.trends",
     "sensors.tables",
+    "agents.capacity",
     "agents.judge_file",
     "agents.judged_rows",
     "agents.sketch",
