@@ -1,4 +1,7 @@
+from importlib import import_module
+
 from django.apps import AppConfig
+from django.conf import settings
 
 from config import checks
 
@@ -9,3 +12,7 @@ class ConfigConfig(AppConfig):
     name = "config"
     label = "config"
     verbose_name = "Configuration"
+
+    def ready(self) -> None:
+        if settings.OTEL_EXPORTER_OTLP_ENDPOINT:  # else nobody waits for what it imports
+            import_module("config.otel").install()
