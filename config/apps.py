@@ -3,7 +3,7 @@ from importlib import import_module
 from django.apps import AppConfig
 from django.conf import settings
 
-from config import checks
+from config import checks, logging
 
 __all__ = ["ConfigConfig", "checks"]
 
@@ -14,5 +14,7 @@ class ConfigConfig(AppConfig):
     verbose_name = "Configuration"
 
     def ready(self) -> None:
+        if settings.LOG_JSON:
+            logging.tell_last_words()
         if settings.OTEL_EXPORTER_OTLP_ENDPOINT:  # else nobody waits for what it imports
             import_module("config.otel").install()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 from collections.abc import Iterable
@@ -21,6 +22,8 @@ SHARED: list[Any] = [
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 PLAINLY = orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+LINE_ENDS = re.compile("[\x85\u2028\u2029]")
+"""What some take for the end of a line, and JSON does not escape."""
 redactor = Redactor()
 """Of this process: it knows the secrets of the settings once they are read."""
 
@@ -43,16 +46,13 @@ def configure(*, json: bool, level: str, secrets: Iterable[str] = (), reports: b
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    if json:
-        logging.captureWarnings(True)
-        sys.excepthook, threading.excepthook = _last_words, _last_words_of_thread
     handlers: dict[str, Any] = {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}}
     if reports:
         handlers["sentry"] = {"()": "config.reports.Handler", "level": "ERROR"}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"structured": {"()": "config.logging.formatter", "json": json}},
+        "formatters": {"structured": {"()": formatter, "json": json}},
         "handlers": handlers,
         "root": {"handlers": list(handlers), "level": level},
         "loggers": {
@@ -85,7 +85,8 @@ def formatter(*, json: bool) -> structlog.stdlib.ProcessorFormatter:
 
 
 def _line(event: Any, **_: Any) -> str:
-    return orjson.dumps(event, default=str, option=PLAINLY).decode()
+    line = orjson.dumps(event, default=str, option=PLAINLY).decode()
+    return LINE_ENDS.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
 
 
 def _redact(logger: Any, method: str, event: Any) -> Any:
@@ -97,6 +98,12 @@ def _exception_itself(logger: Any, method: str, event: Any) -> Any:
     if event.get("exc_info") is True:
         event["exc_info"] = sys.exc_info()
     return event
+
+
+def tell_last_words() -> None:
+    """Of this process: what would end it, or a thread, without a line is a line as well, and so are warnings."""
+    logging.captureWarnings(True)
+    sys.excepthook, threading.excepthook = _last_words, _last_words_of_thread
 
 
 def _last_words(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import brotli
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.servers import HttpSink, Request
+
+UNPACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.decompress, "br": brotli.decompress}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,8 @@ class Reports(HttpSink):
 
 
 def body_of(request: Request) -> bytes:
-    packed = {name.lower(): value for name, value in request.headers.items()}.get("content-encoding") == "gzip"
-    return gzip.decompress(request.body) if packed else request.body
+    packed = {name.lower(): value for name, value in request.headers.items()}.get("content-encoding", "")
+    return UNPACK[packed](request.body) if packed else request.body
 
 
 def _seen(span: Any) -> Seen:

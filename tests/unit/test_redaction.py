@@ -94,6 +94,9 @@ def test_a_line_is_json_of_one_line_with_its_exception_and_without_secrets() -> 
         assert SECRET not in line
         assert "could not log in" in json.loads(line)["exception"]
     assert json.loads(written.format(foreign))["event"] == f"Bearer {MARK}"
+    odd = logging.LogRecord("library", logging.ERROR, "", 0, "one\u2028two\x85three", (), None)
+    assert len(written.format(odd).splitlines()) == 1
+    assert json.loads(written.format(odd))["event"] == "one\u2028two\x85three"
 
 
 def test_granian_writes_as_the_service_does(monkeypatch: pytest.MonkeyPatch) -> None:
