@@ -6,6 +6,7 @@ one next opens it anew.
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 
 import structlog
 from django.db import connections
+
+from sensors import tracing
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +56,15 @@ def _live_and_die(work: Callable[[], bytes], telling: int, *, seconds: float) ->
     except BaseException:
         log.exception("agents.apart.failed")
     finally:
+        send_what_is_left()
         os._exit(status)
+
+
+def send_what_is_left() -> None:
+    """Spans and reports of a process that is about to end without the interpreter's own end."""
+    tracing.flush()
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def listen(child: Child, *, until: float) -> bytes | str:

@@ -22,7 +22,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents import doorbell, intake
-from sensors import access, callers, codec, directory, idempotency, inbox, keys
+from sensors import access, callers, codec, correlation, directory, idempotency, inbox, keys
 from sensors.contract import Contract
 from sensors.permissions import SEND
 from sensors.policy import by_method
@@ -156,7 +156,7 @@ class Ingest(Contract):
                 user=user,
                 body=body,
                 received_at=timezone.now(),
-                correlation_id=str(structlog.contextvars.get_contextvars().get("request_id", ""))[:64],
+                correlation_id=correlation.current(),
                 idempotency_key=idempotency.key_of(request),
                 access=_number(request),
                 admit=self._admit,

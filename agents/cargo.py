@@ -12,6 +12,7 @@ import structlog
 from django.db.models import QuerySet
 
 from agents import hearsay, ingest
+from agents.causes import Cause
 from agents.ingest import Cargo, Packed
 from agents.models import Run
 from sensors import columns
@@ -90,8 +91,11 @@ def drop(run: Run) -> None:
 
 
 def packed(parts: QuerySet[BatchPart]) -> list[Packed]:
-    rows = parts.order_by("id").values_list("id", "readings", "columns")
-    return [Packed(id=part, readings=readings, data=bytes(data)) for part, readings, data in rows]
+    rows = parts.order_by("id").values_list("id", "readings", "columns", "batch__correlation_id", "batch__traceparent")
+    return [
+        Packed(id=part, readings=readings, data=bytes(data), cause=Cause(request, trace))
+        for part, readings, data, request, trace in rows
+    ]
 
 
 def _key(run: Run) -> str:

@@ -16,7 +16,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from agents import cases
+from agents import cases, causes
+from agents.causes import Cause
 from agents.failures import Verdict
 from agents.models import Run
 from sensors import columns, journal
@@ -69,12 +70,24 @@ def split_off(run: Run, *, parts: Collection[int], fields: Mapping[str, Any], ve
     """
     status = Run.Status.REPLAY if verdict is None else Run.Status.FAILED
     piece = Run.objects.create(
-        lane=run.lane, lanes=run.lanes, stage=run.stage, status=status, split_from_id=run.place, **fields
-    )
+        lane=run.lane, lanes=run.lanes, stage=run.stage, status=status, split_from_id=run.place,
+        gathered=_gathered(run, parts), **fields,
+    )  # fmt: skip
     BatchPart.objects.filter(pk__in=parts).update(run_id=piece.pk)
     if verdict is not None:
         set_aside(piece, verdict)
     return piece
+
+
+def _gathered(run: Run, parts: Collection[int]) -> dict[str, Any]:
+    """The requests of the parts; the whole run's where it is not divided by parts. Its trace goes on."""
+    if not parts:
+        return dict(run.gathered)
+    rows = BatchPart.objects.filter(pk__in=parts).order_by("id").values_list(
+        "batch__correlation_id", "batch__traceparent"
+    )  # fmt: skip
+    trace = causes.trace_of(run.gathered)
+    return causes.gather(Cause(*row) for row in rows) | ({"trace": trace} if trace else {})
 
 
 def _tell_parts(run_id: int, stage: str, error_class: str) -> None:

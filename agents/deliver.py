@@ -22,7 +22,7 @@ from django.db import transaction
 from django.db.models import DurationField, ExpressionWrapper
 from django.db.models.functions import Coalesce, Now
 
-from agents import channels, failpoints, lease, measures
+from agents import channels, failpoints, lease, measures, tracks
 from agents.channels import contract
 from agents.channels.contract import Message, Permanent, Transient
 from agents.doorbell import Bell
@@ -89,12 +89,16 @@ def deliver(
     taken = lease.claim(Notification, notification_id, seconds=settings.LEASE_SECONDS, status="PENDING")
     if taken is None:
         return Outcome("stale")
-    with structlog.contextvars.bound_contextvars(notification_id=notification_id, attempt=taken.attempt):
+    with tracks.delivery(taken) as span:
         try:
-            return _attempt(taken, by, jitter)
+            outcome = _attempt(taken, by, jitter)
         except lease.Fenced as error:
             log.warning("agents.deliver.fenced", error=str(error))
-            return Outcome("fenced", str(error))
+            outcome = Outcome("fenced", str(error))
+        span.note(result=outcome.result)
+        if outcome.result in ("retry", "failed"):
+            span.failed(outcome.reason)
+        return outcome
 
 
 def _attempt(taken: Lease, by: Mapping[str, contract.Channel], jitter: Jitter) -> Outcome:

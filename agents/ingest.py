@@ -7,17 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agents.causes import Cause
 from sensors import columns
 from sensors.columns import Columns, Int64
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A waiting part as it was stored."""
+    """A waiting part as it was stored, and the request that it came with."""
 
     id: int
     readings: int
     data: bytes
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)

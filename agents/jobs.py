@@ -63,7 +63,8 @@ def run(job: str, work: Callable[[], object]) -> Result:
         if begun is None:
             return Result.ALREADY_DONE
         try:
-            work()
+            with structlog.contextvars.bound_contextvars(job=job, correlation_id=f"job-run-{begun.id}"):
+                work()
         except Exception as error:
             _finish(begun, JobRun.Outcome.FAILED, error="".join(traceback.format_exception(error)))
             raise

@@ -57,6 +57,10 @@ class Run(models.Model):
     readings = models.PositiveIntegerField(default=0)
     verdicts = models.BinaryField(default=bytes, help_text="Keep, quality, reason and lateness, written by validate.")
     findings = models.JSONField(default=dict, help_text="What a stage leaves for the next.")
+    gathered = models.JSONField(
+        default=dict, db_default=models.Value({}, models.JSONField()), editable=False,
+        help_text="The requests it is of: how many, the ids of the first, and traces. See agents.causes.",
+    )  # fmt: skip
     split_from = models.ForeignKey(
         "self", models.PROTECT, null=True, related_name="split_off", help_text="The run it was a piece of, at first."
     )

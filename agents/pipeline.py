@@ -20,11 +20,12 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from agents import attempts, failpoints, failures, hearsay, lanes, lease, measures, quarantine, stages
+from agents import attempts, failpoints, failures, hearsay, lanes, lease, measures, quarantine, stages, tracks
 from agents.doorbell import Bell
 from agents.lease import Lease
 from agents.models import Run, StageAttempt
 from sensors.models import BatchPart
+from sensors.tracing import Span
 
 log = structlog.get_logger(__name__)
 
@@ -100,26 +101,27 @@ def perform(stage: str, run_id: int) -> Outcome:
     if taken is None:
         return Outcome("stale")
     started = timezone.now()
-    with structlog.contextvars.bound_contextvars(run_id=run_id, stage=stage), measures.attempt(stage) as ended:
+    with tracks.stage(stage, taken) as span, measures.attempt(stage) as ended:
         try:
-            return ended(_guarded(stage, taken, started))
+            return ended(_guarded(stage, taken, started, span))
         except lease.Fenced as error:
             log.warning("agents.pipeline.fenced", error=str(error))
             attempts.record(taken, stage, started, StageAttempt.Outcome.FENCED)
             return ended(Outcome("fenced"))
 
 
-def _guarded(stage: str, taken: Lease, started: datetime) -> Outcome:
+def _guarded(stage: str, taken: Lease, started: datetime, span: Span) -> Outcome:
     most = failures.POLICIES[failures.Kind.DEATH].attempts
     if taken.attempt > most and (deaths := attempts.deaths(taken, stage)) >= most:
         how = f"{deaths} attempts began and did not end: their workers were killed, or lost the database."
         return _to_quarantine(stage, taken, failures.worker_died(how, stage=stage), started)
     try:
-        return _in_place(stage, taken, started)
+        return _in_place(stage, taken, started, span)
     except lease.Fenced:
         raise
     except Exception as error:
         verdict = failures.judge(error, stage=stage, attempt=taken.attempt)
+        span.failed(verdict.error_class)
         measures.FAILURES.labels(stage.lower(), verdict.kind.lower()).inc()
         if verdict.kind is failures.Kind.INFRASTRUCTURE:
             raise  # no verdict: the lease runs out and the run resumes
@@ -127,11 +129,11 @@ def _guarded(stage: str, taken: Lease, started: datetime) -> Outcome:
         return _failed(stage, taken, verdict, started)
 
 
-def _in_place(stage: str, taken: Lease, started: datetime) -> Outcome:
+def _in_place(stage: str, taken: Lease, started: datetime, span: Span) -> Outcome:
     """One attempt; where somebody was only in the way for a moment, a few tries of it."""
     for left in reversed(range(failures.POLICIES[failures.Kind.TRANSIENT].tries)):
         try:
-            return _attempt(stage, taken, started)
+            return _attempt(stage, taken, started, span)
         except lease.Fenced:
             raise
         except Exception as error:
@@ -142,7 +144,7 @@ def _in_place(stage: str, taken: Lease, started: datetime) -> Outcome:
     raise AssertionError("the last try returns or raises")
 
 
-def _attempt(stage: str, taken: Lease, started: datetime) -> Outcome:
+def _attempt(stage: str, taken: Lease, started: datetime, span: Span) -> Outcome:
     failpoints.reach(f"{stage}:claimed")
     assert isinstance(taken.row, Run)
     run = taken.row
@@ -162,8 +164,9 @@ def _attempt(stage: str, taken: Lease, started: datetime) -> Outcome:
         changes |= {"status": Run.Status.DONE, "finished_at": lease.NOW}
     else:
         changes |= {"stage": following}
+    changes |= tracks.learn(run, finish.changes, span)
     with transaction.atomic():
-        lease.fence(Run, taken, **changes, **finish.changes)
+        lease.fence(Run, taken, **changes)
         bells = finish.commit()
         attempts.record(taken, stage, started, StageAttempt.Outcome.DONE)
         if following is None and run.was_aside:  # what a failure had said of its parts is over
@@ -176,6 +179,7 @@ def _afterwards(stage: str, run: Run, finish: stages.Finish, following: Run.Stag
     """What is left when a stage is committed. Whatever fails now, it is done: the sweep rings for what nobody rang."""
     try:
         failpoints.reach(f"{stage}:committed")
+        log.info("agents.pipeline.stage-done")
         finish.after()
         if following is not None:
             return (Bell(following.lower(), run.pk),)

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from agents import attempts, bisect, dead_letters, failures, lease, probe, stages
+from agents import attempts, bisect, causes, dead_letters, failures, lease, probe, stages
 from agents.bisect import Culprit, Findings, Search
 from agents.doorbell import Bell
 from agents.failures import Verdict
@@ -40,7 +40,7 @@ def search(run_id: int, *, steps: dict[str, Step]) -> tuple[Bell, ...]:
         return ()
     run = Run.objects.get(pk=run_id)
     started = timezone.now()
-    with structlog.contextvars.bound_contextvars(run_id=run_id, stage=run.stage):
+    with structlog.contextvars.bound_contextvars(run_id=run_id, stage=run.stage, **causes.told(run_id, run.gathered)):
         try:
             if taken.attempt > MOST_DEATHS:
                 _give_up(run, taken, started)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from agents import cargo as cargos
 from agents import (
+    causes,
     dead_letters,
     decide,
     detect,
@@ -120,7 +121,8 @@ def ingest_step(run: Run, attempt: int, only: Units = None) -> Finish:
     refused = {refusal.part_id: refusal.reason for refusal in ingest.refusals(packed, decoded, known=known)}
     cargo = ingest.order(packed, decoded, without=refused)
     failpoints.taste(run.stage, cargo.columns.value)
-    taken = [part.id for part in packed if part.id not in refused]
+    kept = [part for part in packed if part.id not in refused]
+    taken = [part.id for part in kept]
     if owned and refused and not taken:
         raise failures.Refused("; ".join(refused.values()))
 
@@ -135,7 +137,8 @@ def ingest_step(run: Run, attempt: int, only: Units = None) -> Finish:
         mine.filter(pk__in=owned).exclude(pk__in=taken).update(state=BatchPart.State.WAITING, run_id=None)
         return ()
 
-    return Finish({"readings": len(cargo.part)}, commit, lambda: cargos.put(run, cargo))
+    gathered = causes.gather(part.cause for part in kept if part.cause is not None)
+    return Finish({"readings": len(cargo.part), "gathered": gathered}, commit, lambda: cargos.put(run, cargo))
 
 
 def validate_step(run: Run, attempt: int, only: Units = None) -> Finish:

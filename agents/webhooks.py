@@ -23,7 +23,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from agents import deliver, failpoints, lease, webhook_event
+from agents import deliver, failpoints, lease, tracks, webhook_event
 from agents.channels import webhook as channel
 from agents.channels.contract import Permanent, Transient
 from agents.channels.exchange import Answer, Exchange, Untrusted
@@ -185,21 +185,23 @@ def _deliver(
 ) -> datetime | None:
     """One attempt at one delivery; until when the address rests, if it has to."""
     body = webhook_event.envelope(row, delivery)
-    headers = channel.headers(webhooks.keys(row, now=timezone.now()), body)
-    tried = _ask(by, "POST", row.url, headers=headers, body=body)
-    failpoints.reach("webhook:sent")
-    with transaction.atomic():
-        lease.extend(Webhook, taken, seconds=settings.LEASE_SECONDS)
-        return _record(row, delivery, tried, jitter)
+    with tracks.webhook(delivery) as headers:
+        headers |= channel.headers(webhooks.keys(row, now=timezone.now()), body)
+        tried = _ask(by, "POST", row.url, headers=headers, body=body)
+        failpoints.reach("webhook:sent")
+        with transaction.atomic():
+            lease.extend(Webhook, taken, seconds=settings.LEASE_SECONDS)
+            return _record(row, delivery, tried, jitter)
 
 
 def _record(row: Webhook, delivery: WebhookDelivery, tried: Tried, jitter: deliver.Jitter) -> datetime | None:
     failure, attempt = tried.failure, _attempt(delivery, tried)
     if failure is None:
         webhooks.tried(delivery, attempt, status=Delivery.DELIVERED, finished_at=Now())
+        log.info("agents.webhooks.delivered", event_id=delivery.event_id)
         _answered(row)
         return None
-    log.warning("agents.webhooks.not-delivered", delivery_id=delivery.pk, reason=str(failure))
+    log.warning("agents.webhooks.not-delivered", reason=str(failure))
     if isinstance(failure, Transient | Untrusted):
         passing = failure if isinstance(failure, Transient) else Transient(str(failure))
         age = timezone.now() - delivery.asked_at

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 
 from celery import Celery
-from celery.signals import setup_logging, task_prerun
+from celery.signals import setup_logging, task_prerun, worker_process_shutdown
 from django.db import close_old_connections
 from kombu import Exchange, Queue
 
-from agents import timetable
+from agents import apart, timetable
 from config import broker, remote_control
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
@@ -77,6 +77,12 @@ app.autodiscover_tasks(["agents"])
 def drop_a_broken_connection(**_: object) -> None:
     """A connection is kept from task to task; one that broke with Postgres would fail every task after it."""
     close_old_connections()
+
+
+@worker_process_shutdown.connect
+def send_what_is_left(**_: object) -> None:
+    """A child of a pool ends without the interpreter's own end."""
+    apart.send_what_is_left()
 
 
 @setup_logging.connect

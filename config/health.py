@@ -19,9 +19,9 @@ from redis.exceptions import RedisError
 
 from agents import audit, figures
 from agents.models import STAGES, STATUSES
-from config import gauges
+from config import dependencies, gauges
 from maintenance import nuisance
-from sensors import problems, walls
+from sensors import desk, problems, walls
 
 log = structlog.get_logger(__name__)
 
@@ -155,6 +155,22 @@ def _redis() -> str:
     except (RedisError, OSError):
         return "down"
     return "up"
+
+
+@require_safe
+def deep(request: HttpRequest) -> HttpResponse:
+    """Each thing that the service stands on, with how long it took to answer and what was found; for who may read the
+    metrics, and for superusers. 503 where the service is down; 200 where it is degraded."""
+    if not (_may_scrape(request) or desk.sees_all(request)):
+        said = "This needs the header Authorization: Bearer METRICS_TOKEN, or a superuser's session."
+        return problems.plain(request, "forbidden", said)
+    found = dependencies.look()
+    status = dependencies.whole(found)
+    told = {
+        name: {"status": one.status, "milliseconds": one.milliseconds, "reason": one.reason}
+        for name, one in found.items()
+    }
+    return JsonResponse({"status": status, "dependencies": told}, status=503 if status == "down" else 200)
 
 
 @require_safe

@@ -6,7 +6,7 @@ Each is a subclass of the one it stands for, so that Django's own checks find it
 from __future__ import annotations
 
 import math
-import uuid
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -25,8 +25,10 @@ from django_structlog.middlewares import RequestMiddleware
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from agents import request_limits
-from sensors import audit, audit_requests, problems, second_factor, sessions, tokens, walls
+from sensors import audit, audit_requests, correlation, problems, second_factor, sessions, tokens, tracing, walls
 from sensors.problems import Problem
+
+log = structlog.get_logger(__name__)
 
 API = "/api/"
 LINKS = "/act/"
@@ -135,23 +137,53 @@ class Trail:
         return response
 
 
+class Correlation:
+    """Before all others of ours: the id of the request, which the answer tells as well, its span, and its line."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        began = time.perf_counter()
+        given = request.META.get("HTTP_TRACEPARENT", "")
+        found = correlation.of_request(request.META.get("HTTP_X_REQUEST_ID", ""), given)
+        request.request_id = found  # type: ignore[attr-defined]  # the audit trail and problems tell it
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=found, correlation_id=found)
+        with tracing.span(f"{request.method} request", tracing.SERVER) as span:
+            tracing.belongs_under(span.under(correlation.traceparent(given)))
+            response = self.get_response(request)
+            path = f"{LINKS}…" if request.path_info.startswith(LINKS) else request.path_info
+            span.note(
+                http__request__method=request.method, url__path=path, correlation_id=found,
+                http__response__status_code=response.status_code,
+            )  # fmt: skip
+            if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                span.failed(f"answered {response.status_code}")
+            tracing.belongs_under("")
+        response[correlation.HEADER] = found
+        log.info(
+            "web.request", method=request.method, path=path, status=response.status_code, request_id=found,
+            correlation_id=found, milliseconds=round(1_000 * (time.perf_counter() - began), 1),
+        )  # fmt: skip
+        structlog.contextvars.clear_contextvars()
+        return response
+
+
 class Log(RequestMiddleware):
-    """The correlation id for every request, and a line for each that failed.
+    """A line for each request that failed, with who sent it.
 
     The address and the user of a program's request are looked up only where there is such a line.
     """
 
     def prepare(self, request: HttpRequest) -> None:
-        if request.path_info.startswith(API):
-            structlog.contextvars.bind_contextvars(request_id=str(uuid.uuid4()))
-        else:
+        if not request.path_info.startswith(API):
             super().prepare(request)
-        request.request_id = structlog.contextvars.get_contextvars()["request_id"]  # type: ignore[attr-defined]  # audit
+            structlog.contextvars.bind_contextvars(request_id=request.request_id)  # type: ignore[attr-defined]
 
     def handle_response(self, request: HttpRequest, response: HttpResponse) -> None:
         if request.path_info.startswith(API):
             if response.status_code < HTTPStatus.BAD_REQUEST:
-                structlog.contextvars.clear_contextvars()
                 return
             self.bind_ip(request)
         super().handle_response(request, response)

@@ -67,6 +67,7 @@ def prepare(
         children,
         folder=settings.BASE_DIR,
         environment=environment() | told,
+        json=settings.LOG_JSON,
         tend=embedded.ensure_needed,
     )
 

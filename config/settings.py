@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.conf import global_settings
 
-from config import addresses, appearance, embedded, enum_names, env, headers, logging
+from config import addresses, appearance, embedded, enum_names, env, headers, logging, redaction
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 HOME = embedded.HOME
@@ -70,6 +70,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "config.middleware.Correlation",
     "config.middleware.Walls",
     "config.middleware.Limits",
     "django.middleware.security.SecurityMiddleware",
@@ -345,5 +346,11 @@ FLOWER_PASSWORD = _secret("FLOWER_PASSWORD")
 
 CELERY_BROKER_URL = env.optional("CELERY_BROKER_URL") or addresses.broker(REDIS_URL)
 DJANGO_STRUCTLOG_CELERY_ENABLED = False
-LOGGING = logging.configure(json=PRODUCTION or env.flag("LOG_JSON", default=False), level=env.text("LOG_LEVEL", "INFO"))
+# Traces go to a collector (OTLP over HTTP), errors to Sentry, where there is one.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.optional("OTEL_EXPORTER_OTLP_ENDPOINT")
+SENTRY_DSN = env.optional("SENTRY_DSN")
+SENTRY_ENVIRONMENT = env.text("SENTRY_ENVIRONMENT", "production" if PRODUCTION else "development")
+LOG_JSON, LOG_LEVEL = PRODUCTION or env.flag("LOG_JSON", default=False), env.text("LOG_LEVEL", "INFO")
+SECRETS = redaction.secrets_of(env.given() | globals())
+LOGGING = logging.configure(json=LOG_JSON, level=LOG_LEVEL, secrets=SECRETS, reports=SENTRY_DSN is not None)
 LOGGING_CONFIG = "logging.config.dictConfig"

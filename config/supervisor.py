@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -11,8 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
+
+from config import logging
 
 STOP_SECONDS = 20
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
@@ -45,6 +49,8 @@ class Supervisor:
     environment: Mapping[str, str]
     out: TextIO = field(default_factory=lambda: sys.stderr)
     stopping: threading.Event = field(default_factory=threading.Event)
+    json: bool = False
+    """Lines are JSON, the child's name a field of each; else text behind its name."""
     tend: Callable[[], None] | None = None
     """Called every few seconds: starts again what the children stand on. May raise; that is said, and tried again."""
 
@@ -126,8 +132,16 @@ class Supervisor:
                 self._say(name, line.rstrip())
 
     def _say(self, name: str, line: str) -> None:
-        self.out.write(f"{name:>8} | {line}\n")
+        self.out.write(f"{_with_name(name, line) if self.json else f'{name:>8} | {line}'}\n")
         self.out.flush()
+
+
+def _with_name(name: str, line: str) -> str:
+    """A line of JSON with the name of its process; what is no JSON (a library's own words) becomes the event of one."""
+    if line.startswith('{"') and line.endswith("}"):
+        return f'{{"process":"{name}",{line[1:]}'
+    said = {"process": name, "event": logging.redactor.text(line), "level": "info", "logger": "output"}
+    return json.dumps(said | {"timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z")})
 
 
 def _signal(child: Child, number: int) -> None:
@@ -149,20 +163,22 @@ LONG = "backtest,schedule,train"
 BACKUP = ("manage.py", "backup", "--keep")
 MEASURED = ("intake", "judge", "outbox", "aside", "models", "long", "sweep")
 """The processes that have figures of their own; beat and Flower have none, and web and MLflow a page."""
+LINES = ("--log-level", "warning", "--log-config", "deploy/server-log.json")
+"""Of Granian itself: its requests are told by the service, which knows their ids."""
 WEB = (
-    "--interface", "wsgi", "--http", "1", "--no-ws", "--log-level", "warning",
+    "--interface", "wsgi", "--http", "1", "--no-ws", *LINES,
     "--workers", "1",  # the counters of /metrics are those of one process
     "--backlog", "2048",  # connections that may wait to be taken: a thousand clients may come at once
     "--blocking-threads-idle-timeout", "600",  # as long as a thread's connection to the database may be kept
     "--workers-kill-timeout", "15",  # requests in hand end before; the supervisor itself waits for 20 s
 )  # fmt: skip
 LIVE = (
-    "--interface", "asgi", "--http", "1", "--no-ws", "--log-level", "warning",
+    "--interface", "asgi", "--http", "1", "--no-ws", *LINES,
     "--workers", "1",  # one reader of the journal
     "--backlog", "2048", "--workers-kill-timeout", "5",
 )  # fmt: skip
 TRACKING = (
-    "--interface", "wsgi", "--http", "1", "--no-ws", "--log-level", "warning",
+    "--interface", "wsgi", "--http", "1", "--no-ws", *LINES,
     "--workers", "1",
     "--blocking-threads", "4", "--workers-kill-timeout", "15",
 )  # fmt: skip

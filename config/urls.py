@@ -230,6 +230,7 @@ urlpatterns = [
     path("problems/<slug:name>", problems.page, name="problem"),
     path("health/live", health.live, name="live"),
     path("health/ready", health.ready, name="ready"),
+    path("health/deep", health.deep, name="deep"),
     path("metrics", health.metrics, name="metrics"),
 ]
 handler400 = "sensors.problems.bad_request"

@@ -36,10 +36,11 @@ given AS MATERIALIZED (
     SELECT given.*, given.fleet_number = now.fleet AND coalesce(given.access_number = now.access, true) AS holds
     FROM now, unnest(
         $1::bigint[], $2::bigint[], $3::uuid[], $4::bigint[], $5::integer[], $6::text[], $7::text[], $8::text[],
-        $9::integer[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::text[], $15::timestamptz[]
+        $9::text[], $10::integer[], $11::integer[], $12::integer[], $13::integer[], $14::integer[], $15::text[],
+        $16::timestamptz[]
     ) WITH ORDINALITY AS given(
-        access_number, fleet_number, id, site_id, submitted_by_id, correlation_id, idempotency_key, body_sha256,
-        items, accepted, held, duplicates, rejected, results, received_at, place
+        access_number, fleet_number, id, site_id, submitted_by_id, correlation_id, traceparent, idempotency_key,
+        body_sha256, items, accepted, held, duplicates, rejected, results, received_at, place
     )
 ),
 free AS MATERIALIZED (
@@ -53,11 +54,11 @@ free AS MATERIALIZED (
 ),
 new AS (
     INSERT INTO {BATCH} (
-        id, site_id, submitted_by_id, correlation_id, idempotency_key, body_sha256, items, accepted, held, duplicates,
-        rejected, results, received_at
+        id, site_id, submitted_by_id, correlation_id, traceparent, idempotency_key, body_sha256, items, accepted, held,
+        duplicates, rejected, results, received_at
     )
-    SELECT id, site_id, submitted_by_id, correlation_id, idempotency_key, body_sha256, items, accepted, held,
-        duplicates, rejected, results::jsonb, received_at
+    SELECT id, site_id, submitted_by_id, correlation_id, traceparent, idempotency_key, body_sha256, items, accepted,
+        held, duplicates, rejected, results::jsonb, received_at
     FROM given JOIN free USING (id) ORDER BY place
     ON CONFLICT DO NOTHING RETURNING id
 ),
@@ -65,7 +66,7 @@ parts AS (
     INSERT INTO {PART} (batch_id, lane, discovered_id, state, readings, columns, outcome, error)
     SELECT batch_id, lane, discovered_id, CASE WHEN lane IS NULL THEN 'HELD' ELSE 'WAITING' END, readings, columns,
         '{{}}', ''
-    FROM unnest($16::uuid[], $17::smallint[], $18::bigint[], $19::integer[], $20::bytea[])
+    FROM unnest($17::uuid[], $18::smallint[], $19::bigint[], $20::integer[], $21::bytea[])
         WITH ORDINALITY AS part(batch_id, lane, discovered_id, readings, columns, place)
     JOIN new ON new.id = part.batch_id ORDER BY place
 )
@@ -143,8 +144,8 @@ _prepared: WeakSet[Any] = WeakSet()
 """The connections that know the statement: it lives as long as they do, whatever is rolled back."""
 
 FIELDS = (
-    "site_id", "submitted_by_id", "correlation_id", "idempotency_key", "body_sha256", "items", "accepted", "held",
-    "duplicates", "rejected",
+    "site_id", "submitted_by_id", "correlation_id", "traceparent", "idempotency_key", "body_sha256", "items",
+    "accepted", "held", "duplicates", "rejected",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
-from sensors import codec, columns, directory, entry, wholesale
+from sensors import codec, columns, directory, entry, tracing, wholesale
 from sensors.codec import Decoded
 from sensors.columns import Columns, Int64
 from sensors.directory import Fleet
@@ -139,6 +139,7 @@ def _attempt(request: Request) -> Accepted | None:
         site_id=request.site.pk,
         submitted_by_id=request.user.pk if request.user else None,
         correlation_id=request.correlation_id,
+        traceparent=tracing.current(),
         idempotency_key=request.idempotency_key,
         body_sha256=request.digest,
         items=decoded.items,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from sensors import audit
+from sensors import audit, correlation, tracing
 from sensors.models import Event
 
 ANOMALY_DETECTED = "anomaly.detected"
@@ -229,6 +229,8 @@ def record(entries: Sequence[Entry]) -> None:
                 occurred_at=entry.occurred_at,
                 actor=entry.actor,
                 data=dict(entry.data),
+                correlation_id=correlation.current(),
+                traceparent=tracing.current(),
             )
             for entry in entries
         ],

@@ -427,6 +427,7 @@ class Batch(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+", editable=False
     )
     correlation_id = models.CharField(max_length=64, blank=True, editable=False)
+    traceparent = models.CharField(max_length=55, blank=True, default="", db_default="", editable=False)
     idempotency_key = models.CharField(max_length=255, blank=True, editable=False)
     body_sha256 = models.CharField(max_length=64, editable=False, validators=[RegexValidator(r"^[0-9a-f]{64}$")])
     items = models.PositiveIntegerField()
@@ -669,6 +670,10 @@ class Event(models.Model):
     recorded_at = models.DateTimeField(db_default=Now(), editable=False)
     actor = models.CharField(max_length=150, blank=True, help_text="Who did it; empty for the flow itself.")
     data = models.JSONField(default=dict)
+    correlation_id = models.CharField(
+        max_length=64, blank=True, default="", db_default="", editable=False, help_text="Of the request or run."
+    )
+    traceparent = models.CharField(max_length=55, blank=True, default="", db_default="", editable=False)
     written_in = models.BigIntegerField(
         null=True, editable=False, db_default=journal_order.OWN_TRANSACTION, help_text="See sensors.feed."
     )

@@ -170,6 +170,7 @@ def _name(error: exceptions.APIException) -> str:
 def _body(name: str, error: exceptions.APIException, request: Any) -> dict[str, Any]:
     code, title = TITLES[name]
     body: dict[str, Any] = {"type": _type(name), "title": title, "status": code, "instance": request.get_full_path()}
+    body |= _which(request)
     if isinstance(error, exceptions.ValidationError):
         body["detail"] = "See errors."
         found = _pointers(error.detail, "#")
@@ -180,6 +181,12 @@ def _body(name: str, error: exceptions.APIException, request: Any) -> dict[str, 
     if getattr(error, "errors", None):
         body["errors"] = error.errors  # type: ignore[attr-defined]
     return body
+
+
+def _which(request: Any) -> dict[str, str]:
+    """By what the request is found in the log."""
+    known = getattr(request, "request_id", "")
+    return {"request_id": known} if known else {}
 
 
 def _type(name: str) -> str:
@@ -223,6 +230,7 @@ def plain(request: HttpRequest, name: str, detail: str) -> HttpResponse:
     """A problem outside of DRF."""
     code, title = TITLES[name]
     body = {"type": _type(name), "title": title, "status": code, "detail": detail, "instance": request.get_full_path()}
+    body |= _which(request)
     return JsonResponse(body, status=code, content_type=MEDIA_TYPE)
 
 
@@ -271,6 +279,9 @@ class Shape(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     instance = serializers.CharField()
+    request_id = serializers.CharField(
+        required=False, help_text="As in the header X-Request-ID and in the log of the service."
+    )
     errors = Fault(many=True, required=False)  # type: ignore[assignment]  # a field of that name, as in the standard
 
 

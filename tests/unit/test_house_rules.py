@@ -78,6 +78,7 @@ PURE = (
     "agents.picture",
     "agents.admission",
     "agents.findings",
+    "agents.causes",
     "agents.ingest",
     "agents.validate",
     "agents.rates",
@@ -177,6 +178,8 @@ HEAVY = (
     "skops",
     "ortools",
     "playwright",
+    "opentelemetry.exporter",
+    "sentry_sdk",
 )
 SIGNALS = {
     "pre_init", "post_init", "pre_save", "post_save", "pre_delete", "post_delete", "m2m_changed", "class_prepared",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 import threading
@@ -91,3 +92,14 @@ def test_the_mlflow_server_is_one_of_the_processes_where_it_has_a_port(tmp_path:
     without, with_it = service(**ports), service(**ports, mlflow_port=5050)
     assert [child.name for child in with_it] == [*(child.name for child in without), "mlflow"]
     assert with_it[-1].command[with_it[-1].command.index("--host") + 1] == "127.0.0.1"
+
+
+def test_lines_of_json_have_the_name_of_their_process_as_a_field(tmp_path: Path) -> None:
+    supervisor, out = supervise(tmp_path, """print('{"event":"a.b"}'); print('in a library: password=letmein99')""")
+    supervisor.json = True
+    supervisor.start()
+    until(lambda: out.getvalue().count("\n") >= 2)
+    supervisor.stop()
+    first, second = (json.loads(line) for line in out.getvalue().splitlines()[:2])
+    assert first == {"process": "c0", "event": "a.b"}
+    assert (second["process"], second["event"]) == ("c0", "in a library: password=[redacted]")

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import InterfaceError, OperationalError, close_old_connections
 
 from agents import exposition, sweeper
+from agents.pulse import Pulse
 
 log = structlog.get_logger(__name__)
 
@@ -25,13 +26,14 @@ class Command(BaseCommand):
             self.stdout.write(f"{sweeper.sweep()} due")
             return
         exposition.serve_if_asked()
-        stop = threading.Event()
+        stop, pulse = threading.Event(), Pulse()
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: stop.set())
         while not stop.is_set():
             close_old_connections()
             try:
                 sweeper.sweep()
+                pulse.note()
             except (OperationalError, InterfaceError) as error:
                 log.error("agents.sweeper.database-unreachable", error=str(error))
             stop.wait(settings.SWEEP_SECONDS)
