@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from agents.backup_models import Backup
 from agents.models import Backtest, Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
+from agents.report_models import Report, ReportSchedule
 from maintenance.approval_models import ApprovalDecision, ApprovalPolicy, ApprovalWait, Delegation
 from maintenance.attachment_models import Attachment
 from maintenance.checklist_models import Checklist, ChecklistItem, ChecklistTemplate, TemplateItem
@@ -167,6 +168,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
         site=site, machine=machine, sensor=sensor, from_at=NOON, to_at=NOON + 24 * HOUR, look_back_days=14,
         status="FAILED", reason="<b>no</b> readings", finished_at=NOON,
     )  # fmt: skip
+    _reports(site, tag)
     anomaly = _anomaly(sensor, run)
     alarm, order = _consequences(anomaly, run, n)
     person = factories.user(site=site, role="VIEWER", username=f"{tag}-reader")
@@ -213,6 +215,14 @@ def rows(site: Site, *, name: str = "") -> Rows:
         machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest,
         suppression,
     )  # fmt: skip
+
+
+def _reports(site: Site, tag: str) -> None:
+    Report.objects.create(
+        site=site, kind="ANOMALY", form="CSV", from_at=NOON, to_at=NOON + 24 * HOUR, status="FAILED",
+        reason=f"<b>{tag}</b> is not to be counted", finished_at=NOON,
+    )  # fmt: skip
+    ReportSchedule.objects.create(site=site, kind="MAINTENANCE", next_at=timezone.now() + 9_999 * HOUR)
 
 
 def _plan(order: WorkOrder) -> None:
