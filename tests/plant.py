@@ -168,7 +168,6 @@ def rows(site: Site, *, name: str = "") -> Rows:
         site=site, machine=machine, sensor=sensor, from_at=NOON, to_at=NOON + 24 * HOUR, look_back_days=14,
         status="FAILED", reason="<b>no</b> readings", finished_at=NOON,
     )  # fmt: skip
-    _reports(site, tag)
     anomaly = _anomaly(sensor, run)
     alarm, order = _consequences(anomaly, run, n)
     person = factories.user(site=site, role="VIEWER", username=f"{tag}-reader")
@@ -176,6 +175,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
     channel = Channel.objects.create(
         site=site, kind="EMAIL", name=f"{tag} mail", target="a@example.org", secret="s3cret", reader=reader
     )
+    _reports(channel, tag)
     Subscription.objects.create(site=site, reader=reader, equipment=machine, kinds=["alarm.opened"])
     message = Notification.objects.create(
         site=site, channel=channel, event_type="alarm.opened", subject_line=f"{tag} alarm", payload={"alarm": alarm.pk},
@@ -217,12 +217,14 @@ def rows(site: Site, *, name: str = "") -> Rows:
     )  # fmt: skip
 
 
-def _reports(site: Site, tag: str) -> None:
+def _reports(channel: Channel, tag: str) -> None:
+    site = channel.site
     Report.objects.create(
         site=site, kind="ANOMALY", form="CSV", from_at=NOON, to_at=NOON + 24 * HOUR, status="FAILED",
         reason=f"<b>{tag}</b> is not to be counted", finished_at=NOON,
     )  # fmt: skip
-    ReportSchedule.objects.create(site=site, kind="MAINTENANCE", next_at=timezone.now() + 9_999 * HOUR)
+    mailed = ReportSchedule.objects.create(site=site, kind="MAINTENANCE", next_at=timezone.now() + 9_999 * HOUR)
+    mailed.channels.add(channel)
 
 
 def _plan(order: WorkOrder) -> None:

@@ -25,7 +25,7 @@ from agents.reporting.document import NOTHING, Cell, Document, Plot
 
 MARGIN = 18 * mm
 WIDTH = A4[0] - 2 * MARGIN
-MOST_LABELS = 12
+MOST_LABELS = 10
 DASH = "–"
 INK, FAINT, LINE, BAR = (colors.HexColor(code) for code in ("#1c2430", "#5b6675", "#c9d0d9", "#2f6fb2"))
 FIGURES = (0.27, 0.13, 0.12, 0.48)
