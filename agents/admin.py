@@ -17,6 +17,7 @@ from unfold.decorators import action
 from agents import backup_page, case_pages, dead_letters, doorbell, job_pages, throttle_pages
 from agents.backtests import pages as backtest_pages
 from agents.models import Run, StageAttempt
+from agents.reporting import pages as report_pages
 from agents.schedule import pages as schedule_pages
 from agents.trainings import pages as training_pages
 from sensors import ask, columns, desk, show
@@ -28,6 +29,7 @@ __all__ = [
     "backup_page",
     "case_pages",
     "job_pages",
+    "report_pages",
     "schedule_pages",
     "throttle_pages",
     "training_pages",

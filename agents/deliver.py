@@ -27,6 +27,7 @@ from agents.channels import contract
 from agents.channels.contract import Message, Permanent, Transient
 from agents.doorbell import Bell
 from agents.lease import Lease
+from agents.reporting import enclosed
 from maintenance import digests, ledger, links, notifications, superseded, targets
 from maintenance.models import Notification
 
@@ -179,6 +180,7 @@ def _message(row: Notification) -> Message:
         created_at=row.created_at,
         language=row.channel.language,
         links=links.of_message(row),
+        files=enclosed.files(row),
     )
 
 

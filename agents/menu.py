@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from agents import health_page, learn_page
+from agents.coordinator import page as agents_page
 from maintenance import exchange_page, kpi_page, order_board_page, order_calendar_page, performance_page
 
 MENU = (
@@ -33,6 +34,8 @@ MENU = (
         ("Labour rates", "payments", "maintenance_labourrate"),
         ("Rules of work", "gavel", "maintenance_workrules"),
         ("Maintenance log", "menu_book", "maintenance_logline"),
+        ("Reports", "summarize", "agents_report"),
+        ("Report schedules", "schedule_send", "agents_reportschedule"),
         ("Maintenance figures", "bar_chart", kpi_page.NAME),
         ("Waiting for approval", "pending_actions", "maintenance_approvalwait"),
         ("Approval policies", "policy", "maintenance_approvalpolicy"),
@@ -91,6 +94,7 @@ MENU = (
         ("Links used", "link", "maintenance_linkuse"),
     )),
     ("Flow", (
+        ("Agents", "smart_toy", agents_page.NAME),
         ("Failed work", "stethoscope", "agents_case"),
         ("Audit trail", "verified_user", "sensors_auditentry"),
         ("Slowed clients", "speed", "agents_throttle"),
@@ -125,8 +129,8 @@ MENU = (
 )  # fmt: skip
 
 PAGES = (health_page, learn_page, performance_page, kpi_page, order_board_page, order_calendar_page, exchange_page)
-LINKS = {page.NAME: page.NAME for page in PAGES}
-"""Pages of the menu that are no list of a model: their addresses."""
+LINKS = {page.NAME: performance_page.may_view for page in PAGES} | {agents_page.NAME: agents_page.may_view}
+"""Pages of the menu that are no list of a model, by the names of their addresses: who may view them."""
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
@@ -136,9 +140,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [{"items": [overview]}]
     for title, entries in MENU:
         items = [
-            {"title": name, "icon": icon, "link": reverse(LINKS.get(page, f"admin:{page}_changelist"))}
+            {"title": name, "icon": icon, "link": reverse(page if page in LINKS else f"admin:{page}_changelist")}
             for name, icon, page in entries
-            if (performance_page.may_view(request) if page in LINKS else pages[page].has_view_permission(request))
+            if (LINKS[page](request) if page in LINKS else pages[page].has_view_permission(request))
         ]
         if items:
             groups.append({"title": title, "separator": True, "items": items})

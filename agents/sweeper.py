@@ -21,6 +21,8 @@ from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
 from agents.models import Backtest, Run
 from agents.questions import jobs as questions
+from agents.report_models import Report
+from agents.reporting import jobs as reporting
 from agents.trainings import jobs as trainings
 from maintenance import digests, webhooks
 from maintenance.models import Notification
@@ -38,6 +40,7 @@ ERRANDS_BY_QUEUE: dict[str, Callable[[int], str]] = {
     "backtest": backtests.perform,
     "train": trainings.perform,
     "answer": questions.perform,
+    "report": reporting.perform,
 }
 LEFT = frozenset({"quarantine", "webhook", *ERRANDS_BY_QUEUE})
 """What a pass does not wait for: it may take longer than everything else can. Errands and webhooks wait for their
@@ -146,6 +149,8 @@ def _due() -> Iterable[tuple[Bell, bool]]:
         yield Bell("train", training_id), False
     for question_id in lease.overdue(Question, limit=MOST, status=ERRANDS):
         yield Bell("answer", question_id), False
+    for report_id in lease.overdue(Report, limit=MOST, status=ERRANDS):
+        yield Bell("report", report_id), False
     discovery.let_go_of_stragglers()  # parts of sensors adopted meanwhile; the next pass rings
 
 
@@ -158,7 +163,7 @@ def _give_back() -> None:
         log.warning("agents.sweeper.gave-back", runs=runs)
     if silent := lease.give_back_for_the_dead(Webhook, status=webhooks.SPEAKING):
         log.warning("agents.sweeper.gave-back", webhooks=silent)
-    for kind in (Backtest, Training, Question):
+    for kind in (Backtest, Training, Question, Report):
         if errands := lease.give_back_for_the_dead(kind, status=ERRANDS):
             log.warning("agents.sweeper.gave-back", of=kind.__name__, errands=errands)
 

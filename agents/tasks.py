@@ -16,6 +16,8 @@ from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
 from agents.models import Run
 from agents.questions import jobs as questions
+from agents.reporting import jobs as reporting
+from agents.reporting import schedules as report_schedules
 from agents.schedule import agent as scheduler
 from agents.trainings import jobs as trainings
 from sensors import audit_chain
@@ -161,6 +163,21 @@ def seal_audit(**_: Any) -> None:
 @shared_task(name="agents.trainings", queue="housekeeping")
 def ask_for_trainings(**_: Any) -> None:
     jobs.run("trainings", lambda: doorbell.ring_all(Bell("train", key) for key in trainings.look_round()))
+
+
+@shared_task(name="agents.reports", queue="housekeeping")
+def ask_for_reports(**_: Any) -> None:
+    jobs.run("reports", lambda: doorbell.ring_all(Bell("report", key) for key in report_schedules.look_round()))
+
+
+@shared_task(
+    name="agents.report",
+    queue="report",
+    soft_time_limit=reporting.LONGEST_SECONDS,
+    time_limit=reporting.LONGEST_SECONDS + 60,
+)
+def report(report_id: int, **_: Any) -> None:
+    reporting.perform(report_id)
 
 
 @shared_task(name="agents.make_partitions", queue="housekeeping")

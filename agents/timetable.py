@@ -27,6 +27,7 @@ PERIODS: dict[str, timedelta] = {
     "forget_log_ins": timedelta(hours=6),
     "forget_webhook_deliveries": timedelta(hours=6),
     "seal_audit": timedelta(seconds=30),
+    "reports": timedelta(minutes=1),
 }
 """Name of a job, which is that of its task without ``agents.``, and the period in which it is done once."""
 

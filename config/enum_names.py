@@ -28,6 +28,8 @@ NAMES: dict[str, Any] = {
     "PlanUnit": "maintenance.plan_models.Plan.Unit",
     "Priority": "maintenance.models.Priority",
     "QuestionKind": "mlops.models.Question.Kind",
+    "ReportForm": "agents.report_models.Form",
+    "ReportKind": "agents.report_models.Kind",
     "RunStatus": "agents.models.Run.Status",
     "ScheduleStatus": "maintenance.schedule_models.Schedule.Status",
     "SensorKind": "sensors.models.Sensor.Kind",

@@ -15,11 +15,14 @@ from agents import health_page, learn_page, tuning_page
 from agents.api import Ingest
 from agents.backtests.api import Backtests
 from agents.case_api import Cases
+from agents.coordinator import page as agents_page
+from agents.coordinator.api import Agents
 from agents.health_api import EquipmentHealth, FleetHealth
 from agents.learn_api import TrainingWindows
 from agents.live.api import Live
 from agents.questions.api import DetectAnomaly, Forecast, Predict, Questions
 from agents.questions.drift import CheckDrift
+from agents.reporting.api import Reports
 from agents.run_api import Runs
 from agents.schedule.api import Schedules, ScheduleVisits
 from agents.trainings.api import Retrain, Trainings
@@ -156,6 +159,7 @@ router.register("audit", Audit, basename="audit")
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")
+router.register("reports", Reports, basename="report")
 router.register("ml/models", Models, basename="ml-model")
 router.register("ml/drift-checks", DriftChecks, basename="ml-drift-check")
 router.register("ml/performances", LivePerformances, basename="ml-performance")
@@ -190,6 +194,7 @@ api: list[URLPattern | URLResolver] = [
     re_path("^equipment/(?P<pk>[^/.]+)/health/$", EquipmentHealth.as_view(), name="equipment-health-detail"),
     path("live/", Live.as_view(), name="live-stream"),
     path("alarm-report/", AlarmReport.as_view(), name="alarm-report"),
+    path("agents/", Agents.as_view(), name="agents-health"),
     path("kpis/", Kpis.as_view(), name="kpis"),
     path("kpis/csv/", KpiTable.as_view(), name="kpis-csv"),
     path("schema/", Description.as_view(), name="schema"),
@@ -205,6 +210,7 @@ urlpatterns = [
     path("admin/maintenance-figures/", admin.site.admin_view(kpi_page.view), name=kpi_page.NAME),
     path("admin/alarm-tuning/", admin.site.admin_view(tuning_page.view), name=tuning_page.NAME),
     path("admin/machine-health/", admin.site.admin_view(health_page.view), name=health_page.NAME),
+    path("admin/agents-health/", admin.site.admin_view(agents_page.view), name=agents_page.NAME),
     path("admin/training-windows/", admin.site.admin_view(learn_page.view), name=learn_page.NAME),
     path("admin/carry-out/<int:order_id>/", admin.site.admin_view(carrying_page.view), name=carrying_page.NAME),
     path("admin/attachments/<int:attachment_id>/", admin.site.admin_view(carrying_page.file), name=carrying_page.FILE),

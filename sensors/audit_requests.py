@@ -33,7 +33,8 @@ def look(request: HttpRequest, response: HttpResponse) -> None:
         if not hasattr(request, "login_failed"):
             refused(audit.REFUSED, request, status=response.status_code)
     elif response.status_code == HTTPStatus.OK and _is_file(response):
-        site = _site_asked(request) or audit.site_of(getattr(request, "user", None))
+        known = getattr(response, "of_site", None)  # said by who gives out what is of one site
+        site = known or _site_asked(request) or audit.site_of(getattr(request, "user", None))
         said = {"file": response["Content-Disposition"][: audit.MOST_TEXT], "query": _query(request)}
         _write([Act(audit.EXPORTED, request.path_info, site_id=site, detail=said)])
 

@@ -62,6 +62,7 @@ TABLE: dict[str, Permission] = {
     "models.train": _to("have models of the site trained", SCIENTIST),
     "models.promote": _to("change which version of a model of the site speaks", SCIENTIST),
     "backtests.run": _to("run backtests", TECHNICIAN, RELIABILITY, SCIENTIST),
+    "reports.make": _to("have reports made", TECHNICIAN, PLANNER, RELIABILITY, SCIENTIST),
     "settings.edit": _to("change the site, its rules of work and who approves what"),
     "members.edit": _to("change who is a member in which role"),
     "keys.edit": _to("make, change and revoke keys of programs and devices"),

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from agents.backup_models import Backup
 from agents.models import Backtest, Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
+from agents.report_models import Report, ReportSchedule
 from maintenance.approval_models import ApprovalDecision, ApprovalPolicy, ApprovalWait, Delegation
 from maintenance.attachment_models import Attachment
 from maintenance.checklist_models import Checklist, ChecklistItem, ChecklistTemplate, TemplateItem
@@ -174,6 +175,7 @@ def rows(site: Site, *, name: str = "") -> Rows:
     channel = Channel.objects.create(
         site=site, kind="EMAIL", name=f"{tag} mail", target="a@example.org", secret="s3cret", reader=reader
     )
+    _reports(channel, tag)
     Subscription.objects.create(site=site, reader=reader, equipment=machine, kinds=["alarm.opened"])
     message = Notification.objects.create(
         site=site, channel=channel, event_type="alarm.opened", subject_line=f"{tag} alarm", payload={"alarm": alarm.pk},
@@ -213,6 +215,16 @@ def rows(site: Site, *, name: str = "") -> Rows:
         machine, sensor, discovered, batch, part, run, case, anomaly, alarm, order, channel, label, regime, backtest,
         suppression,
     )  # fmt: skip
+
+
+def _reports(channel: Channel, tag: str) -> None:
+    site = channel.site
+    Report.objects.create(
+        site=site, kind="ANOMALY", form="CSV", from_at=NOON, to_at=NOON + 24 * HOUR, status="FAILED",
+        reason=f"<b>{tag}</b> is not to be counted", finished_at=NOON,
+    )  # fmt: skip
+    mailed = ReportSchedule.objects.create(site=site, kind="MAINTENANCE", next_at=timezone.now() + 9_999 * HOUR)
+    mailed.channels.add(channel)
 
 
 def _plan(order: WorkOrder) -> None:

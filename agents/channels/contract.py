@@ -13,6 +13,15 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """What a mail carries beside its words."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """What a channel needs to know of a notification. ``key`` is the same for each attempt to send it."""
 
@@ -28,6 +37,7 @@ class Message:
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Where its reader acts with one click, by what it is about, such as ``alarm/7``, and by purpose; none for
     programs."""
+    files: tuple[File, ...] = ()
 
 
 class Permanent(Exception):

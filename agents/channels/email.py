@@ -80,6 +80,9 @@ def compose(message: Message) -> EmailMessage:
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(said.text)
     mail.add_alternative(said.html, subtype="html")
+    for file in message.files:
+        main, _, sub = file.media_type.partition(";")[0].partition("/")
+        mail.add_attachment(file.content, maintype=main, subtype=sub, filename=file.name)
     return mail
 
 

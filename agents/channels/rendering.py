@@ -18,12 +18,13 @@ SUBJECT_LIMIT = 300
 TEMPLATES = {
     "alarm": "alarm", "work-order": "work_order", "work-order.waits": "approval", "work-order.rejected": "approval",
     "digest": "digest", "digest.flood": "flood",
-    "channel": "channel_disabled", "test": "test",
+    "channel": "channel_disabled", "test": "test", "report": "report",
 }  # fmt: skip
 """By the kind of event, else the part of it before the dot: the name in ``templates/messages/LANGUAGE/``."""
 SUBJECTS = {
     "pt": {
         "digest": "{total} mensagens: {site}", "channel": "Mensagens interrompidas: {title}", "test": "Teste: {title}",
+        "report": "Relatório: {site}",
         "digest.flood": "Avalanche de alarmes, {alarms} de {machines}: {site}",
     },
 }  # fmt: skip

@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents import sweeper
 from agents.models import Backtest, Run
+from agents.report_models import Report
 from maintenance import people_api
 from maintenance.approval_models import ApprovalDecision, ApprovalPolicy, ApprovalWait, Delegation
 from maintenance.attachment_models import Attachment
@@ -88,6 +89,7 @@ def tell(sensor: Sensor) -> None:
     Backtest.objects.create(
         site=sensor.site, sensor=sensor, from_at=noon, to_at=noon + timedelta(days=1), look_back_days=1
     )
+    Report.objects.create(site=sensor.site, kind="ANOMALY", form="CSV", from_at=noon, to_at=noon + timedelta(days=1))
     to = Channel.objects.create(site=sensor.site, kind="CONSOLE", name=f"log {sensor.pk}")
     Notification.objects.create(
         site=sensor.site, channel=to, event_type="alarm.opened", payload={}, key=f"told/{sensor.pk}"
@@ -124,7 +126,7 @@ LISTS = ("sites", "equipment", "sensors", "batches", "anomalies", "alarms", "wor
          "detector-records", "backtests", "suppressions", "notifications", "alarm-definitions",
          "maintenance-windows", "channels", "operating-rules", "operating-states", "floods", "plans", "meters",
          "approvals-waiting", "approval-decisions", "approval-policies", "delegations", "sensor-defaults",
-         "parent-rules")  # fmt: skip
+         "parent-rules", "reports")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LISTS)
@@ -429,7 +431,8 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "audit": AuditEntry.objects.filter(site=sensor.site)[0].pk,
         "work-orders": WorkOrder.objects.get().pk, "labels": Label.objects.get().pk,
         "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,
-        "backtests": Backtest.objects.get().pk, "notifications": Notification.objects.get().pk,
+        "backtests": Backtest.objects.get().pk, "reports": Report.objects.get().pk,
+        "notifications": Notification.objects.get().pk,
         "suppressions": Suppression.objects.get().pk, "alarm-definitions": AlarmDefinition.objects.get().pk,
         "maintenance-windows": MaintenanceWindow.objects.get().pk, "floods": Flood.objects.get().pk,
         "plans": Plan.objects.get().pk, "meters": Meter.objects.get().pk,

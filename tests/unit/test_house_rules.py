@@ -31,6 +31,10 @@ LAYERS = {
 # Values in, values out: neither they nor what they import of ours may know Django.
 PURE = (
     "sensors.columns",
+    "agents.coordinator.table",
+    "agents.coordinator.verdict",
+    "agents.reporting.document",
+    "agents.reporting.periods",
     "sensors.zones",
     "sensors.codec",
     "sensors.instants",

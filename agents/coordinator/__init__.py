@@ -1,0 +1,1 @@
+"""The coordinator: which agents there are, what each does, and how each is."""
