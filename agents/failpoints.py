@@ -25,6 +25,7 @@ next bell not rung."""
 DELIVERY_POINTS = ("deliver:claimed", "deliver:sent", "deliver:recording", "deliver:recorded")
 WEBHOOK_POINTS = ("webhook:claimed", "webhook:sent")
 BACKTEST_POINTS = ("backtest:claimed", "backtest:step", "backtest:finishing")
+EXPORT_POINTS = ("export:claimed", "export:step", "export:finishing")
 TRAINING_POINTS = ("training:claimed", "training:step", "training:finishing")
 
 

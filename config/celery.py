@@ -21,7 +21,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 __all__ = ["app", "remote_control"]
 
 STAGE_QUEUES = ("ingest", "validate", "detect", "decide", "notify")
-QUEUES = (*STAGE_QUEUES, "quarantine", "deliver", "webhook", "housekeeping", "backtest", "schedule", "train", "answer")
+QUEUES = (*STAGE_QUEUES, "quarantine", "deliver", "webhook", "housekeeping", "backtest", "schedule", "train", "answer",
+          "export")  # fmt: skip
 
 broker.mend()
 app = Celery("bellwether")

@@ -15,6 +15,7 @@ from agents import health_page, learn_page, tuning_page
 from agents.api import Ingest
 from agents.backtests.api import Backtests
 from agents.case_api import Cases
+from agents.exports.api import Exports
 from agents.health_api import EquipmentHealth, FleetHealth
 from agents.learn_api import TrainingWindows
 from agents.live.api import Live
@@ -156,6 +157,7 @@ router.register("audit", Audit, basename="audit")
 router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")
+router.register("exports", Exports, basename="export")
 router.register("ml/models", Models, basename="ml-model")
 router.register("ml/drift-checks", DriftChecks, basename="ml-drift-check")
 router.register("ml/performances", LivePerformances, basename="ml-performance")

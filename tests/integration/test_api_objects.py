@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents import sweeper
+from agents.export_models import Export
 from agents.models import Backtest, Run
 from maintenance import people_api
 from maintenance.approval_models import ApprovalDecision, ApprovalPolicy, ApprovalWait, Delegation
@@ -426,7 +427,7 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "batches": Batch.objects.get().pk, "auth": Refresh.for_user(factories.user())["family"],
         "anomalies": Anomaly.objects.all()[0].pk,
         "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk, "cases": 1,
-        "audit": AuditEntry.objects.filter(site=sensor.site)[0].pk,
+        "exports": Export.objects.all()[0].pk, "audit": AuditEntry.objects.filter(site=sensor.site)[0].pk,
         "work-orders": WorkOrder.objects.get().pk, "labels": Label.objects.get().pk,
         "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,
         "backtests": Backtest.objects.get().pk, "notifications": Notification.objects.get().pk,
