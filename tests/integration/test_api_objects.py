@@ -395,6 +395,7 @@ def of_escalation(site: Site) -> dict[str, int]:
         "labour-rates": LabourRate, "labour": Labour, "other-costs": OrderCost, "downtimes": Downtime,
         "work-rules": WorkRules, "permits": Permit, "attachments": Attachment, "log": LogLine, "api-keys": ApiKey,
         "webhooks": Webhook, "webhook-deliveries": WebhookDelivery,
+        "exports": Export,
     }  # fmt: skip
     return {name: model._default_manager.order_by("id")[0].pk for name, model in models.items()}
 
@@ -427,7 +428,7 @@ def test_no_route_shows_or_changes_anything_of_another_site(sensor: Sensor) -> N
         "batches": Batch.objects.get().pk, "auth": Refresh.for_user(factories.user())["family"],
         "anomalies": Anomaly.objects.all()[0].pk,
         "alarms": Alarm.objects.get().pk, "runs": Run.objects.get().pk, "cases": 1,
-        "exports": Export.objects.all()[0].pk, "audit": AuditEntry.objects.filter(site=sensor.site)[0].pk,
+        "audit": AuditEntry.objects.filter(site=sensor.site)[0].pk,
         "work-orders": WorkOrder.objects.get().pk, "labels": Label.objects.get().pk,
         "regimes": Regime.objects.get().pk, "detector-records": DetectorRecord.objects.all()[0].pk,
         "backtests": Backtest.objects.get().pk, "notifications": Notification.objects.get().pk,
