@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test train-all drill chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining audit openapi matrix lint types check documents lock clean
+.PHONY: help demo up down test train-all drill chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining bench-exports audit openapi matrix lint types check documents lock clean
 .PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
@@ -63,6 +63,9 @@ bench-drift: .venv/tests ## False triggers and delay of the drift tests on real 
 bench-explaining: .venv/tests ## Whether the feature at fault is the one that a model's explanation puts first
 	@$(VENV) -m tests.bench.explaining $(ARGS)
 
+bench-exports: .venv/tests ## Exports: rows a second and peak memory of each form, beside what a view usually does
+	@$(VENV) -m tests.bench.exports $(ARGS)
+
 bench-faults: .venv/tests ## How well a sick sensor is told from a sick machine, with faults injected into real series
 	@$(VENV) -m tests.bench.faults
 
@@ -96,7 +99,7 @@ bench-profile: .venv/tests ## Where the time goes at full load: by process, by P
 bench-skab: .venv/tests ## The detector on SKAB, a rig with eight sensors, beside the published ones and trivial ones
 	@$(VENV) -m tests.bench.skab
 
-bench: bench-alarms bench-backtest bench-detectors bench-machines bench-models bench-nab bench-skab bench-faults bench-files bench-kpi bench-doctor bench-orders bench-pipeline bench-schedule bench-similar bench-store bench-storms bench-urgent bench-drift bench-explaining ## All benchmarks, one after the other
+bench: bench-alarms bench-backtest bench-detectors bench-machines bench-models bench-nab bench-skab bench-exports bench-faults bench-files bench-kpi bench-doctor bench-orders bench-pipeline bench-schedule bench-similar bench-store bench-storms bench-urgent bench-drift bench-explaining ## All benchmarks, one after the other
 
 
 bench-schedule: .venv/tests ## Who does which order when: 50, 500 and 2,000 orders, against greedy and whoever is free (ARGS=--smoke: seconds)

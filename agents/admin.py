@@ -16,6 +16,7 @@ from unfold.decorators import action
 
 from agents import backup_page, case_pages, dead_letters, doorbell, job_pages, throttle_pages
 from agents.backtests import pages as backtest_pages
+from agents.exports import pages as export_pages
 from agents.models import Run, StageAttempt
 from agents.reporting import pages as report_pages
 from agents.schedule import pages as schedule_pages
@@ -28,6 +29,7 @@ __all__ = [
     "backtest_pages",
     "backup_page",
     "case_pages",
+    "export_pages",
     "job_pages",
     "report_pages",
     "schedule_pages",

@@ -26,6 +26,7 @@ DELIVERY_POINTS = ("deliver:claimed", "deliver:sent", "deliver:recording", "deli
 WEBHOOK_POINTS = ("webhook:claimed", "webhook:sent")
 BACKTEST_POINTS = ("backtest:claimed", "backtest:step", "backtest:finishing")
 REPORT_POINTS = ("report:claimed", "report:step", "report:mailed", "report:finishing")
+EXPORT_POINTS = ("export:claimed", "export:step", "export:finishing")
 TRAINING_POINTS = ("training:claimed", "training:step", "training:finishing")
 
 

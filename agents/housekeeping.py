@@ -10,6 +10,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
+from agents.exports import requests as exports
 from maintenance import webhooks
 from mlops import predictions
 from sensors import compaction, families, idempotency, lockout, retention, sessions, store
@@ -58,3 +59,8 @@ def forget_log_ins() -> int:
 def forget_webhook_deliveries() -> int:
     """Delete what was sent to webhooks longer ago than it is kept; how many."""
     return webhooks.forget(before=timezone.now() - webhooks.KEPT)
+
+
+def forget_exports() -> int:
+    """Delete the files of exports that have expired, and what failed ones left; how many expired."""
+    return exports.forget_old()

@@ -97,6 +97,7 @@ MENU = (
         ("Agents", "smart_toy", agents_page.NAME),
         ("Failed work", "stethoscope", "agents_case"),
         ("Audit trail", "verified_user", "sensors_auditentry"),
+        ("Exports", "download", "agents_export"),
         ("Slowed clients", "speed", "agents_throttle"),
         ("Runs", "conversion_path", "agents_run"),
         ("Batches", "inbox", "sensors_batch"),

@@ -10,7 +10,7 @@ from django.db.models import F, Func, Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from agents import backup_models, report_models  # noqa: F401  # Django looks for tables here
+from agents import backup_models, export_models, report_models  # noqa: F401  # Django looks for tables here
 from mlops.models import Errand, ErrandStatus
 from sensors.models import LANES, Equipment, Sensor, Site
 

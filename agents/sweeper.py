@@ -19,6 +19,8 @@ from agents import apart, approve, deliver, doorbell, errand, escalate, lease, p
 from agents import webhooks as turns
 from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
+from agents.export_models import Export
+from agents.exports import jobs as exports
 from agents.models import Backtest, Run
 from agents.questions import jobs as questions
 from agents.report_models import Report
@@ -38,6 +40,7 @@ KNOWN = list(Run.Stage.values)
 ERRANDS = list(errand.UNFINISHED)
 ERRANDS_BY_QUEUE: dict[str, Callable[[int], str]] = {
     "backtest": backtests.perform,
+    "export": exports.perform,
     "train": trainings.perform,
     "answer": questions.perform,
     "report": reporting.perform,
@@ -145,6 +148,8 @@ def _due() -> Iterable[tuple[Bell, bool]]:
         yield Bell("webhook", webhook_id), False
     for backtest_id in lease.overdue(Backtest, limit=MOST, status=ERRANDS):
         yield Bell("backtest", backtest_id), False
+    for export_id in lease.overdue(Export, limit=MOST, status=ERRANDS):
+        yield Bell("export", export_id), False
     for training_id in lease.overdue(Training, limit=MOST, status=ERRANDS):
         yield Bell("train", training_id), False
     for question_id in lease.overdue(Question, limit=MOST, status=ERRANDS):
@@ -163,7 +168,7 @@ def _give_back() -> None:
         log.warning("agents.sweeper.gave-back", runs=runs)
     if silent := lease.give_back_for_the_dead(Webhook, status=webhooks.SPEAKING):
         log.warning("agents.sweeper.gave-back", webhooks=silent)
-    for kind in (Backtest, Training, Question, Report):
+    for kind in (Backtest, Export, Training, Question, Report):
         if errands := lease.give_back_for_the_dead(kind, status=ERRANDS):
             log.warning("agents.sweeper.gave-back", of=kind.__name__, errands=errands)
 

@@ -14,6 +14,7 @@ from agents import doorbell, exposition, housekeeping, jobs, pipeline, warm, wat
 from agents import watchdog as dog
 from agents.backtests import jobs as backtests
 from agents.doorbell import Bell
+from agents.exports import jobs as exports
 from agents.models import Run
 from agents.questions import jobs as questions
 from agents.reporting import jobs as reporting
@@ -91,6 +92,16 @@ def backtest(backtest_id: int, **_: Any) -> None:
 
 
 @shared_task(
+    name="agents.export",
+    queue="export",
+    soft_time_limit=exports.LONGEST_SECONDS,
+    time_limit=exports.LONGEST_SECONDS + 60,
+)
+def export(export_id: int, **_: Any) -> None:
+    exports.perform(export_id)
+
+
+@shared_task(
     name="agents.train",
     queue="train",
     soft_time_limit=trainings.LONGEST_SECONDS,
@@ -153,6 +164,11 @@ def forget_log_ins(**_: Any) -> None:
 @shared_task(name="agents.forget_webhook_deliveries", queue="housekeeping")
 def forget_webhook_deliveries(**_: Any) -> None:
     jobs.run("forget_webhook_deliveries", housekeeping.forget_webhook_deliveries)
+
+
+@shared_task(name="agents.forget_exports", queue="housekeeping")
+def forget_exports(**_: Any) -> None:
+    jobs.run("forget_exports", housekeeping.forget_exports)
 
 
 @shared_task(name="agents.seal_audit", queue="housekeeping")

@@ -26,6 +26,7 @@ PERIODS: dict[str, timedelta] = {
     "forget_requests": timedelta(hours=1),
     "forget_log_ins": timedelta(hours=6),
     "forget_webhook_deliveries": timedelta(hours=6),
+    "forget_exports": timedelta(minutes=10),
     "seal_audit": timedelta(seconds=30),
     "reports": timedelta(minutes=1),
 }

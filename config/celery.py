@@ -23,7 +23,7 @@ __all__ = ["app", "remote_control"]
 STAGE_QUEUES = ("ingest", "validate", "detect", "decide", "notify")
 QUEUES = (
     *STAGE_QUEUES, "quarantine", "deliver", "webhook", "housekeeping", "backtest", "schedule", "train", "answer",
-    "report",
+    "export", "report",
 )  # fmt: skip
 
 broker.mend()

@@ -16,6 +16,9 @@ NAMES: dict[str, Any] = {
     "ChannelKind": "maintenance.models.Channel.Kind",
     "ChecklistItemKind": "maintenance.checklist_models.ItemKind",
     "DriftVerdict": "mlops.drift_models.DriftCheck.Verdict",
+    "ExportForm": "agents.export_models.Export.Form",
+    "ExportStatus": "agents.export_models.Export.Status",
+    "ExportWhat": "agents.export_models.Export.What",
     "FailureCause": list(failure_data.CAUSES.items()),
     "FailureMode": "maintenance.failure_modes.CODES",
     "ItemStatus": [("held", "held"), ("duplicate", "duplicate"), ("rejected", "rejected")],
@@ -39,4 +42,5 @@ NAMES: dict[str, Any] = {
     "WebhookStatus": "maintenance.webhook_models.Webhook.Status",
     "WorkOrderStatus": "maintenance.models.WorkOrder.Status",
     "WorkOrderVerdict": "maintenance.models.WorkOrder.Verdict",
+    "WhatEnum": "maintenance.approval_models.ApprovalDecision.What",
 }

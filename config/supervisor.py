@@ -159,7 +159,7 @@ def _signal(child: Child, number: int) -> None:
 QUIET = ("-l", "WARNING", "--without-gossip", "--without-mingle")
 
 
-LONG = "backtest,schedule,train,report"
+LONG = "backtest,schedule,train,export,report"
 BACKUP = ("manage.py", "backup", "--keep")
 MEASURED = ("intake", "judge", "outbox", "aside", "models", "long", "sweep")
 """The processes that have figures of their own; beat and Flower have none, and web and MLflow a page."""

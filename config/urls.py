@@ -17,6 +17,7 @@ from agents.backtests.api import Backtests
 from agents.case_api import Cases
 from agents.coordinator import page as agents_page
 from agents.coordinator.api import Agents
+from agents.exports.api import Exports
 from agents.health_api import EquipmentHealth, FleetHealth
 from agents.learn_api import TrainingWindows
 from agents.live.api import Live
@@ -160,6 +161,7 @@ router.register("runs", Runs, basename="run")
 router.register("cases", Cases, basename="case")
 router.register("backtests", Backtests, basename="backtest")
 router.register("reports", Reports, basename="report")
+router.register("exports", Exports, basename="export")
 router.register("ml/models", Models, basename="ml-model")
 router.register("ml/drift-checks", DriftChecks, basename="ml-drift-check")
 router.register("ml/performances", LivePerformances, basename="ml-performance")

@@ -21,6 +21,7 @@ from maintenance.models import Alarm, AlarmTransition, Anomaly
 from maintenance.refusals import Refused
 from sensors import access, policy
 from sensors.api import Filters, Scoped
+from sensors.bulk import in_bulk
 from sensors.policy import READS
 from sensors.problems import Problem
 from sensors.schema import documented
@@ -84,7 +85,7 @@ class Acting(Scoped):
             what(row.pk, actor=user, **arguments)
         except Refused as error:
             raise Problem("conflict", str(error)) from error
-        return Response(self.get_serializer(self.get_queryset().get(pk=row.pk)).data)
+        return self.as_it_stands(row.pk)
 
 
 def example(**body: Any) -> Any:
@@ -157,6 +158,12 @@ class AlarmFilter(Filters):
         ]
 
 
+@in_bulk(
+    "alarm", "alarms", tag="alarms", takes="alarms.act",
+    example={"action": "acknowledge", "items": [{"id": 17, "comment": "Seen, on my way."}, {"id": 18}]},
+    acknowledge=OptionalComment, assign=AlarmAssignment, comment=Comment, shelve=Shelf, unacknowledge=Comment,
+    unshelve=OptionalComment,
+)  # fmt: skip
 @documented("alarms", "alarm", "alarms")
 class Alarms(Acting):
     class AlarmOut(serializers.ModelSerializer[Alarm]):

@@ -16,6 +16,7 @@ from maintenance.models import LogLine
 from maintenance.refusals import Refused
 from sensors import access, policy
 from sensors.api import Filters, Scoped
+from sensors.bulk import in_bulk
 from sensors.models import Equipment
 from sensors.paging import ByIdPagination
 from sensors.policy import READS, takes
@@ -70,6 +71,10 @@ class LogEntryIn(serializers.Serializer[Any]):
         return found
 
 
+@in_bulk(
+    "log entry", "log entries", tag="log", takes="machines.act", create=LogEntryIn,
+    example={"action": "create", "items": [{"machine": 3, "title": "Coupling changed", "at": "2026-03-03T09:30:00Z"}]},
+)  # fmt: skip
 @documented("log", "line of the maintenance log", "lines of the maintenance log, the newest first")
 class Log(Scoped):
     class LogLineOut(serializers.ModelSerializer[LogLine]):

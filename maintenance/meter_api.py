@@ -17,6 +17,7 @@ from maintenance.plan_api import Writing
 from maintenance.plan_models import Meter, MeterReading
 from sensors import access
 from sensors.api import Filters
+from sensors.bulk import in_bulk
 from sensors.models import Equipment, Sensor, Site
 from sensors.paging import ByIdPagination
 from sensors.permissions import READ
@@ -66,6 +67,10 @@ class NewestShown(ByIdPagination):
     ordering = ("-at", "-id")
 
 
+@in_bulk(
+    "meter", "meters", tag="work-orders", takes="machines.act", enter=MeterReadingIn,
+    example={"action": "enter", "items": [{"id": 4, "value": 1250.5}]},
+)  # fmt: skip
 @documented("work-orders", "meter", "meters: running totals of machines")
 class Meters(Writing):
     class MeterOut(serializers.ModelSerializer[Meter]):

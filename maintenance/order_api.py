@@ -13,12 +13,13 @@ from rest_framework.response import Response
 
 from maintenance import failure_data, failure_modes, order_life, order_steps
 from maintenance.api import Assignment, Comment, OptionalComment, example
-from maintenance.approval_api import Deciding
+from maintenance.approval_api import Aside, Changes, Deciding
 from maintenance.effort_api import Costed
 from maintenance.models import Priority, WorkOrder, WorkOrderTransition
 from maintenance.refusals import Refused
 from sensors import access, policy
 from sensors.api import Filters
+from sensors.bulk import in_bulk
 from sensors.models import Equipment
 from sensors.permissions import READ
 from sensors.policy import READS, takes
@@ -117,6 +118,13 @@ class WorkOrderFilter(Filters):
         fields = ["site", "machine", "failure_mode", "maintenance_type", "priority", "status", "assigned_to", "alarm"]
 
 
+@in_bulk(
+    "work order", "work orders", tag="work-orders", takes="orders.request",
+    example={"action": "plan", "items": [{"id": 12, "start": "2026-03-03T07:00:00Z", "minutes": 90}]},
+    create=OrderRequest, approve=OptionalComment, assign=Assignment, cancel=Comment, close=Closing, complete=Findings,
+    defer=Aside, hold=Comment, modify=Changes, plan=Plan, reject=Comment, reopen=Comment, resume=OptionalComment,
+    start=None,
+)  # fmt: skip
 @documented("work-orders", "work order", "work orders")
 class WorkOrders(Deciding, Costed):
     class WorkOrderOut(serializers.ModelSerializer[WorkOrder]):
@@ -155,7 +163,7 @@ class WorkOrders(Deciding, Costed):
             row = order_steps.request(said.pop("machine"), actor=access.user_of(request), **said)
         except Refused as error:
             raise Problem("conflict", str(error)) from error
-        return Response(self.get_serializer(self.get_queryset().get(pk=row.pk)).data, status=201)
+        return self.as_it_stands(row.pk, status=201)
 
     @extend_schema(
         tags=["work-orders"], summary="Plan a work order", request=Plan, responses={200: WorkOrderOut},

@@ -32,10 +32,16 @@ QUALITIES = ("GOOD", "UNCERTAIN", "BAD")
 class Scoped(mixins.ListModelMixin, mixins.RetrieveModelMixin, Contract, viewsets.GenericViewSet[Any]):
     """Rows of the sites of whoever asks, and nothing else: another site's row is not found."""
 
-    policy, site_path = READS, "site"
+    policy, site_path, of_many = READS, "site", False  # of_many: an item of ``sensors.bulk``, of which its id is told
 
     def get_queryset(self) -> QuerySet[Any]:
-        return access.scope(super().get_queryset(), access.user_of(self.request), path=self.site_path)
+        rows = access.scope(super().get_queryset(), access.user_of(self.request), path=self.site_path)
+        return rows.prefetch_related(None) if self.of_many else rows
+
+    def as_it_stands(self, key: Any, *, status: int = 200) -> Response:
+        """The answer to a change of a row."""
+        said = {"id": key} if self.of_many else self.get_serializer(self.get_queryset().get(pk=key)).data
+        return Response(said, status=status)
 
 
 @documented("sites", "site", "sites")
@@ -173,15 +179,12 @@ class Sensors(Scoped):
     filterset_class = SensorFilter
 
     @extend_schema(
-        tags=["sensors"],
-        summary="Readings of a sensor over a window",
-        description="At most `points`; a window with more is downsampled so that its peaks survive (M4). Readings of "
-        "bad quality are there, and marked. A window of more "
-        f"than {MOST_READINGS:,} readings is refused, unless each point stands for a quarter of an hour and more.",
-        parameters=[Window],
-        responses={200: Readings},
+        tags=["sensors"], summary="Readings of a sensor over a window", parameters=[Window], responses={200: Readings},
         filters=False,
-    )
+        description="At most `points`; a window with more is downsampled so that its peaks survive (M4). Readings of "
+        f"bad quality are there, and marked. A window of more than {MOST_READINGS:,} readings is refused, unless each "
+        "point stands for a quarter of an hour and more.",
+    )  # fmt: skip
     @action(detail=True, pagination_class=None, filterset_class=None)
     def readings(self, request: Request, pk: str) -> Response:
         sensor = self.get_object()
@@ -195,14 +198,11 @@ class Sensors(Scoped):
         return Response({"sensor": sensor.pk, "unit": sensor.unit, "total": found.total, "readings": readings})
 
     @extend_schema(
-        tags=["sensors"],
-        summary="Rollups of a sensor's hours or days",
+        tags=["sensors"], summary="Rollups of a sensor's hours or days", parameters=[Lengths], filters=False,
+        responses={200: Rollups},
         description="Of the hours (UTC) that begin in the window and have readings, or of the days they make up. At "
         f"most {MOST_ROLLUPS:,} hours or days.",
-        parameters=[Lengths],
-        responses={200: Rollups},
-        filters=False,
-    )
+    )  # fmt: skip
     @action(detail=True, pagination_class=None, filterset_class=None)
     def rollups(self, request: Request, pk: str) -> Response:
         sensor = self.get_object()

@@ -12,6 +12,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.db import Error, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
 from sensors import access, audit, origin
 from sensors.audit import Act
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 OTHERS = "too many different ones"
+SITE = "audit_site"
 bound = Bound()
 
 
@@ -33,10 +35,14 @@ def look(request: HttpRequest, response: HttpResponse) -> None:
         if not hasattr(request, "login_failed"):
             refused(audit.REFUSED, request, status=response.status_code)
     elif response.status_code == HTTPStatus.OK and _is_file(response):
-        known = getattr(response, "of_site", None)  # said by who gives out what is of one site
-        site = known or _site_asked(request) or audit.site_of(getattr(request, "user", None))
+        site = getattr(response, SITE, None) or _site_asked(request) or audit.site_of(getattr(request, "user", None))
         said = {"file": response["Content-Disposition"][: audit.MOST_TEXT], "query": _query(request)}
         _write([Act(audit.EXPORTED, request.path_info, site_id=site, detail=said)])
+
+
+def of_site(response: HttpResponseBase, site_id: int) -> None:
+    """Say of which site a file is that is given out, where the address does not."""
+    setattr(response, SITE, site_id)
 
 
 def refused(action: str, request: HttpRequest, *, status: int = 0, actor: str | None = None) -> None:

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from sensors import access, policy, sensor_defaults
 from sensors.api import Filters, Scoped
+from sensors.bulk import in_bulk
 from sensors.default_models import SensorDefault
 from sensors.policy import edited_by
 from sensors.schema import documented
@@ -69,6 +70,11 @@ def _told() -> Iterator[None]:
         raise serializers.ValidationError(told) from error
 
 
+@in_bulk(
+    "sensor default", "sensor defaults", tag="sensors", takes="equipment.edit", create=DefaultLaid,
+    partial_update=DefaultSays, destroy=None,
+    example={"action": "partial_update", "items": [{"id": 5, "high": 80.0}]},
+)  # fmt: skip
 @documented("sensors", "sensor default", "sensor defaults")
 class SensorDefaults(Scoped):
     class DefaultOut(serializers.ModelSerializer[SensorDefault]):

@@ -16,6 +16,7 @@ from rest_framework.response import Response
 
 from sensors import access, labels, policy, regimes
 from sensors.api import Filters, Scoped
+from sensors.bulk import in_bulk
 from sensors.models import Equipment, Label, Regime, Sensor
 from sensors.policy import READS, takes
 from sensors.problems import Problem
@@ -107,6 +108,11 @@ class LabelFilter(ToldFilter):
         fields = ["site", "machine", "sensor", "kind", "failure_mode"]
 
 
+@in_bulk(
+    "label", "labels", tag="labels", takes="labels.edit", create="LabelIn", retract=None,
+    example={"action": "create", "items": [{"sensor": 7, "kind": "EXPECTED", "from_at": "2026-03-01T12:00:00Z",
+             "to_at": "2026-03-01T15:20:00Z"}]},
+)  # fmt: skip
 @documented("labels", "label", "labels")
 class Labels(ToldOf):
     class LabelOut(serializers.ModelSerializer[Label]):
@@ -158,6 +164,10 @@ class RegimeFilter(ToldFilter):
         fields = ["site", "machine", "sensor"]
 
 
+@in_bulk(
+    "regime", "regimes", tag="regimes", takes="labels.edit", create="RegimeIn", retract=None,
+    example={"action": "create", "items": [{"machine": 3, "since": "2026-03-02T06:00:00Z", "reason": "New impeller."}]},
+)  # fmt: skip
 @documented("regimes", "regime", "regimes")
 class Regimes(ToldOf):
     class RegimeOut(serializers.ModelSerializer[Regime]):

@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TOO_LARGE = "The body is larger than this service takes."
+LOGGED = "The fault was logged; nothing of the request was stored."
 NO_DATABASE = "The database cannot be used at the moment. Send the request again, with the same Idempotency-Key if any."
 SHUT = (
     "25006",  # read-only: a standby, or an operator's setting
@@ -197,7 +198,7 @@ def _pointers(detail: Any, pointer: str) -> Iterator[dict[str, str]]:
     """Flatten DRF's nested error detail into pairs of detail and JSON pointer."""
     if isinstance(detail, dict):
         for key, value in detail.items():
-            yield from _pointers(value, pointer if key == "non_field_errors" else f"{pointer}/{_escaped(key)}")
+            yield from _pointers(value, pointer if key == "non_field_errors" else f"{pointer}/{escaped(key)}")
     elif isinstance(detail, list):
         for position, value in enumerate(detail):
             nested = isinstance(value, (dict, list))
@@ -206,7 +207,7 @@ def _pointers(detail: Any, pointer: str) -> Iterator[dict[str, str]]:
         yield {"detail": str(detail), "pointer": pointer}
 
 
-def _escaped(key: Any) -> str:
+def escaped(key: Any) -> str:
     """A member's name in a JSON pointer (RFC 6901)."""
     return str(key).replace("~", "~0").replace("/", "~1")
 
@@ -256,7 +257,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
         answer = plain(request, "unavailable", NO_DATABASE)
         answer["Retry-After"] = str(math.ceil(retry_soon()))
         return answer
-    return plain(request, "internal", "The fault was logged; nothing of the request was stored.")
+    return plain(request, "internal", LOGGED)
 
 
 def is_for_clients(request: HttpRequest) -> bool:

@@ -107,6 +107,21 @@ def raw(sensor_ids: Iterable[int], *, start: int, end: int, only_good: bool = Fa
     return together.take(np.lexsort((together.at, together.sensor)))
 
 
+def stored(sensor_id: int, *, start: int, end: int) -> Readings:
+    """Every reading of a sensor in [start, end), in microseconds, in order of time, each with its quality."""
+    found: list[Readings] = []
+
+    def add(_: Int64, readings: Readings) -> None:
+        found.append(readings.take((readings.at >= start) & (readings.at < end)))
+
+    pieces.read(READINGS, _window(sensor_id, start, end) | {"limit": None, "sensors": [sensor_id]}, each=add)
+    if not found:
+        return Readings(np.empty(0, np.int64), np.empty(0), np.empty(0, np.uint8), np.empty(0, np.uint8))
+    names = ("at", "value", "quality", "reason")
+    together = Readings(*(np.concatenate([getattr(one, name) for one in found]) for name in names))
+    return together.take(np.argsort(together.at, kind="stable"))
+
+
 def _from_rollups(sensor_id: int, window: tuple[int, int], grid: Grid, *, points: int) -> Thinning:
     """Whole hours from their rollups, what the window cuts off of an hour at its ends from the readings."""
     start, end = -(-window[0] // HOUR_US) * HOUR_US, window[1] // HOUR_US * HOUR_US

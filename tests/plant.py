@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from agents.backup_models import Backup
+from agents.export_models import Export
 from agents.models import Backtest, Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
 from agents.report_models import Report, ReportSchedule
 from maintenance.approval_models import ApprovalDecision, ApprovalPolicy, ApprovalWait, Delegation
@@ -167,6 +168,10 @@ def rows(site: Site, *, name: str = "") -> Rows:
     backtest = Backtest.objects.create(
         site=site, machine=machine, sensor=sensor, from_at=NOON, to_at=NOON + 24 * HOUR, look_back_days=14,
         status="FAILED", reason="<b>no</b> readings", finished_at=NOON,
+    )  # fmt: skip
+    Export.objects.create(
+        site=site, asked_by=factories.user(site=site, role="VIEWER"), what="readings", form="csv", machine=machine,
+        sensor=sensor, from_at=NOON, to_at=NOON + HOUR, status="FAILED", reason="<b>too</b> many", finished_at=NOON,
     )  # fmt: skip
     anomaly = _anomaly(sensor, run)
     alarm, order = _consequences(anomaly, run, n)

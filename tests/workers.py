@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from agents import sweeper
 from agents.doorbell import Bell
+from agents.export_models import Export
 from agents.models import Backtest, Run, StageAttempt
 from agents.report_models import Report
 from maintenance.models import AlarmTransition, Anomaly, Decision, Notification, WorkOrder
@@ -37,7 +38,7 @@ def work(bells: Iterable[Bell], *, environment: Mapping[str, str] | None = None)
 def let_time_pass() -> None:
     """Leases run out, and what waited for another try is due."""
     long_ago = timezone.now() - timedelta(seconds=1)
-    for model in (Run, Notification, Backtest, Training, Question, Report):
+    for model in (Run, Notification, Backtest, Export, Training, Question, Report):
         model._default_manager.filter(lease_until__isnull=False).update(lease_until=long_ago)
         model._default_manager.update(ring_after=long_ago, due_at=long_ago)
 

@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from agents.backup_models import Backup
+from agents.export_models import Export
 from agents.models import JobRun, Throttle
 from maintenance.approval_models import ApprovalPolicy, Delegation
 from maintenance.effort_models import LabourRate
@@ -35,7 +36,7 @@ KEPT = (ApiKey,)
 """Of a site, and seen by its administrators alone."""
 ADMINISTERED = (Webhook, WebhookDelivery)
 """Likewise; people add none of the second."""
-AUDITORS = (AuditEntry,)
+AUDITORS = (AuditEntry, Export)
 """For some roles alone: see the tests of the audit trail."""
 ELSEWHERE = (*OPERATORS, *SHARED, *KEPT, *ADMINISTERED, *AUDITORS)
 PAGES = [(m, p) for m, p in admin.site._registry.items() if isinstance(p, Desk) and m not in ELSEWHERE]

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from agents import sweeper
+from agents.export_models import Export
 from agents.models import Backtest, Run
 from agents.report_models import Report
 from maintenance import people_api
@@ -396,6 +397,7 @@ def of_escalation(site: Site) -> dict[str, int]:
         "labour-rates": LabourRate, "labour": Labour, "other-costs": OrderCost, "downtimes": Downtime,
         "work-rules": WorkRules, "permits": Permit, "attachments": Attachment, "log": LogLine, "api-keys": ApiKey,
         "webhooks": Webhook, "webhook-deliveries": WebhookDelivery,
+        "exports": Export,
     }  # fmt: skip
     return {name: model._default_manager.order_by("id")[0].pk for name, model in models.items()}
 

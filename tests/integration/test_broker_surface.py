@@ -27,7 +27,7 @@ pytestmark = [
 QUEUE = Queue("ingest", Exchange(""), routing_key="ingest")
 TAKES_AN_ID = ("ingest", "validate", "detect", "decide", "notify", "quarantine", "deliver", "backtest", "train",
                "webhook",
-               "answer", "schedule", "report")  # fmt: skip
+               "answer", "schedule", "export", "report")  # fmt: skip
 FORGED: tuple[Any, ...] = (0, -1, 10**9, 2**63, 2**200, "1; DROP TABLE sensors_site", None, [1], {"id": 1})
 
 

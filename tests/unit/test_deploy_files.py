@@ -386,6 +386,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "bench-doctor",
         "bench-drift",
         "bench-explaining",
+        "bench-exports",
         "bench-faults",
         "bench-files",
         "bench-kpi",

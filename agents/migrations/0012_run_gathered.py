@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("agents", "0010_backups")]
+    dependencies = [("agents", "0011_backtest_attempts")]
 
     operations = [
         migrations.AddField(
