@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from agents import health_page, learn_page
+from agents import health_page, learn_page, readiness_page
 from maintenance import exchange_page, kpi_page, order_board_page, order_calendar_page, performance_page
 
 MENU = (
@@ -102,6 +102,7 @@ MENU = (
         ("Journal", "history_edu", "sensors_event"),
         ("Periodic jobs", "schedule", "agents_jobrun"),
         ("Backups", "settings_backup_restore", "agents_backup"),
+        ("Readiness", "verified", readiness_page.NAME),
     )),
     ("Workforce", (
         ("Workers", "engineering", "maintenance_worker"),
@@ -125,8 +126,8 @@ MENU = (
 )  # fmt: skip
 
 PAGES = (health_page, learn_page, performance_page, kpi_page, order_board_page, order_calendar_page, exchange_page)
-LINKS = {page.NAME: page.NAME for page in PAGES}
-"""Pages of the menu that are no list of a model: their addresses."""
+LINKS = {page.NAME: performance_page.may_view for page in PAGES} | {readiness_page.NAME: readiness_page.may_view}
+"""Pages of the menu that are no list of a model, by their addresses: who may open them."""
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
@@ -136,9 +137,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     groups: list[dict[str, Any]] = [{"items": [overview]}]
     for title, entries in MENU:
         items = [
-            {"title": name, "icon": icon, "link": reverse(LINKS.get(page, f"admin:{page}_changelist"))}
+            {"title": name, "icon": icon, "link": reverse(page if page in LINKS else f"admin:{page}_changelist")}
             for name, icon, page in entries
-            if (performance_page.may_view(request) if page in LINKS else pages[page].has_view_permission(request))
+            if (LINKS[page](request) if page in LINKS else pages[page].has_view_permission(request))
         ]
         if items:
             groups.append({"title": title, "separator": True, "items": items})
