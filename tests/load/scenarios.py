@@ -28,7 +28,7 @@ LATER = (429, 503)
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """Requests of ``sensors`` x ``instants`` readings. ``pace``: pairs of requests a second and the part of the time
-    for which they come, repeated every ``period`` seconds."""
+    for which they come, repeated every ``period`` seconds, three times at least."""
 
     name: str
     sensors: int
@@ -75,13 +75,13 @@ def arrivals(scenario: Scenario, *, seconds: float, seed: int) -> Float64:
     """The instants at which requests arrive, in seconds from the beginning: a Poisson process at the pace's rate, none
     of which waits for the answer to another."""
     dice = np.random.default_rng(seed)
-    whole = sum(part for _, part in scenario.pace)
+    whole, period = sum(part for _, part in scenario.pace), min(scenario.period, seconds / 3)
     found, at, turn = [], 0.0, 0
     while at < seconds:
         rate, part = scenario.pace[turn % len(scenario.pace)]
-        length = min(scenario.period * part / whole, seconds - at)
+        length = min(period * part / whole, seconds - at)
         found.append(np.sort(at + dice.uniform(0, length, dice.poisson(rate * length))))
-        at, turn = at + scenario.period * part / whole, turn + 1
+        at, turn = at + period * part / whole, turn + 1
     return np.concatenate(found)
 
 
