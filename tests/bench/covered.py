@@ -31,6 +31,8 @@ PARTS = {
     ),
 }  # fmt: skip
 """Files by what they are of."""
+PATIENCE = 600
+"""Seconds of a test: whatever is counted takes longer, the making of a database most of all."""
 LEAST, LEAST_OF_A_PART = 85.0, 90.0
 
 
@@ -42,7 +44,7 @@ def measure(tests: list[str], folder: Path) -> tuple[int, dict[str, Any]]:
         command = [sys.executable, "-m", "coverage", *words]
         return subprocess.run(command, cwd=results.ROOT, env=environment, check=False).returncode
 
-    status = coverage("run", "-m", "pytest", "-q", *tests)
+    status = coverage("run", "-m", "pytest", "-q", f"--timeout={PATIENCE}", *tests)
     coverage("combine", "--quiet")
     report = folder / "report.json"
     coverage("json", "--quiet", "-o", str(report))
