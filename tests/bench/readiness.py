@@ -74,7 +74,7 @@ def run(claims: Iterable[Claim]) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in OF_MAKE}
     for make, command in dict.fromkeys((claim.make, claim.command) for claim in claims):
         words = ["make", "--no-print-directory", *make.split()] if make else [sys.executable, "-m", *command.split()]
-        say(f"== {' '.join(words[1:] if make else words[2:])}")
+        say(f"== make {make}" if make else f"== python -m {command}")
         subprocess.run(words, cwd=results.ROOT, env=environment, check=False)
 
 
@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run(quick)
     elif asked.run:
         again = {Verdict.STALE, Verdict.NOT_SHOWN}
-        before = judge_all(claims, now=began, days=asked.days)
+        before = judge_all(claims, now=datetime.now(UTC), days=asked.days)
         run(one.claim for one in before if one.verdict in again and not has_nothing_to_go_on(one.claim))
     changed.cache_clear()
     now = datetime.now(UTC)

@@ -179,6 +179,22 @@ def test_a_quick_claim_is_measured_anew_and_fails_the_gate(bench: Path, monkeypa
     assert [row["verdict"] for row in kept(bench)["rows"]] == ["good", "not shown"]
 
 
+def test_what_is_stale_or_missing_is_run_once_and_what_has_nothing_to_go_on_is_not(
+    bench: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = "this"  # the standard library's, which prints a poem and measures nothing
+    shown_by = CLAIM.shown_by
+    missing = [Claim("API", says, "missing", command, "", shown_by) for says in ("one", "two")]
+    without = Claim("API", "three", "without", "antigravity", "", shown_by, programs=("no-such-program",))
+    (bench / "kettle.json").write_text(json.dumps(made(at=datetime.now(UTC).isoformat())))
+    monkeypatch.setattr(readiness, "CLAIMS", (CLAIM, *missing, without))
+    assert readiness.main(["--run"]) == 0
+    said = capfd.readouterr().out
+    assert said.count("== ") == said.count("The Zen of Python") == 1
+    assert [row["verdict"] for row in kept(bench)["rows"]] == ["good", "not shown", "not shown", "not shown"]
+    assert kept(bench)["rows"][3]["why"] == "not to be shown on this machine: no-such-program is not installed"
+
+
 def test_rows_are_kept_with_how_they_were_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "OUT", tmp_path)
     results.keep("kettle", [results.row("kettles lost", 0, "kettles", goal=0, ok=True)])
