@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from tests.bench.readiness_claims import Bound, Claim, Goals
+from tests.bench.readiness_claims import Bound, Claim, Goals, number
 
 Row = Mapping[str, Any]
 Changed = Callable[[str, Sequence[str]], list[str] | None]
@@ -138,7 +138,7 @@ def _broken(one: Bound | Goals, rows: Sequence[Row]) -> list[str]:
 
 
 def _value(row: Row) -> str:
-    return f"{row['value']:,.4g} {row.get('unit', '')}".strip()
+    return f"{number(row['value'])} {row.get('unit', '')}".strip()
 
 
 def _figure(one: Bound | Goals, rows: Sequence[Row]) -> str:
