@@ -41,6 +41,12 @@ def test_each_shape_is_stored_and_judged(site: Site) -> None:
         assert throughput.show(series, outcomes, seconds=0.3)[0]["value"] > 0
 
 
+def test_single_readings_are_taken_at_once_and_each_is_stored_once(site: Site) -> None:
+    _, late, stored = latency.accept_rows(site, rate=50, goal=1_000, seconds=0.5, times=1)
+    assert (late["value"], late["ok"]) == (0, True)
+    assert (stored["value"], stored["ok"]) == (0, True)
+
+
 def test_many_connections_are_answered(site: Site) -> None:
     rows = connections.rows(site, connections=100, seconds=0.3)
     assert [row["ok"] for row in rows if row["goal"] == 0] == [True]
