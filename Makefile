@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test train-all drill chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining bench-exports audit openapi matrix lint types check documents lock clean
+.PHONY: help demo up down test train-all drill chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining bench-exports coverage load readiness audit openapi matrix lint types check documents lock clean
 .PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
@@ -41,6 +41,15 @@ test: .venv/tests ## Run all tests: unit, integration, e2e, crash points (ARGS g
 
 drill: .venv/tests ## Lose the database while a client writes, bring it back to an instant, compare (ARGS=--smoke: seconds)
 	@$(VENV) -m tests.bench.drill $(ARGS)
+
+readiness: .venv/tests ## What is claimed, its evidence and the score (ARGS=--run measures what is stale, --quick the quick claims)
+	@$(VENV) -m tests.bench.readiness $(ARGS)
+
+coverage: .venv/tests ## How many lines the tests run, in all and of pipeline, lease, store and alarms
+	@$(VENV) -m tests.bench.covered $(ARGS)
+
+load: .venv/tests ## Steady load, peak, bursts and soak by Locust; what was stored of it, memory (ARGS="--seconds 3600" for longer)
+	@$(VENV) -m tests.bench.load $(ARGS)
 
 chaos: .venv/tests ## Break everything on purpose, and print what was lost or doubled (SEEDS=20 SECONDS=75 for longer)
 	@$(VENV) -m tests.chaos --seeds $(SEEDS) --seconds $(SECONDS) $(ARGS)

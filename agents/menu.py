@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 
-from agents import health_page, learn_page
+from agents import health_page, learn_page, readiness_page
 from agents.coordinator import page as agents_page
 from maintenance import exchange_page, kpi_page, order_board_page, order_calendar_page, performance_page
 
@@ -107,6 +107,7 @@ MENU = (
         ("Journal", "history_edu", "sensors_event"),
         ("Periodic jobs", "schedule", "agents_jobrun"),
         ("Backups", "settings_backup_restore", "agents_backup"),
+        ("Readiness", "verified", readiness_page.NAME),
     )),
     ("Workforce", (
         ("Workers", "engineering", "maintenance_worker"),
@@ -130,7 +131,10 @@ MENU = (
 )  # fmt: skip
 
 PAGES = (health_page, learn_page, performance_page, kpi_page, order_board_page, order_calendar_page, exchange_page)
-LINKS = {page.NAME: performance_page.may_view for page in PAGES} | {agents_page.NAME: agents_page.may_view}
+LINKS = {page.NAME: performance_page.may_view for page in PAGES} | {
+    agents_page.NAME: agents_page.may_view,
+    readiness_page.NAME: readiness_page.may_view,
+}
 """Pages of the menu that are no list of a model, by the names of their addresses: who may view them."""
 
 

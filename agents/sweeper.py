@@ -29,7 +29,7 @@ from agents.trainings import jobs as trainings
 from maintenance import digests, webhooks
 from maintenance.models import Notification
 from maintenance.webhook_models import Webhook
-from mlops.models import Question, Training
+from mlops.models import Errand, Training
 from sensors import discovery
 
 log = structlog.get_logger(__name__)
@@ -38,6 +38,9 @@ CHILDREN = max(1, min(4, os.cpu_count() or 1))
 STAGES = frozenset(stage.lower() for stage in Run.Stage.values)
 KNOWN = list(Run.Stage.values)
 ERRANDS = list(errand.UNFINISHED)
+QUEUES: dict[type[Errand], str] = {
+    Backtest: "backtest", Export: "export", Training: "train", Question: "answer", Report: "report",
+}  # fmt: skip
 ERRANDS_BY_QUEUE: dict[str, Callable[[int], str]] = {
     "backtest": backtests.perform,
     "export": exports.perform,
@@ -146,16 +149,9 @@ def _due() -> Iterable[tuple[Bell, bool]]:
     webhooks.wake_for_news()
     for webhook_id in lease.overdue(Webhook, limit=MOST, status=webhooks.SPEAKING):
         yield Bell("webhook", webhook_id), False
-    for backtest_id in lease.overdue(Backtest, limit=MOST, status=ERRANDS):
-        yield Bell("backtest", backtest_id), False
-    for export_id in lease.overdue(Export, limit=MOST, status=ERRANDS):
-        yield Bell("export", export_id), False
-    for training_id in lease.overdue(Training, limit=MOST, status=ERRANDS):
-        yield Bell("train", training_id), False
-    for question_id in lease.overdue(Question, limit=MOST, status=ERRANDS):
-        yield Bell("answer", question_id), False
-    for report_id in lease.overdue(Report, limit=MOST, status=ERRANDS):
-        yield Bell("report", report_id), False
+    for kind, queue in QUEUES.items():
+        for errand_id in lease.overdue(kind, limit=MOST, status=ERRANDS):
+            yield Bell(queue, errand_id), False
     discovery.let_go_of_stragglers()  # parts of sensors adopted meanwhile; the next pass rings
 
 
@@ -168,7 +164,7 @@ def _give_back() -> None:
         log.warning("agents.sweeper.gave-back", runs=runs)
     if silent := lease.give_back_for_the_dead(Webhook, status=webhooks.SPEAKING):
         log.warning("agents.sweeper.gave-back", webhooks=silent)
-    for kind in (Backtest, Export, Training, Question, Report):
+    for kind in QUEUES:
         if errands := lease.give_back_for_the_dead(kind, status=ERRANDS):
             log.warning("agents.sweeper.gave-back", of=kind.__name__, errands=errands)
 

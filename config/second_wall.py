@@ -38,7 +38,7 @@ PATHS = {
     "maintenance.Decision": "machine", "maintenance.Attempt": "notification", "maintenance.LinkUse": "alarm",
     "maintenance.WebhookDelivery": "webhook", "maintenance.WebhookTry": "delivery", "agents.StageAttempt": "run",
     "agents.CaseTransition": "case", "agents.ReportSchedule_channels": "reportschedule",
-    "agents.CaseTransition": "case", "agents.ExportPiece": "export",
+    "agents.ExportPiece": "export",
 }  # fmt: skip
 """Of tables without a site of their own: the row that has it, or leads to it. Who sees that row sees this one."""
 

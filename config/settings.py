@@ -318,6 +318,7 @@ ML_PREDICTIONS_DAYS = env.integer("ML_PREDICTIONS_DAYS", 90, minimum=1)
 BACKUP_TO, BACKUP_RECIPIENT = env.optional("BACKUP_TO"), env.optional("BACKUP_RECIPIENT")
 BACKUP_HOURS, BACKUP_DAYS = env.integer("BACKUP_HOURS", 24, minimum=1), env.integer("BACKUP_DAYS", 30, minimum=1)
 BACKUP_SHIP_SECONDS = env.integer("BACKUP_SHIP_SECONDS", 5, minimum=1)
+READINESS_FILE = HOME / "bench" / "readiness.json"  # as ``make readiness`` writes it
 BACKUP_SPOOL = Path(env.text("BACKUP_SPOOL", str(HOME / "spool")))
 POSTGRES_BIN = env.optional("POSTGRES_BIN")
 

@@ -11,7 +11,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 from rest_framework.routers import DefaultRouter
 
-from agents import health_page, learn_page, tuning_page
+from agents import health_page, learn_page, readiness_page, tuning_page
 from agents.api import Ingest
 from agents.backtests.api import Backtests
 from agents.case_api import Cases
@@ -214,6 +214,7 @@ urlpatterns = [
     path("admin/machine-health/", admin.site.admin_view(health_page.view), name=health_page.NAME),
     path("admin/agents-health/", admin.site.admin_view(agents_page.view), name=agents_page.NAME),
     path("admin/training-windows/", admin.site.admin_view(learn_page.view), name=learn_page.NAME),
+    path("admin/readiness/", admin.site.admin_view(readiness_page.view), name=readiness_page.NAME),
     path("admin/carry-out/<int:order_id>/", admin.site.admin_view(carrying_page.view), name=carrying_page.NAME),
     path("admin/attachments/<int:attachment_id>/", admin.site.admin_view(carrying_page.file), name=carrying_page.FILE),
     path("admin/import-export/", admin.site.admin_view(exchange_page.view), name=exchange_page.NAME),

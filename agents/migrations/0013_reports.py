@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0010_backups'),
+        ('agents', '0012_run_gathered'),
         ('maintenance', '0025_webhooks'),
         ('sensors', '0019_audit_trail'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),

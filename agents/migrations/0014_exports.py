@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('agents', '0010_backups'),
+        ('agents', '0013_reports'),
         ('sensors', '0019_audit_trail'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

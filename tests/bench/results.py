@@ -1,11 +1,13 @@
-"""What every benchmark prints and keeps: a table, and the same rows as JSON."""
+"""What every benchmark prints and keeps: a table, and the same rows as JSON, each with how it was made."""
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,34 @@ ROOT = Path(__file__).resolve().parents[2]
 OUT = Path(os.environ.get("BELLWETHER_BENCH") or ROOT / ".bellwether" / "bench")
 DATA = ROOT.parent / "shared" / "data"
 """Real data sets, where they are at hand: not part of the product."""
+PRODUCT = ("agents", "config", "maintenance", "mlops", "sensors", "templates", "manage.py", "requirements.txt")
+"""What a figure is about: where it changes, what was measured before says nothing any more."""
+
+
+def git(*arguments: str) -> str | None:
+    """What git says; None where there is no git, no repository, or no such commit."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def provenance() -> dict[str, Any]:
+    """Of this process: its command, the commit it began on, and whether the product or the tests differed from it."""
+    main = sys.modules["__main__"]
+    module = main.__spec__.name.removesuffix(".__main__") if main.__spec__ else Path(sys.argv[0]).name
+    changed = git("status", "--porcelain", "--", *PRODUCT, "tests")
+    return {
+        "command": " ".join([module, *sys.argv[1:]]),
+        "commit": (git("rev-parse", "HEAD") or "").strip(),
+        "dirty": changed is None or changed != "",
+        "processors": len(os.sched_getaffinity(0)),
+    }
+
+
+STARTED = provenance()
+"""As it was when the benchmark began: what is committed while it runs is not what it measures."""
 
 
 def row(
@@ -51,5 +81,7 @@ def wide(lines: Iterable[Sequence[str]]) -> None:
 
 
 def keep(name: str, rows: list[dict[str, Any]]) -> None:
+    """Write the rows down; ``made`` of each says when, by what and on which commit, for ``make readiness``."""
     OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / f"{name}.json").write_text(json.dumps(rows, indent=1))
+    made = STARTED | {"at": datetime.now(UTC).isoformat(timespec="seconds")}
+    (OUT / f"{name}.json").write_text(json.dumps([found | {"made": made} for found in rows], indent=1))

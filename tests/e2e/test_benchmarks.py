@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import connections, copying, files, latency, others, plain, throughput
+from tests.bench import connections, copying, files, latency, load, others, plain, throughput
 from tests.bench.running import BooksDoNotBalance, Site, running
+from tests.load.scenarios import PEAK, STEADY
 
 MACHINES = 20
 KEEP_COMMIT_TIMES = "ALTER SYSTEM SET track_commit_timestamp = on"
@@ -40,6 +41,12 @@ def test_each_shape_is_stored_and_judged(site: Site) -> None:
         assert throughput.show(series, outcomes, seconds=0.3)[0]["value"] > 0
 
 
+def test_single_readings_are_taken_at_once_and_each_is_stored_once(site: Site) -> None:
+    _, late, stored = latency.accept_rows(site, rate=50, goal=1_000, seconds=0.5, times=1)
+    assert (late["value"], late["ok"]) == (0, True)
+    assert (stored["value"], stored["ok"]) == (0, True)
+
+
 def test_many_connections_are_answered(site: Site) -> None:
     rows = connections.rows(site, connections=100, seconds=0.3)
     assert [row["ok"] for row in rows if row["goal"] == 0] == [True]
@@ -55,6 +62,30 @@ def test_a_reading_that_is_lost_is_noticed(site: Site) -> None:
         site.balance()
     site.excursions -= 1
     site.balance()
+
+
+def test_what_locust_sends_is_stored_row_by_row_and_memory_is_watched(site: Site) -> None:
+    """After all whose books are the site's: these are its own."""
+    outcomes = [load.carry_out(site, one, seconds=2, seed=1, every=0.5) for one in (STEADY, PEAK)]
+    found = {row["name"]: row for one in outcomes for row in load.rows_of(one)}
+    assert [name for name, row in found.items() if row["ok"] is False] == []
+    for outcome in outcomes:
+        sent = len(outcome.found["status"])
+        assert sent > 0
+        assert outcome.books.accepted == sent * outcome.scenario.readings
+    memory = {row["name"]: row for row in load.rows_of_memory(outcomes)}
+    assert 0 < memory["connections to Postgres, at most"]["value"] < 100
+    assert memory["memory of web, at most"]["value"] > 10
+    assert [name for name, row in memory.items() if row["ok"] is False] == []
+
+
+def test_a_row_that_is_lost_on_the_way_is_noticed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = load.STORED + " AND n.external_id <> 'm003.s3'"
+    monkeypatch.setattr(load, "STORED", stored)
+    outcome = load.carry_out(site, STEADY, seconds=2, seed=1, every=0.5)
+    assert outcome.books.lost > 0
+    (row,) = (one for one in load.rows_of(outcome) if one["name"] == "steady: lost")
+    assert row["ok"] is False
 
 
 def test_the_baselines_on_the_same_servers(site: Site, tmp_path: Path) -> None:

@@ -403,6 +403,9 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "bench-storms",
         "bench-urgent",
         "matrix",
+        "readiness",
+        "coverage",
+        "load",
         "lint",
         "types",
         "audit",
@@ -427,7 +430,7 @@ def test_ci_runs_make_and_nothing_of_its_own() -> None:
     asked = set(
         re.findall(r"make (?:--no-print-directory )?([a-z]+)", re.sub(r"^#.*$", "", read(".ci/run"), flags=re.M))
     )
-    assert asked == {"test", "lint", "audit", "types", "check"}
+    assert asked == {"test", "lint", "audit", "types", "check", "readiness"}
     assert (ROOT / ".ci/run").stat().st_mode & stat.S_IXUSR
 
 
