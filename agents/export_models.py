@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
 
+from mlops.models import Errand
 from sensors.models import Equipment, Sensor, Site
 
 
-class Export(models.Model):
+class Export(Errand):
     """A file that somebody asked for, made by a worker and kept for a while. See ``agents.exports``."""
 
     class What(models.TextChoices):
@@ -34,8 +34,6 @@ class Export(models.Model):
         FAILED = "FAILED", "Failed: the reason says why"
         EXPIRED = "EXPIRED", "Expired: the file was deleted"
 
-    UNFINISHED = (Status.PENDING, Status.RUNNING)
-
     site = models.ForeignKey(Site, models.CASCADE, related_name="exports")
     asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="exports")
     what = models.CharField(max_length=16, choices=What.choices)
@@ -45,22 +43,11 @@ class Export(models.Model):
     from_at = models.DateTimeField(help_text="First instant of the period.")
     to_at = models.DateTimeField(help_text="The period ends before it.")
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
-    reason = models.TextField(blank=True, help_text="Why it failed.")
     percent = models.PositiveSmallIntegerField(default=0, help_text="How far it is.")
     rows = models.PositiveBigIntegerField(default=0, help_text="Rows in the file so far.")
     size = models.PositiveBigIntegerField(default=0, help_text="Bytes of the file.")
     made_by = models.BigIntegerField(default=0, help_text="The attempt whose pieces are the file.")
     expires_at = models.DateTimeField(null=True, help_text="The file is deleted then.")
-    attempts = models.PositiveIntegerField(default=0, help_text="Counted before the work.")
-    lease_token = models.BigIntegerField(default=0)
-    lease_until = models.DateTimeField(null=True)
-    lease_owner = models.CharField(max_length=100, blank=True)
-    due_at = models.DateTimeField(db_default=Now())
-    ring_after = models.DateTimeField(db_default=Now())
-    rings = models.PositiveIntegerField(default=0)
-    created_at = models.DateTimeField(db_default=Now())
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["-id"]

@@ -29,7 +29,7 @@ from agents.trainings import jobs as trainings
 from maintenance import digests, webhooks
 from maintenance.models import Notification
 from maintenance.webhook_models import Webhook
-from mlops.models import Errand, Training
+from mlops.models import Errand, Question, Training
 from sensors import discovery
 
 log = structlog.get_logger(__name__)

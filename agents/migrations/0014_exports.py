@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                 ('size', models.PositiveBigIntegerField(default=0, help_text='Bytes of the file.')),
                 ('made_by', models.BigIntegerField(default=0, help_text='The attempt whose pieces are the file.')),
                 ('expires_at', models.DateTimeField(help_text='The file is deleted then.', null=True)),
-                ('attempts', models.PositiveIntegerField(default=0, help_text='Counted before the work.')),
+                ('attempts', models.PositiveIntegerField(default=0)),
                 ('lease_token', models.BigIntegerField(default=0)),
                 ('lease_until', models.DateTimeField(null=True)),
                 ('lease_owner', models.CharField(blank=True, max_length=100)),
