@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from agents.backup_models import Backup
-from agents.export_models import Export
+from agents.export_models import Export, ExportPiece
 from agents.models import Backtest, Case, CaseTransition, JobRun, Run, StageAttempt, Throttle
 from agents.report_models import Report, ReportSchedule
 from maintenance.approval_models import ApprovalDecision, ApprovalPolicy, ApprovalWait, Delegation
@@ -169,10 +169,11 @@ def rows(site: Site, *, name: str = "") -> Rows:
         site=site, machine=machine, sensor=sensor, from_at=NOON, to_at=NOON + 24 * HOUR, look_back_days=14,
         status="FAILED", reason="<b>no</b> readings", finished_at=NOON,
     )  # fmt: skip
-    Export.objects.create(
+    export = Export.objects.create(
         site=site, asked_by=factories.user(site=site, role="VIEWER"), what="readings", form="csv", machine=machine,
         sensor=sensor, from_at=NOON, to_at=NOON + HOUR, status="FAILED", reason="<b>too</b> many", finished_at=NOON,
     )  # fmt: skip
+    ExportPiece.objects.create(export=export, attempt=1, number=0, data=b"half a file")
     anomaly = _anomaly(sensor, run)
     alarm, order = _consequences(anomaly, run, n)
     person = factories.user(site=site, role="VIEWER", username=f"{tag}-reader")
