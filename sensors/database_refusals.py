@@ -1,5 +1,5 @@
-"""What Postgres refuses, told apart: trouble that passes, what another request did meanwhile, a value that cannot be
-kept; anything else is a fault of ours."""
+"""What the database refuses, told apart: trouble that passes, what another request did meanwhile, a value that cannot
+be kept, which Python's own numbers and instants may say first; anything else is a fault of ours."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ TOLD = {
 
 def kind(error: BaseException | None) -> str:
     """One of ``TOLD``; empty for what the database did not refuse, or refused by a fault of ours."""
+    if isinstance(error, OverflowError):
+        return "invalid"
     code = getattr(getattr(error, "__cause__", None), "pgcode", None) or ""
     if isinstance(error, InternalError):
         return "unavailable" if code in SHUT else ""
