@@ -17,6 +17,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import Settings
 
 from agents import backlog
 from sensors import access, keys, permissions
@@ -58,6 +59,19 @@ def made(boss: User, sensor: Sensor, *, kind: str = "PROGRAM", **fields: Any) ->
 
 def reading(sensor: Any, minute: int = 0) -> dict[str, Any]:
     return {"sensor": sensor, "measured_at": f"2026-03-01T11:{minute:02}:00Z", "value": 1.0}
+
+
+def test_keys_are_known_to_the_web_servers_role(settings: Settings, boss: User, sensor: Sensor) -> None:
+    """Which sees no row of a site before it knows who asks."""
+    settings.MIDDLEWARE = ["tests.walled.AsWeb", *settings.MIDDLEWARE]
+    factories.sensor(machine=factories.machine(site=factories.site()))
+    (program, secret), (device, other) = made(boss, sensor), made(boss, sensor, kind="DEVICE")
+    seen = bearing(secret).get(f"{API}sensors/").json()["results"]
+    assert [row["id"] for row in seen] == [sensor.pk]
+    assert bearing(other).post(URL, [reading(sensor.pk)], JSON).status_code == 202
+    for key in (program, device):
+        key.refresh_from_db()
+        assert key.used_at is not None
 
 
 @pytest.mark.django_db(transaction=True)
