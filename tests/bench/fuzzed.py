@@ -1,5 +1,5 @@
 """A server that programs ask, with a plant in its database: web and live streams as ``manage.py up`` starts them,
-or the whole service."""
+and what else of the service is wanted."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Fuzzed:
 
 
 @contextmanager
-def running(folder: Path, *, whole: bool = False) -> Iterator[Fuzzed]:
-    """On servers of its own in this folder; ``whole``: with the workers too."""
+def running(folder: Path, *, also: tuple[str, ...] = ()) -> Iterator[Fuzzed]:
+    """On servers of its own in this folder; ``also``: other processes of the service by name."""
     live = node.free_port(0)
     environment = ENVIRONMENT | {"LIVE_PORT": str(live), "LIVE_URL": f"http://127.0.0.1:{live}"}
     service = Service(folder / "home", lease_seconds=45, environment=environment)
@@ -44,17 +44,14 @@ def running(folder: Path, *, whole: bool = False) -> Iterator[Fuzzed]:
         started.callback(service.stop)
         service.prepare()
         passwords = json.loads(service.run("-m", "tests.bench.fuzz_plant").splitlines()[-1])
-        if whole:
-            service.start()
-        else:
-            log = started.enter_context(service.log.open("a"))
-            for child in supervisor.service(
-                port=service.port, flower_port=0, live_port=live, beat_file=folder / "beat", concurrency=1
-            ):
-                if child.name in ("web", "live"):
-                    environment = service.environment | dict(child.told)
-                    process = subprocess.Popen(list(child.command), cwd=ROOT, env=environment, stdout=log, stderr=log)
-                    started.callback(process.wait, 30)
-                    started.callback(process.terminate)
-            until(service.is_ready, limit=START_SECONDS)
+        log = started.enter_context(service.log.open("a"))
+        for child in supervisor.service(
+            port=service.port, flower_port=0, live_port=live, beat_file=folder / "beat", concurrency=1
+        ):
+            if child.name in ("web", "live", *also):
+                environment = service.environment | dict(child.told)
+                process = subprocess.Popen(list(child.command), cwd=ROOT, env=environment, stdout=log, stderr=log)
+                started.callback(process.wait, 30)
+                started.callback(process.terminate)
+        until(service.is_ready, limit=START_SECONDS)
         yield Fuzzed(service, service.url, passwords, service.log)
