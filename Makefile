@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test train-all drill chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining bench-exports coverage load readiness audit openapi matrix lint types check documents lock clean
+.PHONY: help demo up down test train-all drill chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining bench-exports client fuzz-api coverage load readiness audit openapi matrix lint types check documents lock clean
 .PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
@@ -157,6 +157,12 @@ check: .venv/main ## Check migrations, production settings and the API's schema
 	$(VENV) manage.py check --deploy --fail-level WARNING && \
 	$(VENV) manage.py spectacular --validate --fail-on-warn --file /dev/null && \
 	echo "The API's schema is valid."
+
+client: .venv/tests ## Make a typed Python client of the API from docs/openapi.yaml, in .bellwether/client
+	@$(VENV) -m tests.generated_client .bellwether/client
+
+fuzz-api: .venv/tests ## Ask a real server 20,000 made-up questions and hold each answer against the description (ARGS="--seconds 60")
+	@$(VENV) -m tests.bench.fuzz $(ARGS)
 
 openapi: .venv/main ## Write the OpenAPI description that is served to docs/openapi.yaml
 	@$(VENV) manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml

@@ -51,6 +51,7 @@ class Ingest(Contract):
     """Readings in. Its idempotency keys are kept with what was stored (``sensors.inbox``)."""
 
     policy = by_method(post=SEND)
+    looks_up = True
 
     authentication_classes = [callers.Remembered]
     parser_classes = [RawJSON]

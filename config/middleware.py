@@ -17,6 +17,7 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.middleware.common import CommonMiddleware
 from django.urls import reverse
 from django_otp.middleware import OTPMiddleware
 from django_prometheus.middleware import PrometheusAfterMiddleware
@@ -32,6 +33,13 @@ log = structlog.get_logger(__name__)
 
 API = "/api/"
 LINKS = "/act/"
+
+
+class Common(CommonMiddleware):
+    """An address that lacks its last slash leads to the right one, but where a body would be lost on the way."""
+
+    def should_redirect_with_slash(self, request: HttpRequest) -> bool:
+        return request.method in ("GET", "HEAD") and super().should_redirect_with_slash(request)
 
 
 class ForPeople:

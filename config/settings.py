@@ -80,7 +80,7 @@ MIDDLEWARE = [
     "config.middleware.Trail",
     "config.middleware.StaticFiles",
     "config.middleware.Sessions",
-    "django.middleware.common.CommonMiddleware",
+    "config.middleware.Common",
     "django.middleware.csrf.CsrfViewMiddleware",
     "config.middleware.Authentication",
     "config.middleware.Visits",

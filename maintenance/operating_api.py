@@ -22,6 +22,7 @@ from sensors.policy import READS, edited_by, takes
 from sensors.problems import Problem
 from sensors.schema import documented
 
+A_YEAR_MINUTES, A_YEAR_HOURS = 525_600, 8_760
 MODES = "Codes of failure modes; ALL: every one; none: nothing is hidden."
 
 
@@ -51,10 +52,13 @@ class RuleChanges(serializers.Serializer[Any]):
     off_hides = serializers.ListField(child=serializers.CharField(max_length=3), required=False, help_text=MODES)
     startup_hides = serializers.ListField(child=serializers.CharField(max_length=3), required=False, help_text=MODES)
     holds_minutes = serializers.IntegerField(
-        required=False, min_value=1, help_text="That it is off holds for so long after it was last said or read."
+        required=False,
+        min_value=1,
+        max_value=A_YEAR_MINUTES,
+        help_text="That it is off holds for so long after it was last said or read.",
     )
     most_hours = serializers.IntegerField(
-        required=False, min_value=1, help_text="Nothing is hidden for longer at a time."
+        required=False, min_value=1, max_value=A_YEAR_HOURS, help_text="Nothing is hidden for longer at a time."
     )
 
     def validate_sensor(self, key: int | None) -> Sensor | None:

@@ -29,6 +29,7 @@ class Fields(serializers.Serializer[Any]):
 
 class AlarmReport(Contract):
     policy = by_method(get=READ)
+    looks_up = True
 
     class Asked(Fields):
         site = serializers.IntegerField(min_value=1, max_value=2**63 - 1, help_text="Id of a site of yours.")

@@ -23,7 +23,9 @@ from sensors.audit_models import AuditEntry
 log = structlog.get_logger(__name__)
 
 LOGGED_IN, LOGIN_FAILED, LOGGED_OUT = "login.succeeded", "login.failed", "logout"
+TOKENS_ENDED = "login.ended"
 PASSWORD_CHANGED = "password.changed"
+FACTOR_SET, FACTOR_REMOVED, CODES_RENEWED = "second_factor.set", "second_factor.removed", "recovery_codes.renewed"
 REFUSED, EXPORTED = "request.refused", "data.exported"
 ADMIN_ADDED, ADMIN_CHANGED, ADMIN_DELETED = "admin.added", "admin.changed", "admin.deleted"
 SYSTEM, LINK, SESSION, TOKEN, PASSWORD, NONE = "system", "link", "session", "token", "password", "none"

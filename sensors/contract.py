@@ -19,10 +19,12 @@ WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 
 class Contract(APIView):
-    """Base of every view. ``takes_keys``: whether a POST with an idempotency key is kept here with its answer."""
+    """Base of every view. ``takes_keys``: whether a POST with an idempotency key is kept here with its answer.
+    ``looks_up``: whether 404 is also answered of what is named by a parameter or the body, and not by the address."""
 
     deprecation: Deprecation | None = None
     takes_keys = True
+    looks_up = False
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -15,6 +15,7 @@ from typing import Any, Self
 import jwt
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework_simplejwt.backends import TokenBackend
@@ -23,7 +24,7 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 from rest_framework_simplejwt.tokens import AccessToken, BlacklistMixin, RefreshToken
 from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_password
 
-from sensors import signing
+from sensors import audit, signing
 from sensors.identity_models import AGENT_LENGTH, TokenFamily
 
 CLAIM = "family"
@@ -53,7 +54,16 @@ def live(user: User, *, now: datetime) -> QuerySet[TokenFamily]:
 
 def end(families: QuerySet[TokenFamily], *, why: str) -> int:
     """End those that have not ended; their tokens are refused from the commit on. How many."""
-    return families.filter(revoked_at=None).update(revoked_at=timezone.now(), revoked_for=why)
+    with transaction.atomic():
+        ended = list(families.filter(revoked_at=None).select_related("user").select_for_update(of=("self",)))
+        TokenFamily.objects.filter(pk__in=[one.pk for one in ended]).update(revoked_at=timezone.now(), revoked_for=why)
+        audit.record([_ended(one, why) for one in ended])
+    return len(ended)
+
+
+def _ended(family: TokenFamily, why: str) -> audit.Act:
+    detail = {"account": family.user.get_username(), "why": why}
+    return audit.Act(audit.TOKENS_ENDED, f"token_family/{family.pk}", site_id=audit.site_of(family.user), detail=detail)
 
 
 def forget(*, before: datetime) -> int:

@@ -27,7 +27,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 from rest_framework.exceptions import AuthenticationFailed
 
-from sensors import journal, origin, permissions
+from sensors import journal, origin, permissions, walls
 from sensors.columns import Int64
 from sensors.identity_models import ApiKey
 from sensors.models import Membership, Sensor, Site
@@ -185,12 +185,13 @@ def check(secret: str, *, now: datetime) -> tuple[User, float]:
     Raises ``AuthenticationFailed``, which does not tell why.
     """
     found = SECRET.fullmatch(secret)
-    rows = ApiKey.objects.select_related("user").filter(revoked_at=None, user__is_active=True)
-    key = rows.filter(prefix=found[1]).first() if found else None
-    if key is None or (until := _holds_until(key, _digest(secret), now)) is None:
-        raise AuthenticationFailed(REFUSED)
-    ids = key.sensors.order_by("pk").values_list("pk", flat=True) if key.kind == ApiKey.Kind.DEVICE else None
-    bound = None if ids is None else np.array(list(ids), np.int64)
+    with walls.everywhere():  # whose it is, and so of which site, is what is asked here
+        rows = ApiKey.objects.select_related("user").filter(revoked_at=None, user__is_active=True)
+        key = rows.filter(prefix=found[1]).first() if found else None
+        if key is None or (until := _holds_until(key, _digest(secret), now)) is None:
+            raise AuthenticationFailed(REFUSED)
+        ids = key.sensors.order_by("pk").values_list("pk", flat=True) if key.kind == ApiKey.Kind.DEVICE else None
+        bound = None if ids is None else np.array(list(ids), np.int64)
     grant = Grant(key.pk, key.site_id, frozenset(key.scopes) & set(GRANTABLE), bound)
     setattr(key.user, "limit", grant)  # noqa: B010 - the account carries it, its class does not know it
     return key.user, until
@@ -217,4 +218,5 @@ def note_use(grant: Grant, *, request: Any) -> None:
     _noted[grant.key_id] = seconds
     now = timezone.now()
     long_ago = Q(used_at=None) | Q(used_at__lte=now - USE_NOTED_EVERY)
-    ApiKey.objects.filter(long_ago, pk=grant.key_id).update(used_at=now, used_from=origin.address(request))
+    with walls.only([grant.site_id]):
+        ApiKey.objects.filter(long_ago, pk=grant.key_id).update(used_at=now, used_from=origin.address(request))

@@ -88,3 +88,9 @@ def wrong(parameter: str, detail: str) -> Problem:
 
 class ByNumberPagination(Sized, PageNumberPagination):
     """Of what is short and has an order of its own that no cursor can hold."""
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except NotFound as error:
+            raise wrong(self.page_query_param, "There is no such page; follow `next` as it is.") from error

@@ -6,34 +6,28 @@ import math
 import random
 import sys
 from collections.abc import Iterator
+from logging import ERROR, WARNING
 from typing import Any
 
 import orjson
 import structlog
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.http.response import HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
+from django.urls import is_valid_path, reverse
 from django.views import defaults
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import exceptions, renderers, serializers, status
 from rest_framework.response import Response
+
+from sensors import database_refusals
 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 TOO_LARGE = "The body is larger than this service takes."
 LOGGED = "The fault was logged; nothing of the request was stored."
-NO_DATABASE = "The database cannot be used at the moment. Send the request again, with the same Idempotency-Key if any."
-SHUT = (
-    "25006",  # read-only: a standby, or an operator's setting
-    "25P03",  # the server ended an idle transaction
-)
-"""Postgres's codes that mean trouble though Django tells them as InternalError."""
-BEYOND_LIMITS = "54"
-"""The class of codes of a statement that is too large or too deep, and will be tomorrow."""
 RETRY_SECONDS = (5, 15)
 PLAINLY = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
 BODILESS = ("GET", "HEAD", "DELETE")
@@ -112,10 +106,7 @@ def retry_soon() -> float:
 
 def is_database_trouble(error: BaseException | None) -> bool:
     """Whether the database is gone, full, shut or too slow, so that the same request may well succeed later."""
-    code = getattr(getattr(error, "__cause__", None), "pgcode", None) or ""
-    if isinstance(error, InternalError):
-        return code in SHUT
-    return isinstance(error, (OperationalError, InterfaceError)) and not code.startswith(BEYOND_LIMITS)
+    return database_refusals.kind(error) == "unavailable"
 
 
 class JSONRenderer(renderers.JSONRenderer):
@@ -143,9 +134,11 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         error = exceptions.PermissionDenied()
     elif isinstance(error, RequestDataTooBig):
         error = Problem("too-large", TOO_LARGE)
-    elif is_database_trouble(error):
-        log.error("api.database-trouble", error=str(error).strip())
-        error = Problem("unavailable", NO_DATABASE, retry_after=retry_soon())
+    elif refused := database_refusals.kind(error):
+        trouble = refused == "unavailable"
+        log.log(ERROR if trouble else WARNING, "api.database-refused", kind=refused, error=str(error).strip())
+        told = database_refusals.TOLD[refused]
+        error = Problem(refused, told, retry_after=retry_soon() if trouble else None)
     if not isinstance(error, exceptions.APIException):
         return None
     name = error.name if isinstance(error, Problem) else _name(error)
@@ -246,6 +239,9 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if not is_for_clients(request):
         return defaults.page_not_found(request, exception)
+    path = request.path
+    if not path.endswith("/") and is_valid_path(f"{request.path_info}/", getattr(request, "urlconf", None)):
+        return plain(request, "not-found", f"There is nothing at {path}; what is meant may be {path}/.")
     return plain(request, "not-found", "No such page.")
 
 
@@ -254,7 +250,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if not is_for_clients(request):
         return defaults.server_error(request)
     if is_database_trouble(sys.exception()):
-        answer = plain(request, "unavailable", NO_DATABASE)
+        answer = plain(request, "unavailable", database_refusals.TOLD["unavailable"])
         answer["Retry-After"] = str(math.ceil(retry_soon()))
         return answer
     return plain(request, "internal", LOGGED)

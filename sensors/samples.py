@@ -16,7 +16,7 @@ NOON = "2026-03-01T12:00:00Z"
 FORMATS: dict[str, str] = {
     "date-time": NOON,
     "date": "2026-03-01",
-    "time": "12:00:00",
+    "time-local": "12:00:00",
     "uuid": "0b6f8a52-6c1c-4c3e-9a0e-4d2f0c5b7a11",
     "uri": "https://bellwether.example/",
     "email": "maria@plant.example",

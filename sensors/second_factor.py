@@ -25,6 +25,8 @@ from django.utils.safestring import SafeString, mark_safe
 from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from sensors import audit
+
 NAME = "second-factor"
 RECOVERY_CODES = 10
 CODE = re.compile(r"[0-9]{6}")
@@ -79,12 +81,22 @@ def enrol(request: HttpRequest, code: str) -> list[str] | None:
     device.confirmed = True
     device.save(update_fields=["confirmed"])
     django_otp.login(request, device)
-    return new_recovery_codes(user)
+    audit.record([_told(audit.FACTOR_SET, user)])
+    return _new_codes(user)
 
 
 @transaction.atomic
 def new_recovery_codes(user: User) -> list[str]:
     """Codes for one use each; those of before are of no use any more."""
+    audit.record([_told(audit.CODES_RENEWED, user)])
+    return _new_codes(user)
+
+
+def _told(action: str, user: User) -> audit.Act:
+    return audit.Act(action, f"account/{user.get_username()}", site_id=audit.site_of(user))
+
+
+def _new_codes(user: User) -> list[str]:
     StaticDevice.objects.filter(user=user).delete()
     device = StaticDevice.objects.create(user=user, name="recovery codes")
     codes = [_grouped(secrets.token_hex(8)) for _ in range(RECOVERY_CODES)]
@@ -112,9 +124,10 @@ def left(user: User) -> int:
 def reset(users: QuerySet[User]) -> int:
     """Take the second factor from users, who set up another one; how many had one."""
     StaticDevice.objects.filter(user__in=users).delete()
-    had = TOTPDevice.objects.filter(user__in=users, confirmed=True).values("user").distinct().count()
+    had = list(User.objects.filter(pk__in=users, totpdevice__confirmed=True).distinct())
     TOTPDevice.objects.filter(user__in=users).delete()
-    return int(had)
+    audit.record([_told(audit.FACTOR_REMOVED, user) for user in had])
+    return len(had)
 
 
 def _plain(code: str) -> str:

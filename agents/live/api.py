@@ -43,6 +43,7 @@ class Live(Contract):
     """Whatever a client accepts: what is not streamed is a problem, as everywhere."""
 
     policy = by_method(get=READ)
+    looks_up = True
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         renderer = self.get_renderers()[0]

@@ -231,6 +231,7 @@ class Predict(Ask):
 
 
 class Forecast(Ask):
+    looks_up = True
     experiments = FORECAST
     policy = by_method(post="models.ask", get=READ)
 

@@ -82,6 +82,7 @@ class TrainingIn(serializers.Serializer[Any]):
 
 class Retrain(Contract):
     policy = by_method(post="models.train")
+    looks_up = True
 
     @extend_schema(
         tags=["ml"], summary="Train a model", request=TrainingIn, responses={202: TrainingOut},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections import Counter
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -10,17 +12,19 @@ from typing import Any
 import psycopg2
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import Settings
 
 from agents import backlog
 from sensors import access, keys, permissions
 from sensors.identity_models import ApiKey
 from sensors.models import Batch, BatchPart, DiscoveredSensor, Event, Membership, Sensor
 from tests import factories
+from tests.chaos.service import until
 from tests.client import JSON, client, problem
 from tests.integration.test_directory import dsn
 
@@ -55,6 +59,47 @@ def made(boss: User, sensor: Sensor, *, kind: str = "PROGRAM", **fields: Any) ->
 
 def reading(sensor: Any, minute: int = 0) -> dict[str, Any]:
     return {"sensor": sensor, "measured_at": f"2026-03-01T11:{minute:02}:00Z", "value": 1.0}
+
+
+def test_keys_are_known_to_the_web_servers_role(settings: Settings, boss: User, sensor: Sensor) -> None:
+    """Which sees no row of a site before it knows who asks."""
+    settings.MIDDLEWARE = ["tests.walled.AsWeb", *settings.MIDDLEWARE]
+    factories.sensor(machine=factories.machine(site=factories.site()))
+    (program, secret), (device, other) = made(boss, sensor), made(boss, sensor, kind="DEVICE")
+    seen = bearing(secret).get(f"{API}sensors/").json()["results"]
+    assert [row["id"] for row in seen] == [sensor.pk]
+    assert bearing(other).post(URL, [reading(sensor.pk)], JSON).status_code == 202
+    for key in (program, device):
+        key.refresh_from_db()
+        assert key.used_at is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_keys_of_one_name_at_the_same_moment_one_is_made(boss: User, sensor: Sensor) -> None:
+    """The first is written and not committed when the second is looked at."""
+    body = {"site": sensor.site_id, "name": "historian", "scopes": ["read"]}
+    answers: list[Any] = []
+
+    def ask() -> None:
+        http = client(boss)
+        http.raise_request_exception = False
+        answers.append(http.post(KEYS, body, JSON))
+        connection.close()
+
+    with transaction.atomic():
+        keys.create(site=sensor.site, name="historian", kind="PROGRAM", scopes=["read"], actor=boss)
+        second = threading.Thread(target=ask)
+        second.start()
+        until(waits_for_another, limit=20)
+    second.join()
+    problem(answers[0], status=409, name="conflict")
+    assert Counter(ApiKey.objects.values_list("name", flat=True)) == {"historian": 1}
+
+
+def waits_for_another() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted")
+        return bool(cursor.fetchone()[0])
 
 
 def refused(answer: Any) -> None:

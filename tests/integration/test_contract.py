@@ -96,6 +96,12 @@ def test_a_page_has_a_size_or_is_refused(http: Client, size: str) -> None:
         assert error["parameter"] == "page_size"
 
 
+@pytest.mark.parametrize("page", ["0", "-1", "2", "x", "9" * 500])
+def test_a_page_that_is_not_there_is_a_wrong_parameter(http: Client, page: str) -> None:
+    (error,) = problem(http.get(f"{API}ml/models/?page={page}"), status=400, name="invalid")["errors"]
+    assert error["parameter"] == "page"
+
+
 def test_a_pointer_escapes_what_has_a_meaning_in_pointers() -> None:
     assert list(problems._pointers({"a/b~c": ["No."]}, "#")) == [{"detail": "No.", "pointer": "#/a~1b~0c"}]
 

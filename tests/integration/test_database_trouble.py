@@ -159,6 +159,21 @@ def test_what_time_does_not_mend_stays_a_fault(sensor: Sensor, http: Client, cod
     assert nothing_is_stored()
 
 
+@pytest.mark.parametrize(
+    ("code", "status", "name"),
+    [("23505", 409, "conflict"), ("23503", 409, "conflict"), ("23P01", 409, "conflict"), ("22003", 400, "invalid"),
+     ("22P05", 400, "invalid")],
+    ids=["one of that name", "what is referred to is gone", "one at that time", "too large a number", "no character"],
+)  # fmt: skip
+def test_what_another_request_did_or_a_value_that_cannot_be_kept_is_no_fault(
+    sensor: Sensor, http: Client, code: str, status: int, name: str
+) -> None:
+    with fails_at("sensors_batchpart", when="IMMEDIATE", body=f"RAISE EXCEPTION 'refused' USING ERRCODE = '{code}'"):
+        problem(post(http, sensor), status=status, name=name)
+        assert nothing_is_stored()
+    assert post(http, sensor).status_code == 202
+
+
 def test_a_connection_that_dies_in_commit(sensor: Sensor, http: Client) -> None:
     with fails_at("sensors_batch", when="DEFERRED", body="PERFORM pg_terminate_backend(pg_backend_pid())"):
         later(post(http, sensor))

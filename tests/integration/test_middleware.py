@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from sensors.models import Membership
 from tests import factories
-from tests.client import JSON, client
+from tests.client import JSON, client, problem
 
 pytestmark = pytest.mark.django_db
 
@@ -35,6 +35,19 @@ def test_a_page_has_a_session_and_a_program_needs_none(sender: User) -> None:
     answer = client(sender).get("/api/v1/sensors/")
     assert (answer.status_code, answer.cookies) == (200, {})
     assert answer["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_a_write_to_an_address_without_its_last_slash_is_told_the_right_one(sender: User, method: str) -> None:
+    """A client that was led on would send it again as a GET, without its body."""
+    told = problem(getattr(client(sender), method)("/api/v1/work-orders"), status=404, name="not-found")
+    assert told["detail"] == "There is nothing at /api/v1/work-orders; what is meant may be /api/v1/work-orders/."
+    problem(client(sender).post("/api/v1/nowhere"), status=404, name="not-found")
+
+
+def test_who_reads_is_led_to_the_address_with_its_last_slash(sender: User) -> None:
+    answer = client(sender).get("/api/v1/sensors?page_size=1")
+    assert (answer.status_code, answer["Location"]) == (301, "/api/v1/sensors/?page_size=1")
 
 
 def test_a_request_of_a_program_is_counted_by_view_status_and_time(sender: User) -> None:

@@ -106,6 +106,14 @@ def test_every_post_takes_a_key_but_those_for_tokens() -> None:
     ]
 
 
+def test_a_time_of_day_is_none_of_json_schema_which_has_an_offset() -> None:
+    schemas = api()["components"]["schemas"].values()
+    fields = [field for schema in schemas for field in schema.get("properties", {}).values()]
+    times = [field for field in fields if field.get("format", "").startswith("time")]
+    assert {field["format"] for field in times} == {"time-local"}
+    assert all(re.search(field["pattern"], "06:30") and re.search(field["pattern"], "06:30:00") for field in times)
+
+
 def test_every_list_comes_in_pages() -> None:
     bare = set()
     for name, operation in operations():

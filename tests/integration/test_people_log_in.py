@@ -19,6 +19,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from pytest_django import Settings
 
 from sensors import families, lockout, second_factor, sessions
+from sensors.audit_models import AuditEntry
 from sensors.identity_models import TokenFamily
 from sensors.sessions import BrowserSession
 from tests import factories
@@ -165,6 +166,24 @@ def test_a_superuser_takes_a_lost_factor_away(person: User, admin_user: User) ->
     assert boss.post(reverse("admin:auth_user_changelist"), ticked).status_code == 302
     assert not second_factor.has(person)
     assert second_factor.left(person) == 0
+
+
+def test_what_becomes_of_a_second_factor_is_in_the_audit_trail(person: User, admin_user: User) -> None:
+    http = inside(person)
+    enrolled(http, person)
+    http.post(FACTOR, {"codes": "new"})
+    boss = Client()
+    boss.force_login(admin_user)
+    boss.post(
+        reverse("admin:auth_user_changelist"),
+        {"action": "reset_second_factor", "_selected_action": [person.pk, admin_user.pk]},
+    )
+    trail = AuditEntry.objects.filter(target=f"account/{person.username}").order_by("id")
+    assert [(one.action, one.actor, one.target) for one in trail] == [
+        ("second_factor.set", person.username, f"account/{person.username}"),
+        ("recovery_codes.renewed", person.username, f"account/{person.username}"),
+        ("second_factor.removed", admin_user.username, f"account/{person.username}"),
+    ]
 
 
 def test_the_rest_log_in_asks_for_it_too(person: User) -> None:

@@ -26,6 +26,7 @@ from pytest_django import Settings
 
 from config import checks
 from sensors import families, signing
+from sensors.audit_models import AuditEntry
 from sensors.families import Refresh
 from sensors.identity_models import TokenFamily
 from sensors.models import Batch
@@ -98,6 +99,20 @@ def test_of_many_that_refresh_with_one_token_at_once_one_wins_and_the_log_in_end
     refused(bearer(won["access"]).get(SITES))
     refused(refresh(won["refresh"]))
     assert TokenFamily.objects.get().revoked_for == families.End.REUSED
+
+
+def test_the_end_of_a_log_in_is_in_the_audit_trail() -> None:
+    user = factories.user(site=(site := factories.site()))
+    tokens, kept = log_in(user), log_in(user)
+    refresh(tokens["refresh"])
+    refused(refresh(tokens["refresh"]))
+    bearer(kept["access"]).delete(SESSIONS)
+    ended = AuditEntry.objects.filter(action="login.ended").order_by("id")
+    there = TokenFamily.objects.order_by("id").values_list("pk", "revoked_for")
+    assert [(one.target, one.detail["why"]) for one in ended] == [(f"token_family/{pk}", why) for pk, why in there]
+    assert {(one.detail["account"], one.site_id) for one in ended} == {(user.username, site.pk)}
+    assert families.end(TokenFamily.objects.all(), why=families.End.ADMINISTRATOR) == 0
+    assert ended.count() == 2
 
 
 def test_logging_out_ends_access_tokens_too() -> None:

@@ -410,6 +410,8 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "types",
         "audit",
         "check",
+        "client",
+        "fuzz-api",
         "openapi",
         "documents",
         "lock",
