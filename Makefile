@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test train-all drill chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining audit openapi matrix lint types check lock clean
+.PHONY: help demo up down test train-all drill chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining alerts audit openapi matrix lint types check lock clean
 .PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
@@ -41,6 +41,9 @@ test: .venv/tests ## Run all tests: unit, integration, e2e, crash points (ARGS g
 
 drill: .venv/tests ## Lose the database while a client writes, bring it back to an instant, compare (ARGS=--smoke: seconds)
 	@$(VENV) -m tests.bench.drill $(ARGS)
+
+alerts: .venv/tests ## Make every alert fire on a Prometheus and an Alertmanager of its own, and print how (some minutes)
+	@$(VENV) -m tests.bench.alerts $(ARGS)
 
 chaos: .venv/tests ## Break everything on purpose, and print what was lost or doubled (SEEDS=20 SECONDS=75 for longer)
 	@$(VENV) -m tests.chaos --seeds $(SEEDS) --seconds $(SECONDS) $(ARGS)

@@ -27,7 +27,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 from rest_framework.exceptions import AuthenticationFailed
 
-from sensors import journal, origin, permissions
+from sensors import journal, origin, permissions, walls
 from sensors.columns import Int64
 from sensors.identity_models import ApiKey
 from sensors.models import Membership, Sensor, Site
@@ -182,8 +182,14 @@ def presented(header: str) -> str | None:
 def check(secret: str, *, now: datetime) -> tuple[User, float]:
     """The account of a key, bound to what the key allows, and until when it holds as it is (seconds since 1970).
 
-    Raises ``AuthenticationFailed``, which does not tell why.
+    Raises ``AuthenticationFailed``, which does not tell why. Whose sites are seen follows from the key: until it is
+    found, they are not known.
     """
+    with walls.everywhere():
+        return _checked(secret, now)
+
+
+def _checked(secret: str, now: datetime) -> tuple[User, float]:
     found = SECRET.fullmatch(secret)
     rows = ApiKey.objects.select_related("user").filter(revoked_at=None, user__is_active=True)
     key = rows.filter(prefix=found[1]).first() if found else None
@@ -217,4 +223,5 @@ def note_use(grant: Grant, *, request: Any) -> None:
     _noted[grant.key_id] = seconds
     now = timezone.now()
     long_ago = Q(used_at=None) | Q(used_at__lte=now - USE_NOTED_EVERY)
-    ApiKey.objects.filter(long_ago, pk=grant.key_id).update(used_at=now, used_from=origin.address(request))
+    with walls.only([grant.site_id]):
+        ApiKey.objects.filter(long_ago, pk=grant.key_id).update(used_at=now, used_from=origin.address(request))
