@@ -94,9 +94,9 @@ BOARDS = [
         Panel("Time to detect", "s", quantiles('pdm_stage_duration_seconds_bucket{stage="detect"}', 0.5, 0.95)),
     ]),
     Board("bellwether-fleet", "Fleet", [
-        Panel("Open alarms", "short", {"{{priority}} {{state}}": "pdm_alarms_active"}),
+        Panel("Open alarms", "short", {"{{priority}} {{state}}": "pdm_alarms_active or on() vector(0)"}),
         Panel("Alarms that opened", "short", {"in an hour": "sum(increase(pdm_alarms_opened_total[1h]))"}),
-        Panel("Open work orders", "short", {"{{type}}": "pdm_work_orders_open"}),
+        Panel("Open work orders", "short", {"{{type}}": "pdm_work_orders_open or on() vector(0)"}),
         Panel("Alarms that are a nuisance", "short", {"{{kind}}": "pdm_alarm_nuisances"}),
         Panel("Silent sensors", "short", {"sensors": "pdm_watchdog_silent_sensors"}),
         Panel("Messages to people", "short", {
