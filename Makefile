@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo up down test train-all drill chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining bench-exports client fuzz-api coverage load readiness audit openapi matrix lint types check documents lock clean
+.PHONY: help demo up down test train-all drill chaos bench bench-alarms bench-backtest bench-detectors bench-doctor bench-faults bench-files bench-kpi bench-machines bench-models bench-nab bench-orders bench-pipeline bench-profile bench-schedule bench-similar bench-skab bench-store bench-storms bench-urgent bench-drift bench-explaining bench-exports alerts client fuzz-api coverage load readiness audit openapi matrix lint types check documents lock clean
 .PHONY: .venv/main .venv/tests .venv/bench
 
 PYTHON ?=
@@ -50,6 +50,8 @@ coverage: .venv/tests ## How many lines the tests run, in all and of pipeline, l
 
 load: .venv/tests ## Steady load, peak, bursts and soak by Locust; what was stored of it, memory (ARGS="--seconds 3600" for longer)
 	@$(VENV) -m tests.bench.load $(ARGS)
+alerts: .venv/tests ## Make every alert fire on a Prometheus and an Alertmanager of its own, and print how (some minutes)
+	@$(VENV) -m tests.bench.alerts $(ARGS)
 
 chaos: .venv/tests ## Break everything on purpose, and print what was lost or doubled (SEEDS=20 SECONDS=75 for longer)
 	@$(VENV) -m tests.chaos --seeds $(SEEDS) --seconds $(SECONDS) $(ARGS)

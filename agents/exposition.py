@@ -27,7 +27,9 @@ log = structlog.get_logger(__name__)
 
 GONE = "0"
 """Stands for a process id in the names of the files that hold what ended processes have counted."""
-MEMORY = "pdm_service_memory_bytes"
+MEMORY, MEMORY_LIMIT = "pdm_service_memory_bytes", "pdm_service_memory_limit_bytes"
+LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where a container is told what it may use."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 Answer = Iterable[bytes]
@@ -42,12 +44,20 @@ class Silent(WSGIRequestHandler):
 
 
 class Memory:
-    """What this process and those it forked hold in memory, in bytes."""
+    """What this process and those it forked hold in memory, and what they may, in bytes."""
 
     def collect(self) -> Iterator[Metric]:
-        family = GaugeMetricFamily(MEMORY, "Resident memory of a service's processes together.")
-        family.add_metric([], float(sum(resident(pid) for pid in (os.getpid(), *children(os.getpid())))))
-        yield family
+        used = sum(resident(pid) for pid in (os.getpid(), *children(os.getpid())))
+        yield GaugeMetricFamily(MEMORY, "Resident memory of a service's processes together.", value=float(used))
+        text = "What they may use together: the container's limit, or the machine's memory."
+        yield GaugeMetricFamily(MEMORY_LIMIT, text, value=float(allowed()))
+
+
+def allowed(limits: Iterable[Path] = LIMITS) -> int:
+    """Bytes of memory that this process and those beside it in its container may use."""
+    machine = PAGE_BYTES * os.sysconf("SC_PHYS_PAGES")
+    told = [path.read_text().strip() for path in limits if path.exists()]
+    return min([machine, *(int(word) for word in told if word.isdigit())])
 
 
 class Counts:

@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from config import celery
 from mlops.names import NAMES
-from sensors import partitions
+from sensors import partitions, walls
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +39,7 @@ class Asked:
     """Labels that are 0 where the query has no row for them."""
 
 
+NEWEST = 1_000
 DUE = "extract(epoch FROM clock_timestamp() - min(greatest(due_at, ring_after)))"
 UNLEASED = "(lease_until IS NULL OR lease_until < clock_timestamp()) AND due_at <= clock_timestamp()"
 FAMILIES = {
@@ -81,13 +82,31 @@ FAMILIES = {
         " WHERE created_at > statement_timestamp() - interval '1 day' ORDER BY machine_id, name, to_at DESC, id DESC)"
         " AS newest WHERE verdict = 'DRIFTED'",
     ),
+    "pdm_models_degraded": Asked(
+        "Models that nobody speaks for, or another version than is meant to.",
+        (),
+        "SELECT count(*) FROM mlops_modelhealth WHERE trouble <> ''",
+    ),
+    "pdm_audit_oldest_unsealed_age_seconds": Asked(
+        "Age of the oldest entry of the audit trail that is not sealed; 0 where all are.",
+        (),
+        "SELECT coalesce(extract(epoch FROM clock_timestamp() - min(at)), 0) FROM sensors_auditentry"
+        " WHERE number IS NULL",
+    ),
+    "pdm_audit_breaks": Asked(
+        "Places among the newest thousand sealed entries of the audit trail where one does not follow the other.",
+        (),
+        "SELECT count(*) FROM (SELECT number - lag(number) OVER chain AS step, previous, lag(hash) OVER chain AS before"
+        f" FROM (SELECT number, previous, hash FROM sensors_auditentry WHERE number IS NOT NULL ORDER BY number DESC"
+        f" LIMIT {NEWEST}) AS newest WINDOW chain AS (ORDER BY number)) AS links"
+        " WHERE step <> 1 OR previous <> before",
+    ),
     "pdm_database_connections": Asked(
-        "Connections to the database, by state.",
+        "Connections to the database, by state; of other roles than the web server's, that there are so many.",
         ("state",),
-        "SELECT CASE WHEN state LIKE 'idle in transaction%' THEN 'in-transaction' ELSE state END, count(*)"
-        " FROM pg_stat_activity WHERE datname = current_database() AND state IN"
-        " ('active', 'idle', 'idle in transaction', 'idle in transaction (aborted)') GROUP BY 1",
-        (("active",), ("idle",), ("in-transaction",)),
+        "SELECT CASE WHEN state LIKE 'idle in transaction%' THEN 'in-transaction' WHEN state IN ('active', 'idle')"
+        " THEN state ELSE 'other' END, count(*) FROM pg_stat_activity WHERE datname = current_database() GROUP BY 1",
+        (("active",), ("idle",), ("in-transaction",), ("other",)),
     ),
     "pdm_database_size_bytes": Asked(
         "Size of the database on disk.", (), "SELECT pg_database_size(current_database())"
@@ -196,7 +215,7 @@ def memory_used_share(table: Path = Path("/proc/meminfo")) -> float | None:
 
 
 def _rows(asked: Asked) -> list[tuple[object, ...]]:
-    with connection.cursor() as cursor:
+    with walls.everywhere(), connection.cursor() as cursor:
         cursor.execute(asked.query)
         found: list[tuple[object, ...]] = list(cursor.fetchall())
     there = {row[:-1] for row in found}

@@ -17,7 +17,7 @@ from django_prometheus import exports
 from prometheus_client.core import REGISTRY, GaugeMetricFamily, Metric
 from redis.exceptions import RedisError
 
-from agents import audit, figures
+from agents import audit, exposition, figures
 from agents.models import STAGES, STATUSES
 from config import dependencies, gauges
 from maintenance import nuisance
@@ -121,6 +121,7 @@ def _ask() -> dict[str, float]:
 
 REGISTRY.register(FlowCollector())
 REGISTRY.register(NuisanceCollector())
+REGISTRY.register(exposition.Memory())
 for collector in gauges.COLLECTORS:
     REGISTRY.register(collector())
 

@@ -389,3 +389,18 @@ def test_the_accounts_of_keys_are_not_among_the_users(sensor: Sensor, boss: User
     key, _ = made(boss, sensor)
     assert key.user.username not in admin_client.get(reverse("admin:auth_user_changelist")).content.decode()
     assert admin_client.get(reverse("admin:auth_user_change", args=[key.user_id])).status_code == 302
+
+
+# On the web server's role
+
+
+def test_a_key_is_found_before_it_is_known_whose_sites_are_seen(sensor: Sensor, boss: User, settings: Any) -> None:
+    settings.MIDDLEWARE = ["tests.walled.AsWeb", *settings.MIDDLEWARE]
+    for kind in ("PROGRAM", "DEVICE"):
+        key, secret = made(boss, sensor, kind=kind)
+        answer = bearing(secret).post(URL, [reading(sensor.external_id)], JSON)
+        assert answer.status_code == 202, answer.content
+        assert ApiKey.objects.get(pk=key.pk).used_at is not None
+    listed = bearing(made(boss, sensor)[1]).get("/api/v1/sensors/").json()["results"]
+    assert [row["id"] for row in listed] == [sensor.pk]
+    refused(bearing("bw_000000000000_" + 43 * "x").get("/api/v1/sensors/"))

@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 import orjson
 import pytest
+from django.db import connection
 from django.utils import timezone
 from prometheus_client import REGISTRY, generate_latest
 
@@ -22,8 +23,9 @@ from agents import exposition, measures, pipeline, sweeper
 from agents.doorbell import Bell
 from agents.models import Run
 from config import gauges, health, node
-from sensors import inbox, store
-from tests import factories, plant
+from sensors import audit_chain, inbox, store
+from sensors.audit_models import AuditEntry
+from tests import factories, plant, walled
 
 COUNTS = """
 import os, sys
@@ -148,6 +150,39 @@ def test_every_gauge_is_there_and_no_label_is_unbounded() -> None:
     labels = set(re.findall(r"[{,](\w+)=", "\n".join(re.findall(r"^pdm_.*$", said, re.M))))
     assert labels <= {"stage", "result", "reason", "channel", "le", "queue", "priority", "state", "type", "model",
                       "kind", "limit"}  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_web_servers_role_tells_of_all_sites_and_of_the_audit_trail() -> None:
+    """Row security shows it nothing before somebody has logged in, and nobody has who asks for figures."""
+    made = plant.rows(factories.site())
+    entries = [AuditEntry.objects.create(credential="session", action=f"made.{n}") for n in range(3)]
+    audit_chain.seal()
+    AuditEntry.objects.create(credential="session", action="not.sealed")
+    with walled.as_web():
+        said = generate_latest(REGISTRY).decode()
+    assert made.alarm.is_active
+    assert sum(map(float, re.findall(r"^pdm_alarms_active\{.*\} (\S+)$", said, re.M))) == 1
+    assert sum(map(float, re.findall(r"^pdm_database_connections\{.*\} (\S+)$", said, re.M))) >= 1
+    assert value(said, "pdm_models_degraded") == 1
+    assert value(said, "pdm_audit_breaks") == 0
+    assert value(said, "pdm_audit_oldest_unsealed_age_seconds") > 0
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE sensors_auditentry DISABLE TRIGGER USER")
+        cursor.execute("UPDATE sensors_auditentry SET hash = repeat('0', 64) WHERE id = %s", [entries[1].pk])
+        cursor.execute("ALTER TABLE sensors_auditentry ENABLE TRIGGER USER")
+    with walled.as_web():
+        assert value(generate_latest(REGISTRY).decode(), "pdm_audit_breaks") == 1
+
+
+def test_the_limit_of_memory_is_the_containers_where_it_has_one(tmp_path: Path) -> None:
+    machine = exposition.allowed(())
+    told = tmp_path / "memory.max"
+    assert exposition.allowed([told]) == machine
+    told.write_text("max\n")
+    assert exposition.allowed([told]) == machine
+    told.write_text("500000000\n")
+    assert exposition.allowed([told]) == min(machine, 500_000_000)
 
 
 def test_pipeline_words_are_those_that_are_counted() -> None:

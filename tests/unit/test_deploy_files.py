@@ -25,14 +25,16 @@ from prometheus_client import Counter, Histogram
 from agents import exposition, intake, measures
 from config import celery, embedded, gauges, health, supervisor
 from deploy import healthcheck
+from deploy.grafana import boards
 from tests.unit import test_env
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = {*celery.QUEUES}
 APP = {"web", "live", "migrate", "sweeper", "backup", "beat", "flower", "mlflow", *WORKERS}
-SERVERS = {"postgres", "redis", "store", "prometheus", "grafana"}
+SERVERS = {"postgres", "redis", "store", "prometheus", "alertmanager", "grafana"}
 FOR_CELERY = {"REMAP_SIGTERM", "FLOWER_BASIC_AUTH"}  # read by Celery and Flower themselves
-PORTS = {"web": 8000, "live": 8001, "flower": 5555, "mlflow": 5000, "prometheus": 9090, "grafana": 3000}
+PORTS = {"web": 8000, "live": 8001, "flower": 5555, "mlflow": 5000, "prometheus": 9090, "grafana": 3000,
+         "alertmanager": 9093}  # fmt: skip
 
 
 def read(path: str) -> str:
@@ -168,7 +170,7 @@ def test_a_service_is_confined(name: str) -> None:
     assert service["mem_limit"] and service["cpus"] and service["pids_limit"]
     assert service["restart"] == ("no" if name == "migrate" else "unless-stopped")
     assert name in APP or service["user"] not in ("root", "0")
-    assert service.get("read_only") or name in {"postgres", "store", "prometheus"}
+    assert service.get("read_only") or name in {"postgres", "store", "prometheus", "alertmanager"}
 
 
 @pytest.mark.parametrize("name", sorted(APP | SERVERS))
@@ -319,6 +321,24 @@ def test_prometheus_asks_web_for_its_metrics() -> None:
         assert (ROOT / "deploy/prometheus" / file).exists()
 
 
+def test_prometheus_reaches_whom_it_asks_and_tells_alertmanager() -> None:
+    told = load("deploy/prometheus/prometheus.yml")
+    targets = [target for job in told["scrape_configs"] for one in job["static_configs"] for target in one["targets"]]
+    targets += [t for one in told["alerting"]["alertmanagers"] for two in one["static_configs"] for t in two["targets"]]
+    mine = set(services()["prometheus"]["networks"])
+    for name in {target.split(":")[0] for target in targets} - {"localhost"}:
+        assert mine & set(services()[name]["networks"]), name
+
+
+def test_alertmanager_holds_no_secret_and_is_given_the_files_that_it_names() -> None:
+    named = set(re.findall(r"/run/secrets/(\w+)", read("deploy/alertmanager/alertmanager.yml")))
+    assert named == set(services()["alertmanager"]["secrets"])
+    assert named <= set(load("docker-compose.yml")["secrets"])
+    assert not re.search(
+        r"^\s*(\w*password|credentials|\w*_key|bearer_token):", read("deploy/alertmanager/alertmanager.yml"), re.M
+    )
+
+
 def test_prometheus_asks_every_process_that_counts() -> None:
     workers = load("deploy/prometheus/prometheus.yml")["scrape_configs"][1]
     port = services()["ingest"]["environment"]["METRICS_PORT"]
@@ -329,8 +349,7 @@ def test_prometheus_asks_every_process_that_counts() -> None:
 
 def expressions() -> list[str]:
     rules = [rule["expr"] for group in load("deploy/prometheus/rules.yml")["groups"] for rule in group["rules"]]
-    board = json.loads(read("deploy/grafana/dashboards/bellwether.json"))
-    return rules + [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    return rules + [query for board in boards.BOARDS for panel in board.panels for query in panel.lines.values()]
 
 
 def metrics() -> set[str]:
@@ -340,7 +359,17 @@ def metrics() -> set[str]:
     counters = [f"{metric._name}_total" for metric in counted if isinstance(metric, Counter)]
     histograms = [metric._name for metric in counted if isinstance(metric, Histogram)]
     spread = [f"{name}_{part}" for name in histograms for part in ("bucket", "count", "sum")]
-    return {*health.GAUGES, health.DATABASE_UP[0], exposition.MEMORY, *own, *counters, *histograms, *spread}
+    return {
+        *health.GAUGES,
+        health.DATABASE_UP[0],
+        "pdm_alarm_nuisances",
+        exposition.MEMORY,
+        exposition.MEMORY_LIMIT,
+        *own,
+        *counters,
+        *histograms,
+        *spread,
+    }
 
 
 def test_rules_and_dashboards_ask_for_metrics_that_exist() -> None:
@@ -355,11 +384,17 @@ def test_rules_and_dashboards_ask_for_metrics_that_exist() -> None:
 def test_grafana_finds_its_source_and_its_dashboards() -> None:
     source = load("deploy/grafana/provisioning/datasources/prometheus.yml")["datasources"][0]
     assert source["url"] == "http://prometheus:9090"
-    board = json.loads(read("deploy/grafana/dashboards/bellwether.json"))
-    assert {panel["datasource"]["uid"] for panel in board["panels"]} == {source["uid"]}
+    assert boards.SOURCE["uid"] == source["uid"]
     folder = load("deploy/grafana/provisioning/dashboards/bellwether.yml")["providers"][0]["options"]["path"]
     mounted = [v.split(":") for v in services()["grafana"]["volumes"]]
     assert ["./deploy/grafana/dashboards", folder, "ro"] in mounted
+
+
+def test_the_dashboards_are_those_that_are_written_down() -> None:
+    """After a change: ``python -m deploy.grafana.boards``."""
+    assert {path.name for path in boards.FOLDER.iterdir()} == {boards.file_of(board).name for board in boards.BOARDS}
+    for board in boards.BOARDS:
+        assert boards.file_of(board).read_text(encoding="utf-8") == boards.text(board)
 
 
 # Make, CI, requirements
@@ -378,6 +413,7 @@ def test_make_has_the_commands_and_each_says_what_it_does() -> None:
         "test",
         "train-all",
         "drill",
+        "alerts",
         "chaos",
         "bench",
         "bench-alarms",
@@ -479,7 +515,14 @@ def test_direct_dependencies_are_pinned_as_compiled() -> None:
 
 # What is told to people
 
-PAGES = ("README.md", "docs/architecture.md", "docs/deployment.md", "docs/intake.md", "docs/failures.md")
+PAGES = (
+    "README.md",
+    "docs/architecture.md",
+    "docs/deployment.md",
+    "docs/intake.md",
+    "docs/failures.md",
+    "docs/runbook.md",
+)
 
 
 @pytest.mark.parametrize("page", PAGES)
