@@ -182,14 +182,8 @@ def presented(header: str) -> str | None:
 def check(secret: str, *, now: datetime) -> tuple[User, float]:
     """The account of a key, bound to what the key allows, and until when it holds as it is (seconds since 1970).
 
-    Raises ``AuthenticationFailed``, which does not tell why. Whose sites are seen follows from the key: until it is
-    found, they are not known.
+    Raises ``AuthenticationFailed``, which does not tell why.
     """
-    with walls.everywhere():
-        return _checked(secret, now)
-
-
-def _checked(secret: str, now: datetime) -> tuple[User, float]:
     found = SECRET.fullmatch(secret)
     with walls.everywhere():  # whose it is, and so of which site, is what is asked here
         rows = ApiKey.objects.select_related("user").filter(revoked_at=None, user__is_active=True)

@@ -21,7 +21,7 @@ NEW_ENOUGH = f"at > statement_timestamp() - interval '{WINDOW.total_seconds():.0
 SCHEDULED = "status IN ('PROPOSED', 'PUBLISHED', 'REPLACED', 'DISCARDED', 'FAILED')"
 ENDED = "status IN ('DONE', 'FAILED')"
 ERRANDS = {"backtest": "agents_backtest", "training": "mlops_training", "question": "mlops_question",
-           "report": "agents_report"}  # fmt: skip
+           "export": "agents_export", "report": "agents_report"}  # fmt: skip
 """Tables of errands, each with an index of what is due."""
 
 

@@ -16,6 +16,7 @@ THINGS = frozenset(
         LANES, BATCHES, READINGS, "verdicts", "decisions", "notifications", "deliveries", "cases", "questions",
         "answers", "trainings", "predictions", "drift checks", "limit forecasts", "performances", "backtests",
         "job rows", "machine states", "audit entries", "log-ins", "requests", "backups", "failed runs", "reports",
+        "exports",
     }
 )  # fmt: skip
 """What agents read and write that is no event of the journal: rows of tables."""
@@ -150,6 +151,11 @@ AGENTS: tuple[Agent, ...] = (
         ("reports", "notifications"),
         (_errand("report"), _job("reports")),
         ("report", "reports"),
+    ),
+    Agent(
+        "export", "Makes the files that were asked for, and deletes them when their time is over.",
+        ("exports", READINGS, "anomaly.*", "alarm.*", "work_order.*", "audit entries"), ("exports",),
+        (_errand("export"), _job("forget_exports")), ("export", "forget_exports"),
     ),
     _periodic(
         "nuisance", "Watches for alarms that come and go or stay for long.",
