@@ -243,7 +243,7 @@ def service(
             "flower",
             [
                 *celery, "flower", "--address=127.0.0.1", f"--port={flower_port}", "--logging=warning",
-                "--purge_offline_workers=60",
+                f"--db={beat_file.with_name('flower')}", *REMEMBERS,
             ],
         ),
         *([tracking(port=mlflow_port)] if mlflow_port else []),
@@ -251,6 +251,10 @@ def service(
         *([live(port=live_port)] if live_port else []),
     ]  # fmt: skip
     return _measured(children, first_port=metrics_port, folder=beat_file.parent / "metrics")
+
+
+REMEMBERS = ["--persistent=True", "--state_save_interval=60000", "--max_tasks=10000", "--purge_offline_workers=60"]
+"""What Flower has seen of tasks outlives it."""
 
 
 def tracking(*, port: int) -> Child:

@@ -67,7 +67,7 @@ class Service:
             "READINGS_COMPACT_AFTER_DAYS": "36500",  # what is stored is looked at through the view of chunks
             **(environment or {}),
         }
-        self.port = node.free_port(0)
+        self.port, self.flower_port = node.free_port(0), node.free_port(0)
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = home.parent / "up.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -102,7 +102,6 @@ class Service:
 
     def start(self, environment: Mapping[str, str] | None = None) -> float:
         """Start all processes, with more in their environment; seconds until the service said that it is ready."""
-        flower = node.free_port(0)
         command = [
             sys.executable,
             "manage.py",
@@ -110,7 +109,7 @@ class Service:
             "--port",
             str(self.port),
             "--flower-port",
-            str(flower),
+            str(self.flower_port),
             "--metrics-port",
             "0",
         ]

@@ -13,6 +13,8 @@ from typing import Any
 
 import psycopg2
 import pytest
+import requests
+from playwright.sync_api import sync_playwright
 
 from tests.bench import results
 from tests.bench.results import row
@@ -20,12 +22,14 @@ from tests.chaos import client, facts, invariants, model
 from tests.chaos.client import HIGH, MACHINES, POISONED, Clients, Ledger, Sender
 from tests.chaos.service import WORKERS, Service, command_of, until
 from tests.chaos.sinks import Log, StormyMail
+from tests.e2e.test_browser import CHROMIUM, FLAGS
 
 LEASE_SECONDS = 45
 RATE = 8.0
 SOME = 10
 PATIENCE = 120.0
 CELERY = "-m celery -A config worker"
+FLOWER_PASSWORD = "what-operators-are-told"
 SITE, MACHINE = "north", "m0"
 
 ON_THE_WAY = """
@@ -57,6 +61,7 @@ def passwords() -> dict[str, str]:
 def service(tmp_path_factory: pytest.TempPathFactory, mail: StormyMail, passwords: dict[str, str]) -> Iterator[Service]:
     home = tmp_path_factory.mktemp("rolling") / "home"
     to_the_sink = {"EMAIL_HOST": mail.host, "EMAIL_PORT": str(mail.port), "EMAIL_USE_TLS": "0"}
+    to_the_sink["FLOWER_PASSWORD"] = FLOWER_PASSWORD
     made = Service(home, lease_seconds=LEASE_SECONDS, environment=to_the_sink)
     try:
         made.prepare()
@@ -73,7 +78,7 @@ def restart(service: Service, pid: int) -> list[dict[str, Any]]:
     same = command_of(pid)
     name = next(
         word
-        for word in ("intake", "judge", "outbox", "aside", "models", "backtest", "sweep", "granian")
+        for word in ("intake", "judge", "outbox", "aside", "models", "backtest", "sweep", "granian", "flower")
         if word in same
     )
     os.kill(pid, signal.SIGTERM)
@@ -151,3 +156,48 @@ def test_a_worker_that_is_told_to_stop_in_the_middle_of_a_stage_finishes_it(
 def _said_by(name: str, log: Path) -> str:
     """The last lines of one process in the service's log."""
     return "\n".join([line for line in log.read_text().splitlines() if line.startswith(f"{name:>8} |")][-20:])
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: install chromium to run browser tests")
+def test_flower_is_shut_to_strangers_shows_who_works_and_remembers_it(
+    service: Service, passwords: dict[str, str]
+) -> None:
+    flower = f"http://127.0.0.1:{service.flower_port}"
+    until(lambda: _answers(flower), limit=PATIENCE)
+    for path in ("/", "/workers", "/tasks", "/broker", "/api/workers", "/api/tasks", "/api/queues/length"):
+        assert requests.get(flower + path, timeout=10).status_code == 401, path
+    assert requests.post(f"{flower}/api/worker/shutdown/any", timeout=10).status_code == 401
+    one_client(service, passwords[SITE]).deliver(
+        client.request(random.Random(1), site=SITE, machine=MACHINE, number=600, poison=False), due_at=0.0
+    )
+    until(lambda: service.number(ON_THE_WAY) == 0, limit=PATIENCE)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = chromium.new_context(
+            base_url=flower, http_credentials={"username": "operator", "password": FLOWER_PASSWORD}
+        ).new_page()
+        page.goto("/workers")
+        for name in ("intake", "judge", "outbox", "aside", "models", "long"):
+            page.get_by_role("link", name=f"{name}@").wait_for()
+        page.get_by_role("link", name="judge@").click()
+        page.get_by_role("tab", name="Queues").click()
+        for queue in ("detect", "decide", "notify"):
+            page.get_by_role("cell", name=queue, exact=True).first.wait_for()
+        page.goto("/tasks?search=agents.notify")
+        seen = page.locator("#tasks-table tbody tr", has_text="agents.notify").first
+        seen.wait_for()
+        task = seen.locator("a").first.inner_text()
+        (process,) = [pid for pid in service.processes("flower") if "-m celery" in command_of(pid)]
+        results.show(restart(service, process))
+        until(lambda: _answers(flower), limit=PATIENCE)
+        page.goto(f"/task/{task}")
+        page.get_by_text("agents.notify").first.wait_for()
+        chromium.close()
+
+
+def _answers(flower: str) -> bool:
+    try:
+        return requests.get(flower, timeout=5).status_code == 401
+    except requests.RequestException:
+        return False

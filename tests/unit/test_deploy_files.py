@@ -114,9 +114,17 @@ def test_a_worker_is_started_as_on_one_node(name: str) -> None:
 def test_beat_flower_mlflow_live_and_sweep_are_started_as_on_one_node() -> None:
     assert ["-m", *command("beat")] == ["/tmp/beat" if word == "beat-file" else word for word in node()["beat"]]
     for name, program in (("flower", ["-m"]), ("mlflow", []), ("live", [])):
-        expected = [word.replace("127.0.0.1", "0.0.0.0") for word in node()[name]]
+        expected = [word.replace("127.0.0.1", "0.0.0.0").replace("--db=", "--db=/flower/") for word in node()[name]]
         assert [*program, *(word for word in command(name) if word != "python")] == expected
     assert command("sweeper") == ["python", *node()["sweep"]]
+
+
+def test_what_a_service_keeps_belongs_to_its_user_from_the_start() -> None:
+    """A volume takes the owner of the folder that the image has at its place."""
+    mounts = [mount.split(":") for name in APP for mount in services()[name].get("volumes", ())]
+    made = re.search(r"install --directory --owner 10001 --group 10001 --mode 700 (.*)", read("deploy/Dockerfile"))
+    assert made is not None
+    assert {mount[1] for mount in mounts if not mount[0].startswith(".")} == set(made[1].split())
 
 
 def test_every_management_command_exists() -> None:
