@@ -33,6 +33,7 @@ ELSEWHERE = {
     "make demo": "e2e/test_golden_path.py::test_the_demonstration_finds_all_four_stretches_and_its_books_balance",
     "make up": "e2e/test_rolling_restart.py",
     "make test": CI,
+    "make readiness": CI,
     "make audit": CI,
     "manage.py check --deploy": "integration/test_headers.py::test_production_is_checked_as_django_checks_it",
     "manage.py restore": "e2e/test_drill.py",
@@ -42,6 +43,7 @@ ELSEWHERE = {
 """Commands that begin so, and what runs them: a test, or a step of what CI runs."""
 
 NOT_RUN = {
+    "make coverage": "it runs the whole suite once more; unit/test_readiness.py holds how it is read",
     "docker compose": "there is no container engine; unit/test_deploy_files.py and unit/test_documents.py hold them "
     "against docker-compose.yml and the commands of manage.py",
 }

@@ -64,6 +64,7 @@ class Service:
             "JWT_ACCESS_MINUTES": "600",
             "MLFLOW_PORT": "0",  # no training is asked for
             "LIVE_PORT": "0",  # nobody listens
+            "LOGIN_RATE": "1000/m",  # one client logs in anew for each load
             "READINGS_COMPACT_AFTER_DAYS": "36500",  # what is stored is looked at through the view of chunks
             **(environment or {}),
         }

@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_empty")]
 Z = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 NEEDS = {"/api/v1/kpis/": "site={site}", "/api/v1/kpis/csv/": "site={site}", "/api/v1/alarm-report/": "site={site}",
          "/api/v1/ml/forecast/": "sensor={sensor}",
+         "/api/v1/exports/now/": "site={site}&what=alarms&form=ndjson&from_at=2026-03-01T00:00:00Z"
+         "&to_at=2026-03-02T00:00:00Z",
          "/api/v1/equipment/{id}/health/": ""}  # fmt: skip
 SEEN_LEAST = 120
 """Addresses whose answers are looked at; fewer would mean that the plant has rows of fewer kinds."""
