@@ -112,12 +112,12 @@ def surroundings(service: Service) -> dict[str, str]:
 
 
 def commands(port: int) -> list[list[str]]:
-    """The web server as ours is started, and the workers."""
+    """The web server as ours is started, but for how it writes its log, and the workers."""
     ours = supervisor.service(port=port, flower_port=0, beat_file=Path("beat"), concurrency=1)
     web = next(child.command for child in ours if child.name == "web")
     celery = [sys.executable, "-m", "celery", "-A", "celeryapp", "worker", *supervisor.QUIET, "--concurrency", "1"]
     return [
-        [word.replace("config.wsgi", "wsgi") for word in web],
+        [word.replace("config.wsgi", "wsgi") for word in web if word not in supervisor.LINES],
         *([*celery, "-n", f"plain{number}@%h", "-Q", queues] for number, queues in enumerate(WORKERS)),
     ]
 
