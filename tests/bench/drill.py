@@ -170,6 +170,8 @@ def carry_out(service: Service, *, batches: int, seconds: float) -> list[dict[st
         os.kill(pid, signal.SIGKILL)
         for process in (second, keeper):
             stop(process, signal.SIGKILL)
+        # Until it is buried, its socket's lock stands for one that runs, and no other may take its place.
+        until(lambda: not Path(f"/proc/{pid}").exists(), "Postgres did not die")
         lost_at = time.monotonic()
         shutil.rmtree(service.home / "postgres")
         shutil.rmtree(service.home / "spool")
