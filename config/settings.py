@@ -212,6 +212,7 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
     "DEFAULT_PAGINATION_CLASS": "sensors.paging.ByIdPagination",
     "DEFAULT_SCHEMA_CLASS": "sensors.schema.Schema",
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS: the description says what can be asked
     "EXCEPTION_HANDLER": "sensors.problems.handle",
     "PAGE_SIZE": 100,
     "UNAUTHENTICATED_USER": None,

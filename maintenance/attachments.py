@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 
+import structlog
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
-from django.http import FileResponse
+from django.http import FileResponse, Http404
 from django.utils import timezone
 
 from maintenance import carrying_notes, media_types
@@ -23,6 +24,8 @@ from maintenance.models import WorkOrder
 from maintenance.order_life import Status
 from maintenance.refusals import Refused
 from sensors import access
+
+log = structlog.get_logger(__name__)
 
 MOST_FILES = 100
 
@@ -96,9 +99,17 @@ def remove(attachment_id: int, *, actor: User, now: datetime | None = None) -> N
 
 
 def handed_out(row: Attachment) -> FileResponse:
-    """The file as an answer: pictures are shown, all else is saved, and nothing of it can run in our name."""
+    """The file as an answer: pictures are shown, all else is saved, and nothing of it can run in our name.
+
+    Raises ``Http404`` where the folder has lost it, which is written to the log.
+    """
+    try:
+        opened = row.file.open("rb")
+    except FileNotFoundError as error:
+        log.error("maintenance.attachment.lost", attachment=row.pk, file=row.file.name)
+        raise Http404("The file is no longer where it was kept.") from error
     answer = FileResponse(
-        row.file.open("rb"), as_attachment=row.media_type not in media_types.PICTURES, filename=row.name,
+        opened, as_attachment=row.media_type not in media_types.PICTURES, filename=row.name,
         content_type=row.media_type,
     )  # fmt: skip
     answer["X-Content-Type-Options"] = "nosniff"

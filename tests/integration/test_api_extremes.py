@@ -12,8 +12,8 @@ from django.db import transaction
 from django.test import Client
 
 from sensors.description import described
-from tests import matrix
-from tests.client import JSON
+from tests import factories, matrix
+from tests.client import JSON, client, problem
 from tests.contract import Node
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("redis_empty")]
@@ -86,3 +86,9 @@ def test_no_extreme_is_a_fault_of_the_service() -> None:
                 faults.append(f"{operation} {json.dumps(extreme)[:300]}: {answer.status_code}")
     assert asked > 200
     assert faults == []
+
+
+def test_what_no_view_answers_is_told_so_and_is_no_fault() -> None:
+    asking = client(factories.user(is_superuser=True))
+    for path in ("ml/check_drift/", "ml/retrain/", "alarms/", "sites/"):
+        problem(asking.options(f"/api/v1/{path}"), status=405, name="method-not-allowed")

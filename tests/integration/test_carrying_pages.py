@@ -244,6 +244,8 @@ def test_a_file_is_kept_as_what_it_is_and_handed_out_safely(order: WorkOrder) ->
     saved = hand.get(f"{API}attachments/{text['id']}/content/")
     assert body_of(saved) == b"2,1;mm/s\n"
     assert (saved["Content-Type"], saved["Content-Disposition"]) == ("text/plain", 'attachment; filename="log.csv"')
+    Path(stored.file.path).unlink()
+    problem(hand.get(f"{API}attachments/{stored.pk}/content/"), status=404, name="not-found")
 
 
 @pytest.mark.parametrize(
