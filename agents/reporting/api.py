@@ -17,7 +17,7 @@ from agents import doorbell
 from agents.doorbell import Bell
 from agents.report_models import Form, Kind, Report
 from agents.reporting import requests
-from sensors import access, policy
+from sensors import access, policy, problems
 from sensors.api import Filters, Scoped
 from sensors.policy import READS, takes
 from sensors.problems import Problem
@@ -69,6 +69,7 @@ class Reports(Scoped):
         from_at = serializers.DateTimeField(help_text="First instant of the period.")
         to_at = serializers.DateTimeField(help_text="The period ends before it, and now at latest. At most 400 days.")
 
+    looks_up = True
     policy = READS | takes("reports.make", "generate") | {"download": READS["retrieve"]}
     queryset = Report.objects.defer("content")
     serializer_class = ReportOut
@@ -106,7 +107,8 @@ class Reports(Scoped):
         responses={
             (200, kind.partition(";")[0]): OpenApiResponse(OpenApiTypes.BINARY, "The file")
             for kind in requests.MEDIA_TYPES.values()
-        },
+        }
+        | {409: OpenApiResponse(problems.Shape, problems.ANSWERS[409])},
     )  # fmt: skip
     @action(detail=True, methods=["get"])
     def download(self, request: Request, pk: str) -> HttpResponse:
